@@ -1,0 +1,1 @@
+"""Events → microbatches. Knows nothing of learning. Start reading at ``source.py``."""

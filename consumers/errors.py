@@ -1,0 +1,47 @@
+"""Everything that can go wrong between a log and a microbatch.
+
+::
+
+    ConsumerError                 root: catch this one to catch them all
+    ├── SourceUnavailable         the broker or the log file cannot be reached now; trying again may help
+    ├── TopicMissing              the topic does not exist; somebody must create it
+    ├── PositionLost              the log no longer holds a position that was asked for
+    ├── CodecMissing              a record is compressed in a way that this installation cannot read
+    └── AppendFailed              records could not be made durable; none of them was acknowledged
+"""
+
+
+class ConsumerError(Exception):
+    """Root of all errors that ``consumers`` raises; its message says what to do."""
+
+
+class SourceUnavailable(ConsumerError):
+    """The broker or the log cannot be reached now.
+
+    Parameters
+    ----------
+    message
+        What was tried, and what the operator can check.
+    retry_after
+        Seconds after which trying again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TopicMissing(ConsumerError):
+    """The topic does not exist; Headrace never creates topics on a broker by reading them."""
+
+
+class PositionLost(ConsumerError):
+    """The log no longer (or not yet) holds a position that was asked for: a decision for the operator."""
+
+
+class CodecMissing(ConsumerError):
+    """A record is compressed with a codec that is not installed. Fatal: skipping would lose events."""
+
+
+class AppendFailed(ConsumerError):
+    """Records could not be made durable; none of the records of that call was acknowledged."""

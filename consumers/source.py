@@ -1,0 +1,132 @@
+"""The interfaces between a log of records and the rest: start here.
+
+A log (a Kafka topic, or the embedded log) is a set of partitions; a partition is a sequence of records, each
+at an offset that grows and never comes back. A :class:`Source` names one topic; opening it at some positions
+gives a :class:`Reader`, which hands out records in order within each partition. A :class:`Sink` appends.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+
+class Record(Protocol):
+    """One record as the log keeps it.
+
+    A protocol, not a class, so that the records of a broker's client pass through without being copied one by one.
+    """
+
+    @property
+    def partition(self) -> int:
+        """Number of the partition."""
+
+    @property
+    def offset(self) -> int:
+        """Place within the partition; grows, perhaps with gaps."""
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch at which the log took the record (or its producer made it)."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Key, where the producer gave one."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The message itself; ``None`` is a tombstone."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Headers in order; a name may occur more than once."""
+
+
+class NewRecord(NamedTuple):
+    """A record on its way into a log."""
+
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Position(NamedTuple):
+    """The next event to take from a partition: event number ``index`` of the message at ``offset``.
+
+    A message may hold many events and span microbatches; its offset is passed, that is, the position becomes
+    ``(offset + 1, 0)``, once its last event is taken.
+    """
+
+    offset: int
+    index: int = 0
+
+
+Positions = Mapping[int, Position]
+"""Partition → the next event to take. A partition that is absent is read from its earliest record."""
+
+
+class Reader(Protocol):
+    """Hands out the records of one topic. Owned by one thread."""
+
+    def poll(self, max_records: int, timeout: float) -> Sequence[Record]:
+        """Return up to `max_records` records, waiting at most `timeout` seconds for the first; ``[]`` when idle.
+
+        Raises
+        ------
+        SourceUnavailable
+            The log cannot be reached now; polling again later is safe and loses nothing.
+        PositionLost, TopicMissing, CodecMissing
+            Going on would lose events in silence.
+        """
+
+    def commit(self, positions: Positions) -> None:
+        """Tell the log how far reading has come. Advisory: for lag tools; failures are logged, never raised."""
+
+    def ends(self) -> Mapping[int, int]:
+        """Partition → offset after its last record, as last heard of. Cheap; never waits for the network."""
+
+    def close(self) -> None:
+        """Let go of connections. Closing twice is harmless."""
+
+
+class Source(Protocol):
+    """One topic that can be read, as often as wanted and from anywhere."""
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic, for messages and dead letters."""
+
+    def open(self, positions: Positions) -> Reader:
+        """Return a reader that starts at the offsets of `positions`; partitions absent from it start at their earliest.
+
+        The index within a message is not the reader's business: it hands out the whole message.
+
+        Raises
+        ------
+        SourceUnavailable, TopicMissing, PositionLost
+        """
+
+
+class Sink(Protocol):
+    """Something that records can be appended to. May be shared by threads."""
+
+    def append(self, records: Sequence[NewRecord], idempotency_key: str | None = None) -> bool:
+        """Append `records`, all or none; when this returns they are durable.
+
+        Parameters
+        ----------
+        records
+            What to append, in order.
+        idempotency_key
+            A second append with the same key does nothing.
+
+        Returns
+        -------
+        bool
+            Whether the records were appended now; False where `idempotency_key` was known already.
+
+        Raises
+        ------
+        AppendFailed, SourceUnavailable
+        """
+
+    def close(self) -> None:
+        """Flush and let go of connections. Closing twice is harmless."""

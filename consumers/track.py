@@ -1,0 +1,86 @@
+"""Where each row of a chunk came from, as columns: what lets a microbatch be cut anywhere and still be resumed exactly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.source import Position
+
+
+class Run(NamedTuple):
+    """`rows` consecutive events of one partition."""
+
+    partition: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """For each row, where it came from; all arrays have shape (rows,).
+
+    Attributes
+    ----------
+    partitions
+        int32; the partition.
+    next_offsets, next_indexes
+        int64 and int32; the position after this row, so ``(offset + 1, 0)`` for the last event of a message.
+    sizes
+        int32; bytes that this row took in the log (a message's length shared out over its events).
+    appended
+        int64; the record's timestamp, in milliseconds since the epoch.
+    """
+
+    partitions: NDArray[np.int32]
+    next_offsets: NDArray[np.int64]
+    next_indexes: NDArray[np.int32]
+    sizes: NDArray[np.int32]
+    appended: NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return a track of no rows."""
+        return cls(
+            np.empty(0, np.int32),
+            np.empty(0, np.int64),
+            np.empty(0, np.int32),
+            np.empty(0, np.int32),
+            np.empty(0, np.int64),
+        )
+
+    @classmethod
+    def concatenate(cls, tracks: Sequence[Self]) -> Self:
+        """Join tracks in order."""
+        if len(tracks) == 1:
+            return tracks[0]
+        return cls(*(np.concatenate(columns) for columns in zip(*(t._columns() for t in tracks), strict=True)))
+
+    def __len__(self) -> int:
+        return len(self.partitions)
+
+    def take(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Self:
+        """Return the rows that a slice, a mask or an array of indices selects."""
+        return type(self)(*(column[rows] for column in self._columns()))
+
+    def positions(self) -> dict[int, Position]:
+        """Return, for each partition that occurs, the position after its last row."""
+        # Reversed, the first occurrence that `unique` finds is the last one.
+        partitions, firsts = np.unique(self.partitions[::-1], return_index=True)
+        last = len(self) - 1 - firsts
+        return {
+            int(partition): Position(int(self.next_offsets[row]), int(self.next_indexes[row]))
+            for partition, row in zip(partitions, last, strict=True)
+        }
+
+    def runs(self) -> list[Run]:
+        """Return the rows as runs of one partition each, in order: what the journal keeps of a microbatch."""
+        if not len(self):
+            return []
+        starts = np.flatnonzero(np.diff(self.partitions, prepend=self.partitions[0] - 1))
+        lengths = np.diff(starts, append=len(self))
+        return [Run(int(self.partitions[s]), int(n)) for s, n in zip(starts, lengths, strict=True)]
+
+    def _columns(self) -> tuple[NDArray[np.int32] | NDArray[np.int64], ...]:
+        return (self.partitions, self.next_offsets, self.next_indexes, self.sizes, self.appended)

@@ -1,0 +1,1 @@
+"""Examples → parameters. Knows nothing of transport. Start reading at ``learner.py``."""

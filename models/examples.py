@@ -1,0 +1,202 @@
+"""Examples as columns: what the service hands to a learner and to a predictor.
+
+A feature is identified by its name and its kind, so that one name may carry a number in one event and a category in
+the next. Numbers, booleans and the components of vectors are columns of one matrix; categories are columns of strings;
+tokens are columns of lists of strings. Columns may come and go from one chunk to the next.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = TypeVar("Value")
+
+Label = str | int | float | bool
+"""A class (string, integer or boolean; an integral float has become an integer) or, for regression, a float."""
+
+
+class Task(StrEnum):
+    """What is predicted. Binary knows at most two classes; multiclass meets new ones at any time."""
+
+    BINARY = "binary"
+    MULTICLASS = "multiclass"
+    REGRESSION = "regression"
+
+
+class Kind(StrEnum):
+    """Kind of a feature; with the name, its identity. A vector's components are named ``name[0]``, ``name[1]``, …"""
+
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    VECTOR = "vector"
+    CATEGORY = "category"
+    TOKENS = "tokens"
+
+
+class FeatureKey(NamedTuple):
+    """Identity of a feature."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Features of some rows, as columns.
+
+    Attributes
+    ----------
+    rows
+        How many rows; needed because there may be no column at all.
+    keys
+        Identities of the columns of `numbers` (kinds number, boolean and vector), in order, without repetition.
+    numbers
+        float64, shape (rows, len(keys)); NaN is missing; never infinite. Booleans are 0 and 1.
+    categories
+        Name → one string a row, or None where missing.
+    tokens
+        Name → one sequence of strings a row, or None where missing.
+    """
+
+    rows: int
+    keys: tuple[FeatureKey, ...]
+    numbers: NDArray[np.float64]
+    categories: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    tokens: Mapping[str, Sequence[Sequence[str] | None]] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, rows: int = 0) -> Self:
+        """Return `rows` rows without any column."""
+        return cls(rows, (), np.empty((rows, 0)))
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return rows `start` to `stop`; the matrix is a view."""
+        return type(self)(
+            len(range(*slice(start, stop).indices(self.rows))),
+            self.keys,
+            self.numbers[start:stop],
+            {name: column[start:stop] for name, column in self.categories.items()},
+            {name: column[start:stop] for name, column in self.tokens.items()},
+        )
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Return the rows that an array of indices names, in its order."""
+        picked = rows.tolist()
+        return type(self)(
+            len(picked),
+            self.keys,
+            self.numbers[rows],
+            {name: [column[row] for row in picked] for name, column in self.categories.items()},
+            {name: [column[row] for row in picked] for name, column in self.tokens.items()},
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join rows in order; a column that a part lacks is missing there."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            sum(part.rows for part in parts),
+            *_join_numbers(parts),
+            _join_columns([(part.rows, part.categories) for part in parts]),
+            _join_columns([(part.rows, part.tokens) for part in parts]),
+        )
+
+
+def _join_numbers(parts: Sequence[Features]) -> tuple[tuple[FeatureKey, ...], NDArray[np.float64]]:
+    """Return the union of the parts' keys, in order of appearance, and the joined matrix."""
+    if not parts:
+        return (), np.empty((0, 0))
+    if all(part.keys == parts[0].keys for part in parts):
+        return parts[0].keys, np.concatenate([part.numbers for part in parts])
+    keys = tuple(dict.fromkeys(key for part in parts for key in part.keys))
+    column_of = {key: column for column, key in enumerate(keys)}
+    joined = np.full((sum(part.rows for part in parts), len(keys)), np.nan)
+    row = 0
+    for part in parts:
+        joined[row : row + part.rows, [column_of[key] for key in part.keys]] = part.numbers
+        row += part.rows
+    return keys, joined
+
+
+def _join_columns(parts: Sequence[tuple[int, Mapping[str, Sequence[Value | None]]]]) -> dict[str, list[Value | None]]:
+    """Join columns of Python objects name by name; absent ones become runs of None."""
+    names = dict.fromkeys(name for _, columns in parts for name in columns)
+    joined: dict[str, list[Value | None]] = {name: [] for name in names}
+    for rows, columns in parts:
+        for name, values in joined.items():
+            values.extend(columns[name] if name in columns else [None] * rows)
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Labelled rows, in the order of the log.
+
+    Attributes
+    ----------
+    features
+        Their features.
+    labels
+        One canonical label a row (see :data:`Label`); floats only for regression.
+    weights
+        float32, shape (rows,); at least 0.
+    timestamps
+        float64, shape (rows,); event time in seconds since the epoch, NaN where the event named none.
+    """
+
+    features: Features
+    labels: Sequence[Label]
+    weights: NDArray[np.float32]
+    timestamps: NDArray[np.float64]
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return no rows."""
+        return cls(Features.empty(), [], np.empty(0, np.float32), np.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def split(self, rows: int) -> tuple[Self, Self]:
+        """Return the first `rows` rows and the rest."""
+        return self.slice(0, rows), self.slice(rows, len(self))
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return rows `start` to `stop`."""
+        return type(self)(
+            self.features.slice(start, stop),
+            self.labels[start:stop],
+            self.weights[start:stop],
+            self.timestamps[start:stop],
+        )
+
+    def take(self, rows: NDArray[np.intp]) -> Self:
+        """Return the rows that an array of indices names, in its order."""
+        return type(self)(
+            self.features.take(rows),
+            [self.labels[row] for row in rows.tolist()],
+            self.weights[rows],
+            self.timestamps[rows],
+        )
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """Join rows in order."""
+        if not parts:
+            return cls.empty()
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            Features.concatenate([part.features for part in parts]),
+            [label for part in parts for label in part.labels],
+            np.concatenate([part.weights for part in parts]),
+            np.concatenate([part.timestamps for part in parts]),
+        )

@@ -1,0 +1,215 @@
+"""The interfaces of learning and predicting: start here.
+
+A :class:`Learner` takes examples in the order of the log and updates parameters. It lives in the trainer's process. What
+it publishes, a JSON description and flat arrays, is mapped by serving processes, where :func:`load_predictor` (in
+``registry.py``) makes a :class:`Predictor` over the very same memory. The two sides never share an object.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.examples import Examples, Features, Label, Task
+
+Array = NDArray[Any]
+Json = Mapping[str, Any]
+"""An object that JSON can carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerOptions:
+    """What a learner is built from; the section ``models.NAME.learner`` of the configuration.
+
+    Attributes
+    ----------
+    kind
+        A registry name (``auto``, ``linear``, ``mlp``, ``fm``, ``online``), or a network of the user's own:
+        ``path/to/file.py:ClassName`` or an entry point of the group ``headrace.networks``.
+    loss
+        ``auto``, ``bce``, ``ce``, ``mse``, ``mae`` or ``huber``; auto follows the task.
+    optimizer
+        ``auto``, ``sgd``, ``adam``, ``adamw`` or ``adagrad``.
+    learning_rate
+        A positive number, or ``auto`` for the optimizer's and network's default.
+    device
+        ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+    momentum, weight_decay
+        As the optimizers define them.
+    gradient_clip
+        Bound on the global norm of the gradient; 0 for none.
+    step_size
+        Events per gradient step within a microbatch; 0 makes the whole microbatch one step.
+    chunk_size
+        Events that are on the device at once while the gradient of one step accumulates; 0 is the whole step.
+    window
+        Events in the recent window of the prequential evaluation.
+    seed
+        Of the parameters' initial values.
+    network
+        Further arguments of the network, such as ``hidden: [64, 64]``.
+    """
+
+    kind: str = "auto"
+    loss: str = "auto"
+    optimizer: str = "auto"
+    learning_rate: float | str = "auto"
+    device: str = "auto"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    gradient_clip: float = 1.0
+    step_size: int = 128
+    chunk_size: int = 0
+    window: int = 5000
+    seed: int = 0
+    network: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Answers for some rows.
+
+    Attributes
+    ----------
+    classes
+        The classes known, in the order of the columns of `probabilities`; empty for regression.
+    probabilities
+        float32, shape (rows, len(classes)), rows sum to 1; None for regression.
+    values
+        float64, shape (rows,); None for classes.
+    """
+
+    classes: tuple[Label, ...] = ()
+    probabilities: NDArray[np.float32] | None = None
+    values: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnReport:
+    """What one call of :meth:`Learner.learn` did; nothing in it waits for the device.
+
+    Attributes
+    ----------
+    examples
+        Rows taken in.
+    steps
+        Gradient steps attempted (for the online learner: rows).
+    """
+
+    examples: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerState:
+    """All that a learner is, for a checkpoint.
+
+    Attributes
+    ----------
+    meta
+        JSON: names, classes, counters, schema version.
+    arrays
+        Host arrays, contiguous, owned by the caller (no later update changes them). Names are ``segment/name``: arrays
+        that change together share a segment, so that a checkpoint writes only segments that changed.
+    """
+
+    meta: Json
+    arrays: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The current parameters, encoder included, as a serving process needs them.
+
+    Attributes
+    ----------
+    spec
+        JSON from which, with `arrays`, :func:`load_predictor` makes a predictor: the very same object as at the
+        call before as long as neither it nor any array's name, shape or dtype has changed.
+    arrays
+        Name → contiguous host array; valid until the next call of :meth:`Learner.learn`.
+    changed
+        Name → ranges (start, stop) of flat elements that changed since the call before; a name that is absent did
+        not change. None: take everything as changed.
+    """
+
+    spec: Json
+    arrays: Mapping[str, Array]
+    changed: Mapping[str, Sequence[tuple[int, int]]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerStatus:
+    """What operators ask of a learner. Reading it may wait for the device, so it is read a few times a second at most.
+
+    Attributes
+    ----------
+    scores
+        ``{"stream": {...}, "window": {...}}`` as ``evaluation.py`` describes them, baselines included.
+    skipped
+        Reason → updates that were masked (``non_finite``).
+    restorations
+        How often the last good parameters were brought back.
+    classes, features
+        What is known so far; features as ``{"name": …, "kind": …}``.
+    device, device_memory
+        Where it learns, and bytes held there (0 on the CPU).
+    """
+
+    scores: Mapping[str, Mapping[str, float]]
+    skipped: Mapping[str, int]
+    restorations: int
+    classes: tuple[Label, ...]
+    features: Sequence[Json]
+    device: str
+    device_memory: int
+
+
+class Predictor(Protocol):
+    """Answers from published parameters; pure: no call changes an answer."""
+
+    def predict(self, features: Features) -> Predictions:
+        """Return predictions for all rows; with no class known yet, probabilities of shape (rows, 0)."""
+
+
+class Learner(Protocol):
+    """Learns from examples. Owned by one thread."""
+
+    @property
+    def name(self) -> str:
+        """``microbatch`` or ``online``: the value of the metrics' label ``learner``."""
+
+    @property
+    def task(self) -> Task:
+        """What it predicts."""
+
+    def learn(self, examples: Examples) -> LearnReport:
+        """Score `examples` with the parameters as they are (test), then learn from them (train).
+
+        Raises
+        ------
+        DeviceFailed
+            The accelerator is gone; the state is lost.
+        """
+
+    def predictor(self) -> Predictor:
+        """Return a predictor over the current parameters, for tests and for scoring beside the service."""
+
+    def status(self) -> LearnerStatus:
+        """Return what operators ask for."""
+
+    def state(self) -> LearnerState:
+        """Return everything, copied."""
+
+    def restore(self, state: LearnerState) -> None:
+        """Become exactly what `state` was taken from: the same updates then give the same parameters.
+
+        Raises
+        ------
+        StateMismatch
+        """
+
+    def published(self) -> Published:
+        """Return the newest parameters that have finished computing."""

@@ -1,0 +1,63 @@
+"""Everything that can go wrong where events meet models.
+
+::
+
+    ServiceError                  root: catch this one to catch them all
+    ├── ConfigurationInvalid      a wrong setting; names the key, the value and what would be right
+    ├── PackagesShadowed          `consumers` or `models` were imported from somewhere else
+    ├── CheckpointInvalid         a checkpoint is missing, truncated or altered
+    ├── JournalInvalid            the journal contradicts the checkpoint or the log
+    ├── OwnershipLost             another trainer took this model over; this one must stop writing at once
+    ├── PublicationMissing        nothing is published yet, or not any more
+    └── RequestInvalid            a request that cannot be used; becomes problem+json
+"""
+
+
+class ServiceError(Exception):
+    """Root of all errors that ``service`` raises; its message says what to do."""
+
+
+class ConfigurationInvalid(ServiceError):
+    """A setting is wrong; the message names the key, the value and what would be right."""
+
+
+class PackagesShadowed(ServiceError):
+    """`consumers` or `models` are not the packages beside `service`."""
+
+
+class CheckpointInvalid(ServiceError):
+    """A checkpoint is missing, truncated, altered or of an unknown schema version."""
+
+
+class JournalInvalid(ServiceError):
+    """The journal contradicts the checkpoint or the log."""
+
+
+class OwnershipLost(ServiceError):
+    """Another trainer owns this model now; this one must not publish, journal or checkpoint any more."""
+
+
+class PublicationMissing(ServiceError):
+    """No parameters are published (yet)."""
+
+
+class RequestInvalid(ServiceError):
+    """A request that cannot be used.
+
+    Parameters
+    ----------
+    message
+        What is wrong, for a person.
+    status
+        HTTP status: 400 malformed, 404 unknown, 413 too large, 422 not usable, 503 not now.
+    field
+        Path of the field that is wrong, such as ``instances[3].features.price``; empty where none is to blame.
+    retry_after
+        Seconds, for the ``Retry-After`` header of a 503 or 429.
+    """
+
+    def __init__(self, message: str, status: int = 400, field: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.field = field
+        self.retry_after = retry_after
