@@ -49,14 +49,14 @@ class NewRecord(NamedTuple):
 
 
 class Position(NamedTuple):
-    """The next event to take from a partition: event number ``index`` of the message at ``offset``.
+    """The next event to take from a partition: event number `event` of the message at ``offset``.
 
     A message may hold many events and span microbatches; its offset is passed, that is, the position becomes
     ``(offset + 1, 0)``, once its last event is taken.
     """
 
     offset: int
-    index: int = 0
+    event: int = 0
 
 
 Positions = Mapping[int, Position]
@@ -97,7 +97,7 @@ class Source(Protocol):
     def open(self, positions: Positions) -> Reader:
         """Return a reader that starts at the offsets of `positions`; partitions absent from it start at their earliest.
 
-        The index within a message is not the reader's business: it hands out the whole message.
+        The event within a message is not the reader's business: it hands out the whole message.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Where each row of a chunk came from, as columns: what lets a microbatch be cut anywhere and still be resumed exactly."""
+"""Where each row of a chunk came from, as columns: so a microbatch can be cut anywhere and still be resumed exactly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Track:
     ----------
     partitions
         int32; the partition.
-    next_offsets, next_indexes
+    next_offsets, next_events
         int64 and int32; the position after this row, so ``(offset + 1, 0)`` for the last event of a message.
     sizes
         int32; bytes that this row took in the log (a message's length shared out over its events).
@@ -35,7 +35,7 @@ class Track:
 
     partitions: NDArray[np.int32]
     next_offsets: NDArray[np.int64]
-    next_indexes: NDArray[np.int32]
+    next_events: NDArray[np.int32]
     sizes: NDArray[np.int32]
     appended: NDArray[np.int64]
 
@@ -55,14 +55,26 @@ class Track:
         """Join tracks in order."""
         if len(tracks) == 1:
             return tracks[0]
-        return cls(*(np.concatenate(columns) for columns in zip(*(t._columns() for t in tracks), strict=True)))
+        return cls(
+            np.concatenate([track.partitions for track in tracks]),
+            np.concatenate([track.next_offsets for track in tracks]),
+            np.concatenate([track.next_events for track in tracks]),
+            np.concatenate([track.sizes for track in tracks]),
+            np.concatenate([track.appended for track in tracks]),
+        )
 
     def __len__(self) -> int:
         return len(self.partitions)
 
     def take(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """Return the rows that a slice, a mask or an array of indices selects."""
-        return type(self)(*(column[rows] for column in self._columns()))
+        return type(self)(
+            self.partitions[rows],
+            self.next_offsets[rows],
+            self.next_events[rows],
+            self.sizes[rows],
+            self.appended[rows],
+        )
 
     def positions(self) -> dict[int, Position]:
         """Return, for each partition that occurs, the position after its last row."""
@@ -70,7 +82,7 @@ class Track:
         partitions, firsts = np.unique(self.partitions[::-1], return_index=True)
         last = len(self) - 1 - firsts
         return {
-            int(partition): Position(int(self.next_offsets[row]), int(self.next_indexes[row]))
+            int(partition): Position(int(self.next_offsets[row]), int(self.next_events[row]))
             for partition, row in zip(partitions, last, strict=True)
         }
 
@@ -81,6 +93,3 @@ class Track:
         starts = np.flatnonzero(np.diff(self.partitions, prepend=self.partitions[0] - 1))
         lengths = np.diff(starts, append=len(self))
         return [Run(int(self.partitions[s]), int(n)) for s, n in zip(starts, lengths, strict=True)]
-
-    def _columns(self) -> tuple[NDArray[np.int32] | NDArray[np.int64], ...]:
-        return (self.partitions, self.next_offsets, self.next_indexes, self.sizes, self.appended)

@@ -28,7 +28,7 @@ class Task(StrEnum):
 
 
 class Kind(StrEnum):
-    """Kind of a feature; with the name, its identity. A vector's components are named ``name[0]``, ``name[1]``, …"""
+    """Kind of a feature; with the name, its identity. A vector's components are named ``name[0]`` and so on."""
 
     NUMBER = "number"
     BOOLEAN = "boolean"

@@ -1,7 +1,7 @@
 """The interfaces of learning and predicting: start here.
 
-A :class:`Learner` takes examples in the order of the log and updates parameters. It lives in the trainer's process. What
-it publishes, a JSON description and flat arrays, is mapped by serving processes, where :func:`load_predictor` (in
+A :class:`Learner` takes examples in the order of the log and updates parameters. It lives in the trainer's process.
+What it publishes, a JSON description and flat arrays, is mapped by serving processes, where :func:`load_predictor` (in
 ``registry.py``) makes a :class:`Predictor` over the very same memory. The two sides never share an object.
 """
 
