@@ -56,12 +56,15 @@ class Decoded(Generic[C]):
         did not occur may be absent.
     arrived
         Monotonic seconds at which the records were polled, on the clock that the batcher uses.
+    unused
+        Events that gave no row (dead letters, observations); counted with the last row of this chunk.
     """
 
     chunk: C
     track: Track
     positions: Positions
     arrived: float
+    unused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class MicroBatch(Generic[C]):
         Seconds since the oldest event was polled.
     reason
         The bound that was met: ``"size"``, ``"bytes"``, ``"delay"``, or ``"flush"`` at the end.
+    unused
+        Events passed on the way that gave no row.
     """
 
     examples: C | None
@@ -87,6 +92,7 @@ class MicroBatch(Generic[C]):
     positions: Positions
     waited: float
     reason: str
+    unused: int = 0
 
 
 class Feed(Protocol[C]):
@@ -99,13 +105,14 @@ class Feed(Protocol[C]):
 class _Held(Generic[C]):
     """A chunk in hand, of which rows from `start` on are left."""
 
-    __slots__ = ("arrived", "chunk", "positions", "start", "track", "weights")
+    __slots__ = ("arrived", "chunk", "positions", "start", "track", "unused", "weights")
 
     def __init__(self, decoded: Decoded[C]) -> None:
         self.chunk = decoded.chunk
         self.track = decoded.track
         self.positions = decoded.positions
         self.arrived = decoded.arrived
+        self.unused = decoded.unused
         self.start = 0
         # Bytes up to and including each row: any cut by bytes is then a binary search.
         self.weights: NDArray[np.int64] = decoded.track.sizes.cumsum(dtype=np.int64)
@@ -224,6 +231,7 @@ class MicroBatcher(Generic[C]):
         if not len(decoded.track) and self._held:
             last = self._held[-1]
             last.positions = {**last.positions, **decoded.positions}
+            last.unused += decoded.unused
             return
         held = _Held(decoded)
         self._held.append(held)
@@ -235,7 +243,7 @@ class MicroBatcher(Generic[C]):
         waited = self._clock() - self._held[0].arrived
         chunks: list[C] = []
         tracks: list[Track] = []
-        rows_left, bytes_left = self.max_size, self._max_bytes
+        rows_left, bytes_left, unused = self.max_size, self._max_bytes, 0
         while self._held:
             held = self._held[0]
             rows, reason = self._room(held, rows_left, bytes_left, reason, first=not chunks)
@@ -253,8 +261,13 @@ class MicroBatcher(Generic[C]):
                     self._positions.update(track.positions())
                 break
             self._positions.update(held.positions)
+            unused += held.unused
             self._held.popleft()
-        return _join(chunks, tracks, dict(self._positions), waited, reason)
+        positions = dict(self._positions)
+        if not chunks:
+            return MicroBatch(None, Track.empty(), positions, waited, reason, unused)
+        examples = chunks[0] if len(chunks) == 1 else type(chunks[0]).concatenate(chunks)
+        return MicroBatch(examples, Track.concatenate(tracks), positions, waited, reason, unused)
 
     @staticmethod
     def _room(held: _Held[C], rows_left: int, bytes_left: int, reason: str, *, first: bool) -> tuple[int, str]:
@@ -264,11 +277,3 @@ class MicroBatcher(Generic[C]):
             # Too large for any microbatch: it goes alone.
             return max(held.rows_within(bytes_left), int(first)), "bytes"
         return rows, "size" if rows == rows_left else reason
-
-
-def _join(chunks: list[C], tracks: list[Track], positions: Positions, waited: float, reason: str) -> MicroBatch[C]:
-    """Make one microbatch of its pieces."""
-    if not chunks:
-        return MicroBatch(None, Track.empty(), positions, waited, reason)
-    examples = chunks[0] if len(chunks) == 1 else type(chunks[0]).concatenate(chunks)
-    return MicroBatch(examples, Track.concatenate(tracks), positions, waited, reason)
