@@ -1,0 +1,160 @@
+"""Prequential evaluation: how good the predictions were that were made before their labels were learned.
+
+A learner hands :class:`Prequential` the predictions of each microbatch, made by the parameters as they were before it,
+together with the labels. Nothing here waits for the device until :meth:`Prequential.scores` is called. The rows go into
+a ring on the device; each time that a block of it is full, the block is folded into the totals of the whole stream.
+So an update costs a few copies, and the totals depend neither on how the stream was cut nor on when it was asked.
+What is summed, and what it means, is in ``evaluation_classes.py`` and ``evaluation_numbers.py``.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.errors import StateMismatch
+from models.evaluation_classes import ClassTally
+from models.evaluation_numbers import NumberTally
+from models.examples import Task
+from models.learner import Array, Json
+
+SCHEMA = 1
+BLOCK = 1024  # rows folded at once: many enough that an update rarely pays for it, few enough for small windows
+
+
+class Prequential:
+    """Scores and baselines over the whole stream and over the most recent rows.
+
+    Parameters
+    ----------
+    task
+        What is predicted.
+    window
+        Rows in the recent window.
+    device
+        Where predictions are made, and so where they are scored.
+    one_by_one
+        Whether each row was predicted from the labels of all rows before it, as the pure online learner does. By
+        default a call of :meth:`update` is a microbatch: its rows were all predicted before any of its labels was
+        seen. The baselines are held to the same delay, for a score without a baseline of equal delay misleads.
+    """
+
+    def __init__(self, task: Task, window: int, device: torch.device | str, *, one_by_one: bool = False) -> None:
+        self._task = task
+        self._window = window
+        self._device = torch.device(device)
+        self._one_by_one = one_by_one
+        self._tally: ClassTally | NumberTally
+        if task is Task.REGRESSION:
+            self._tally = NumberTally(self._device, one_by_one=one_by_one)
+        else:
+            self._tally = ClassTally(self._device, binary=task is Task.BINARY, one_by_one=one_by_one)
+        self._rows = 0
+        self._totals = self._tally.zeros()
+        capacity = -(-max(window, 1) // BLOCK) * BLOCK
+        self._ring = torch.zeros((self._tally.columns, capacity), dtype=self._tally.dtype, device=self._device)
+
+    def grow(self, classes: int) -> None:
+        """Make room for `classes` classes; to be called before :meth:`update` sees a target beyond those known."""
+        if isinstance(self._tally, ClassTally):
+            self._tally.grow(classes, self._totals)
+
+    @torch.no_grad()
+    def update(self, predictions: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None = None) -> None:
+        """Score some rows; does not wait for the device.
+
+        Parameters
+        ----------
+        predictions
+            For classes, probabilities: floating, shape (rows, columns). A class without a column has probability 0, so
+            has one that was unknown when the prediction was made, and a row of zeros is no prediction and counts as
+            wrong. For regression, values: floating, shape (rows,).
+        targets
+            Class indices, int64, shape (rows,), or for regression labels, float64, shape (rows,).
+        weights
+            float32, shape (rows,). Every score is a weighted mean.
+        losses
+            The learner's own loss of each row, floating, shape (rows,); by default the log loss or the squared error.
+        """
+        rows = len(targets)
+        slices = range(0, rows, BLOCK) if self._one_by_one else range(0, rows, max(rows, 1))
+        for start in slices:
+            part = slice(start, start + slices.step)
+            columns = self._tally.columns_of(
+                predictions[part],
+                targets[part],
+                weights[part],
+                None if losses is None else losses[part],
+                first=self._rows == 0,
+            )
+            self._write(columns, len(targets[part]))
+
+    def _write(self, columns: list[Tensor], rows: int) -> None:
+        """Put rows into the ring, folding each block as it fills up."""
+        done = 0
+        while done < rows:
+            start = self._rows % self._ring.shape[1]
+            taken = min(rows - done, BLOCK - start % BLOCK)
+            for place, column in zip(self._ring[:, start : start + taken].unbind(0), columns, strict=True):
+                place.copy_(column[done : done + taken] if column.dim() else column)
+            done += taken
+            self._rows += taken
+            if self._rows % BLOCK == 0:
+                self._tally.fold(self._totals, self._ring[:, start + taken - BLOCK : start + taken])
+
+    def _recent(self, rows: int) -> Tensor:
+        """Return the last `rows` rows, oldest first, as a copy of shape (columns, rows)."""
+        places = torch.arange(self._rows - rows, self._rows, device=self._device) % self._ring.shape[1]
+        return self._ring[:, places]
+
+    @torch.no_grad()
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Return the scores of the scopes ``stream`` and ``window``; waits for the device.
+
+        What is undefined, such as the area under the curve while there is one class only, is left out; there is never
+        a NaN. ``count`` is the number of rows in the scope, whatever their weights. The other keys are described at
+        :meth:`ClassTally.report` and :meth:`NumberTally.report`.
+        """
+        stream = {name: total.clone() for name, total in self._totals.items()}
+        self._tally.fold(stream, self._recent(self._rows % BLOCK))
+        window = self._tally.zeros()
+        inside = min(self._rows, self._window)
+        self._tally.fold(window, self._recent(inside))
+        return {
+            "stream": {"count": float(self._rows), **self._tally.report(stream)},
+            "window": {"count": float(inside), **self._tally.report(window)},
+        }
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
+        """Return what :meth:`restore` needs, copied to the host: JSON, and arrays by name."""
+        recent = self._recent(min(self._rows, self._ring.shape[1]))
+        tensors = {
+            "recent": recent,
+            **{f"total_{name}": total for name, total in self._totals.items()},
+            **{f"memory_{name}": memory for name, memory in self._tally.memory.items()},
+        }
+        meta = {"schema": SCHEMA, "task": self._task.value, "one_by_one": self._one_by_one, "rows": self._rows}
+        return meta, {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in tensors.items()}
+
+    def restore(self, meta: Json, arrays: Mapping[str, Array]) -> None:
+        """Go on exactly where :meth:`state` was called; another window takes effect as far as the rows kept reach.
+
+        Raises
+        ------
+        StateMismatch
+            It is the state of another task, or of an unknown schema version.
+        """
+        expected = {"schema": SCHEMA, "task": self._task.value, "one_by_one": self._one_by_one}
+        found = {key: meta.get(key) for key in expected}
+        if found != expected:
+            raise StateMismatch(f"these scores are of {found}, this evaluation is of {expected}: start a new one")
+        tensors = {name: torch.tensor(array, device=self._device) for name, array in arrays.items()}
+        self._rows = int(meta["rows"])
+        self._totals = {name: tensors[f"total_{name}"] for name in self._totals}
+        self._tally.memory = {name: tensors[f"memory_{name}"] for name in self._tally.memory}
+        recent = tensors["recent"][:, -self._ring.shape[1] :]
+        places = torch.arange(self._rows - recent.shape[1], self._rows, device=self._device) % self._ring.shape[1]
+        self._ring.zero_()
+        self._ring[:, places] = recent

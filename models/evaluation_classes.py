@@ -1,0 +1,145 @@
+"""What the prequential evaluation sums for classes, and the majority and no-change baselines beside it."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot, pad
+
+Totals = dict[str, Tensor]
+
+PROBABILITY_FLOOR = 1e-6  # log loss counts a smaller probability as this one: one surprise costs 13.8 at most
+LOSS_LIMIT = 1e38  # what an infinite loss counts as, so that the mean stays finite
+BINS = 4096
+LOGIT_RANGE = 16.0  # float32 cannot tell probabilities from 1 beyond it
+
+
+class ClassTally:
+    """Sums over rows of classified examples.
+
+    The area under the ROC curve over a whole stream is that of a histogram with ``BINS`` bins of equal width in the
+    logit of the score; scores that share a bin count as equal.
+
+    Parameters
+    ----------
+    device
+        Where the sums are kept.
+    binary
+        Whether there are two classes at most, so that there is an area under the ROC curve.
+    one_by_one
+        Whether the baselines may use the labels of earlier rows of the same call.
+    """
+
+    columns = 8  # target, predicted, probability of the target, score, weight, loss, majority, last
+    dtype = torch.float32  # exact for class indices below 2^24
+
+    def __init__(self, device: torch.device, *, binary: bool, one_by_one: bool) -> None:
+        self._device = device
+        self._binary = binary
+        self._one_by_one = one_by_one
+        classes = 2 if binary else 1
+        self.memory = {
+            "weights": torch.zeros(classes, dtype=torch.float64, device=device),
+            "last": torch.full((), -1, dtype=torch.int64, device=device),
+        }
+
+    def zeros(self) -> Totals:
+        """Return the totals of no rows."""
+        classes = len(self.memory["weights"])
+        shapes: dict[str, tuple[int, ...]] = {"sums": (6,), "class_weights": (classes,), "class_hits": (classes,)}
+        if self._binary:
+            shapes["histogram"] = (2, BINS)
+        return {name: torch.zeros(shape, dtype=torch.float64, device=self._device) for name, shape in shapes.items()}
+
+    def grow(self, classes: int, totals: Totals) -> None:
+        """Make room for `classes` classes in the memory of the baselines and in `totals`."""
+        missing = classes - len(self.memory["weights"])
+        if missing > 0:
+            self.memory["weights"] = pad(self.memory["weights"], (0, missing))
+            for name in ("class_weights", "class_hits"):
+                totals[name] = pad(totals[name], (0, missing))
+
+    def columns_of(
+        self, probabilities: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, *, first: bool
+    ) -> list[Tensor]:
+        """Return what is kept of some rows: tensors of shape (rows,), or () where all rows have the same.
+
+        See :meth:`models.evaluation.Prequential.update`; `first` says that no row came before.
+        """
+        missing = len(self.memory["weights"]) - probabilities.shape[1]
+        if missing > 0:
+            probabilities = pad(probabilities, (0, missing))
+        of_target = probabilities.gather(1, targets.unsqueeze(1)).squeeze(1)
+        if losses is None:
+            losses = surprise(of_target)
+        score = probabilities[:, 1] if self._binary else torch.zeros((), device=self._device)
+        baselines = self._baselines(targets, weights.double(), first)
+        return [targets, probabilities.argmax(1), of_target, score, weights, losses, *baselines]
+
+    def _baselines(self, targets: Tensor, weights: Tensor, first: bool) -> tuple[Tensor, Tensor]:
+        """Return the majority's and the last label's predictions (-1: none yet), and remember these labels."""
+        counts = self.memory["weights"]
+        none = torch.full((), -1, dtype=torch.int64, device=self._device)
+        last = self.memory["last"]
+        majority = none if first else counts.argmax()
+        if self._one_by_one:
+            seen = one_hot(targets, len(counts)) * weights.unsqueeze(1)
+            majority = (counts + seen.cumsum(0) - seen).argmax(1)
+            if first:
+                majority[:1] = -1
+            last = torch.cat([last.reshape(1), targets[:-1]])
+        # Not index_add_, whose order of additions is left open on CUDA.
+        counts.index_put_((targets,), weights, accumulate=True)
+        self.memory["last"] = targets[-1].clone()
+        return majority, last
+
+    def fold(self, totals: Totals, rows: Tensor) -> None:
+        """Add `rows`, shape (columns, rows), to `totals`."""
+        target, predicted, probability, score, weight, loss, majority, last = rows.double().unbind(0)
+        hit = (predicted == target) & (probability > 0)
+        ones = torch.ones_like(weight)
+        finite = loss.nan_to_num(0.0, LOSS_LIMIT, -LOSS_LIMIT)
+        terms = [ones, hit, surprise(probability), finite, majority == target, last == target]
+        totals["sums"] += (torch.stack([term.double() for term in terms]) * weight).sum(1)
+        classes = target.long()
+        totals["class_weights"].index_put_((classes,), weight, accumulate=True)
+        totals["class_hits"].index_put_((classes,), weight * hit, accumulate=True)
+        if self._binary:
+            totals["histogram"].index_put_((classes, _bins(score)), weight, accumulate=True)
+
+    def report(self, totals: Totals) -> dict[str, float]:
+        """Return what `totals` say.
+
+        ``accuracy``; ``balanced_accuracy``, the mean over classes of the share predicted rightly; ``log_loss``, with
+        probabilities below ``PROBABILITY_FLOOR`` counted as that; ``loss``, the learner's own; ``roc_auc`` for binary
+        tasks; ``majority_accuracy`` and ``no_change_accuracy``, those of always predicting the commonest label and the
+        last one.
+        """
+        weight, *sums = totals["sums"].tolist()
+        if weight <= 0:
+            return {}
+        names = ("accuracy", "log_loss", "loss", "majority_accuracy", "no_change_accuracy")
+        report = {name: total / weight for name, total in zip(names, sums, strict=True)}
+        present = totals["class_weights"] > 0
+        shares = totals["class_hits"][present] / totals["class_weights"][present]
+        report["balanced_accuracy"] = float(shares.mean())
+        if self._binary and bool(present.all()):
+            report["roc_auc"] = _area(totals["histogram"])
+        return report
+
+
+def surprise(probability: Tensor) -> Tensor:
+    """Return the log loss of events of these probabilities, in nats; NaN is no prediction, so probability 0."""
+    return -probability.nan_to_num(0.0).clamp(PROBABILITY_FLOOR, 1.0).log()
+
+
+def _bins(score: Tensor) -> Tensor:
+    """Return the bin of each score, int64."""
+    # 1e-8 lies beyond LOGIT_RANGE on either side.
+    logit = score.nan_to_num(0.0).clamp(1e-8, 1 - 1e-8).logit()
+    return ((logit + LOGIT_RANGE) * (BINS / (2 * LOGIT_RANGE))).long().clamp(0, BINS - 1)
+
+
+def _area(histogram: Tensor) -> float:
+    """Return the chance that a score of class 1 lies above one of class 0, where equal ones count half."""
+    negatives, positives = histogram
+    below = negatives.cumsum(0) - negatives / 2
+    return float((positives * below).sum() / (positives.sum() * negatives.sum()))

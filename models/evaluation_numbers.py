@@ -1,0 +1,115 @@
+"""What the prequential evaluation sums for numbers, and the running-mean and no-change baselines beside it."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from models.evaluation_classes import Totals
+
+LIMIT = 1e100  # predictions and labels beyond it count as it: squares of their differences can still be summed
+
+
+class NumberTally:
+    """Sums over rows of regression.
+
+    Rows that were predicted before any label was known are not scored: neither a learner nor a baseline has anything
+    to go by, and with labels far from zero a handful of them would outweigh the rest of the stream.
+
+    Means and squared deviations are merged as in Chan, Golub and LeVeque (1979), so that R² is right for labels far
+    from zero.
+
+    Parameters
+    ----------
+    device
+        Where the sums are kept.
+    one_by_one
+        Whether the baselines may use the labels of earlier rows of the same call.
+    """
+
+    columns = 6  # target, predicted, weight, loss, mean, last
+    dtype = torch.float64
+
+    def __init__(self, device: torch.device, *, one_by_one: bool) -> None:
+        self._device = device
+        self._one_by_one = one_by_one
+        self.memory = {name: torch.zeros((), dtype=torch.float64, device=device) for name in ("weight", "mean", "last")}
+
+    def zeros(self) -> Totals:
+        """Return the totals of no rows."""
+        shapes: dict[str, tuple[int, ...]] = {"sums": (6,), "mean": (), "deviation": ()}
+        return {name: torch.zeros(shape, dtype=torch.float64, device=self._device) for name, shape in shapes.items()}
+
+    def columns_of(
+        self, values: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, *, first: bool
+    ) -> list[Tensor]:
+        """Return what is kept of some rows: tensors of shape (rows,), or () where all rows have the same.
+
+        See :meth:`models.evaluation.Prequential.update`; `first` says that no row came before.
+        """
+        values, targets = _bounded(values), _bounded(targets)
+        if losses is None:
+            losses = (values - targets).square()
+        scored = weights.double()
+        baselines = self._baselines(targets, scored)
+        if first:
+            unscored = 1 if self._one_by_one else len(targets)
+            scored = torch.cat([torch.zeros_like(scored[:unscored]), scored[unscored:]])
+        return [targets, values, scored, losses, *baselines]
+
+    def _baselines(self, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the running mean's and the last label's predictions, and remember these labels."""
+        weight, mean, last = self.memory["weight"], self.memory["mean"], self.memory["last"]
+        # Deviations from the mean so far, for large offsets.
+        weights_after = weight + weights.cumsum(0)
+        moved = mean + ((targets - mean) * weights).cumsum(0) / weights_after.clamp_min(1e-300)
+        self.memory = {"weight": weights_after[-1].clone(), "mean": moved[-1].clone(), "last": targets[-1].clone()}
+        if self._one_by_one:
+            return torch.cat([mean.reshape(1), moved[:-1]]), torch.cat([last.reshape(1), targets[:-1]])
+        return mean, last
+
+    def fold(self, totals: Totals, rows: Tensor) -> None:
+        """Add `rows`, shape (columns, rows), to `totals`."""
+        target, predicted, weight, loss, mean, last = rows.unbind(0)
+        error = predicted - target
+        terms = [torch.ones_like(error), error.abs(), error.square(), loss.nan_to_num(0.0).clamp(-1e200, 1e200)]
+        terms += [(mean - target).abs(), (last - target).abs()]
+        before = totals["sums"][0].clone()
+        added = (torch.stack(terms) * weight).sum(1)
+        totals["sums"] += added
+        here = added[0].clamp_min(1e-300)
+        center = (target * weight).sum() / here
+        # A second look at the rows: the rounding of the first one's large sum would show in the deviations.
+        center = center + ((target - center) * weight).sum() / here
+        step = torch.where(added[0] > 0, center - totals["mean"], 0.0)
+        share = added[0] / (before + added[0]).clamp_min(1e-300)
+        totals["deviation"] += ((target - center).square() * weight).sum() + step.square() * before * share
+        totals["mean"] += step * share
+
+    def report(self, totals: Totals) -> dict[str, float]:
+        """Return what `totals` say.
+
+        ``mae``, ``rmse``; ``r2``, the share of the labels' variance that is explained (left out where they do not
+        vary); ``loss``, the learner's own; ``mean_mae`` and ``no_change_mae``, those of always predicting the mean of
+        the labels so far and the last one.
+        """
+        weight, absolute, squared, loss, mean, last = totals["sums"].tolist()
+        if weight <= 0:
+            return {}
+        report = {
+            "mae": absolute / weight,
+            "rmse": math.sqrt(squared / weight),
+            "loss": loss / weight,
+            "mean_mae": mean / weight,
+            "no_change_mae": last / weight,
+        }
+        deviation = float(totals["deviation"])
+        # One that is nothing beside the errors is rounding.
+        if deviation > squared * 1e-300:
+            report["r2"] = 1 - squared / deviation
+        return report
+
+
+def _bounded(values: Tensor) -> Tensor:
+    """Return `values` as finite float64; NaN becomes 0."""
+    return values.double().nan_to_num(0.0, LIMIT, -LIMIT).clamp(-LIMIT, LIMIT)
