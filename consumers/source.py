@@ -40,6 +40,17 @@ class Record(Protocol):
         """Headers in order; a name may occur more than once."""
 
 
+class StoredRecord(NamedTuple):
+    """A record read from a log that has no record type of its own; see :class:`Record`."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 class NewRecord(NamedTuple):
     """A record on its way into a log."""
 
@@ -65,6 +76,13 @@ Positions = Mapping[int, Position]
 
 class Reader(Protocol):
     """Hands out the records of one topic. Owned by one thread."""
+
+    @property
+    def identity(self) -> str:
+        """Identity of the log behind the topic's name: another one once it was deleted and made again.
+
+        Offsets mean nothing in a log of another identity. Empty where the log cannot tell.
+        """
 
     def poll(self, max_records: int, timeout: float) -> Sequence[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first; ``[]`` when idle.
