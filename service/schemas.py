@@ -1,0 +1,194 @@
+"""The shapes of requests and answers, for OpenAPI and for people. Decoding is done elsewhere, by faster means."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ClassLabel = str | int | bool
+
+
+class _Schema(BaseModel):
+    # `model_version` is the contract's name, not one of pydantic's.
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class Problem(_Schema):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(description="Always `about:blank`: the status says which kind.", examples=["about:blank"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="What is wrong and what would be right.")
+    instance: str = Field(description="Path of the request.", examples=["/predict"])
+    field: str | None = Field(
+        default=None, description="Which field is wrong.", examples=["instances[3].features.price"]
+    )
+
+
+class Instance(_Schema):
+    """One thing to predict for."""
+
+    features: dict[str, Any] = Field(
+        description="Numbers, booleans, strings, lists of strings or of numbers; null is missing.",
+        examples=[{"price": 3.2, "city": "Oslo", "express": True, "note": None, "tokens": ["big", "red"]}],
+    )
+    id: str | int | None = Field(default=None, description="Comes back with the prediction.", examples=["a1"])
+
+
+class Instances(_Schema):
+    """Many things to predict for."""
+
+    instances: list[Instance]
+
+
+class ClassPrediction(_Schema):
+    """The most probable class, and how probable each one is."""
+
+    id: str | int | None = Field(default=None, description="The instance's; absent where it had none.")
+    label: ClassLabel | None = Field(description="Null before any label was seen.", examples=["late"])
+    probabilities: dict[str, float] | None = Field(
+        default=None,
+        description="Class → probability; booleans are `true` and `false`. Absent before any label was seen.",
+        examples=[{"late": 0.81, "on-time": 0.19}],
+    )
+
+
+class NumberPrediction(_Schema):
+    """The expected number."""
+
+    id: str | int | None = Field(default=None, description="The instance's; absent where it had none.")
+    value: float = Field(examples=[3.7])
+
+
+class PredictionAnswer(_Schema):
+    """Predictions, all from one version of the parameters."""
+
+    model: str = Field(examples=["default"])
+    model_version: int = Field(description="Updates behind the parameters.", examples=[412])
+    model_age_seconds: float = Field(description="Since this version was published.", examples=[0.012])
+    learner: str = Field(description="`microbatch` or `online`.", examples=["microbatch"])
+    predictions: list[ClassPrediction | NumberPrediction] = Field(description="In the order of the instances.")
+
+
+class Event(_Schema):
+    """One event: features, label or both. Unlabelled features wait for their label under the same id."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str | int | None = Field(default=None, examples=["a1"])
+    features: dict[str, Any] | None = Field(default=None, examples=[{"price": 3.2, "city": "Oslo"}])
+    label: ClassLabel | float | None = Field(default=None, examples=["late"])
+    timestamp: float | str | None = Field(
+        default=None, description="Seconds or milliseconds since the epoch, or ISO 8601.", examples=[1763683200.0]
+    )
+    weight: float | None = Field(default=None, ge=0, examples=[1.0])
+
+
+class RejectedEvent(_Schema):
+    """An event of the body that was not taken, and why; the others were."""
+
+    index: int = Field(description="Place in the body, from 0.", examples=[3])
+    reason: str
+
+
+class EventsAnswer(_Schema):
+    """What became of the events; the accepted ones are durable in the log."""
+
+    accepted: int = Field(examples=[2])
+    rejected: list[RejectedEvent]
+
+
+class Feature(_Schema):
+    """A feature seen so far; its identity is name and kind together."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(examples=["price"])
+    kind: str = Field(examples=["number"])
+
+
+class TrainerState(_Schema):
+    """What the model's trainer last reported."""
+
+    up: bool = Field(description="Whether it reported within the last seconds.")
+    status_age_seconds: float | None = Field(description="Since its last report; null where there was none.")
+    epoch: int | None = Field(description="Of the ownership of the model: grows by one with each trainer.")
+    pid: int | None
+
+
+class ServedState(_Schema):
+    """What this server answers from."""
+
+    model_config = ConfigDict(protected_namespaces=(), extra="allow")
+
+    model_version: int
+    model_age_seconds: float | None = Field(description="Null at version 0 without a trainer.")
+    learner: str
+    origin: str = Field(description="`publication`, `checkpoint` (the trainer is gone) or `nothing` (version 0).")
+    restored_from: int | None = Field(default=None, description="The version that this one was rolled back to.")
+
+
+class Checkpoint(_Schema):
+    """A durable state of the model."""
+
+    model_config = ConfigDict(protected_namespaces=(), extra="allow")
+
+    version: int
+    written_at: float = Field(description="Unix seconds.")
+
+
+class Checkpoints(_Schema):
+    """The checkpoints that are kept, newest first."""
+
+    model: str
+    checkpoints: list[Checkpoint]
+
+
+class ErrorReport(_Schema):
+    """Something that went wrong in the trainer."""
+
+    at: float = Field(description="Unix seconds.")
+    message: str
+
+
+class ModelState(_Schema):
+    """State of one model: the trainer's last report beside what this server answers from."""
+
+    model_config = ConfigDict(protected_namespaces=(), extra="allow")
+
+    model: str
+    state: str = Field(description="`learning`, `idle`, `standby`, `paused`, `stopped`, `waiting_for_source`, `down`.")
+    task: str | None
+    classes: list[ClassLabel | float]
+    features: list[Feature]
+    topic: str
+    learner: str
+    device: str | None
+    model_version: int
+    events_consumed: int
+    events_learned: int
+    events_learned_by: dict[str, int]
+    updates: dict[str, int]
+    updates_skipped: dict[str, int]
+    dead_letters: dict[str, int]
+    positions: dict[str, tuple[int, int]] = Field(description="Partition → offset and event of the next event.")
+    lag: dict[str, int] = Field(description="Partition → what is in the log and not learned yet.")
+    scores: dict[str, dict[str, float | None]] = Field(
+        description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`."
+    )
+    checkpoint: Checkpoint | None
+    errors: list[ErrorReport] = Field(description="The last ones.")
+    trainer: TrainerState
+    served: ServedState
+
+
+class ModelList(_Schema):
+    """All configured models."""
+
+    models: list[ModelState]
+
+
+class Health(_Schema):
+    """Answer to a probe."""
+
+    status: str = Field(examples=["ready"])
