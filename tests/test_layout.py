@@ -1,0 +1,134 @@
+"""The shape of the repository: who may import whom, how long files and functions are, and what never gets into it."""
+
+import ast
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("service", "consumers", "models")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PYTHON_FILES = SOURCES + sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+TEXT_SUFFIXES = {"", ".cfg", ".json", ".lock", ".md", ".py", ".toml", ".txt", ".yaml", ".yml"}
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Check the import rules of the packages in `folder`."""
+    program = Path(sys.executable).with_name("lint-imports")
+    command = [str(program), "--no-logo", "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def name_of(path: Path) -> str:
+    """Return `path` as the repository knows it, for messages."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the top-level names that a file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return how many lines a function has from its ``def`` to its end, its docstring left out."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function, clean=False) is not None:
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+def test_the_import_rules_hold() -> None:
+    """Dependencies would no longer point one way."""
+    result = lint_imports(ROOT)
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "statement"),
+    [
+        ("consumers/source.py", "import models.examples"),
+        ("models/learner.py", "import consumers.source"),
+        ("models/learner.py", "import service.errors"),
+        ("service/errors.py", "import torch"),
+        ("consumers/errors.py", "import river"),
+        ("models/errors.py", "import kafka"),
+        ("consumers/errors.py", "import fastapi"),
+        ("service/errors.py", "import pytest"),
+    ],
+)
+def test_a_broken_import_rule_is_found(tmp_path: Path, file: str, statement: str) -> None:
+    """A rule in pyproject.toml would be there without being enforced."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / file).open("a") as source:
+        source.write(f"\n{statement}\n")
+    result = lint_imports(tmp_path)
+    assert result.returncode != 0
+    assert "BROKEN" in result.stdout
+
+
+def test_the_brokers_client_stays_in_its_files() -> None:
+    """Another client could not be put behind the same Reader without touching the rest of consumers."""
+    users = {path.name for path in SOURCES if "kafka" in imports_of(path)}
+    assert all(name.startswith("kafka") for name in users), users
+
+
+def test_only_the_configuration_reads_the_environment() -> None:
+    """A setting could come from somewhere that ``headrace config show`` does not show."""
+    pattern = re.compile(r"\bos\.(environ|getenv)\b")
+    readers = {name_of(path) for path in SOURCES if pattern.search(path.read_text())}
+    assert readers <= {"service/config.py"}, readers
+
+
+def test_files_are_small_rooms() -> None:
+    """A reader could no longer take in a file at once."""
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in PYTHON_FILES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+    assert statistics.median(len(path.read_text().splitlines()) for path in SOURCES) <= 150
+
+
+def test_functions_fit_a_screen() -> None:
+    """A reader could no longer take in a function at once."""
+    lengths = sorted(
+        code_lines(node)
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert statistics.median(lengths) <= 8
+    assert lengths[int(len(lengths) * 0.9)] <= 25
+    assert lengths[-1] <= 60
+
+
+def test_no_path_or_registry_of_one_machine_gets_in() -> None:
+    """The repository would work, or mean something, on one machine only."""
+    pattern = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/\w+|\b(?:index-url|find-links|trusted-host)\b")
+    skipped = {".git", ".venv", "__pycache__", "data", "results"}
+    found = {
+        f"{name_of(path)}: {match.group()}"
+        for path in ROOT.rglob("*")
+        if path.is_file() and path.suffix in TEXT_SUFFIXES
+        if path != Path(__file__).resolve() and not skipped & set(path.relative_to(ROOT).parts)
+        if not any(part.endswith("_cache") for part in path.parts)
+        for match in pattern.finditer(path.read_text(errors="replace"))
+    }
+    assert found == set()
+
+
+def test_the_lock_names_no_address() -> None:
+    """An installation would depend on one registry's address."""
+    lock = (ROOT / "requirements.lock").read_text()
+    assert not re.search(r"://|^\s*-(?!-hash)| @ ", lock, re.MULTILINE)
