@@ -134,12 +134,12 @@ def _histograms(statuses: list[Status]) -> Iterator[Metric]:
         for status in statuses:
             if name in status.histograms:
                 found = status.histograms[name]
-                family.add_metric([status.model], _cumulative(found), found.sum)
+                family.add_metric([status.model], cumulative(found), found.sum)
         yield family
 
 
-def _cumulative(histogram: HistogramStatus) -> list[tuple[str, float]]:
-    """Return Prometheus' buckets: upper bound → observations up to it."""
+def cumulative(histogram: HistogramStatus) -> list[tuple[str, float]]:
+    """Return a histogram as Prometheus wants it: upper bound → observations up to it."""
     total = 0
     buckets: list[tuple[str, float]] = []
     for bound, count in zip([*map(str, histogram.buckets), "+Inf"], histogram.counts, strict=True):

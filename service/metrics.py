@@ -1,9 +1,7 @@
 """``/metrics``: what the trainers report, and what this server counts, complete whatever the number of its processes.
 
-Several serving processes share one port, so a scrape reaches any one of them. Each therefore writes its counts into a
-memory-mapped file of its own (prometheus_client's multiprocess mode), and whoever is scraped adds up all files. That
-mode is chosen by an environment variable at the moment when prometheus_client is imported: :mod:`service.serving`
-sets it before it imports this module, and no other module but :mod:`service.learning_metrics` imports the library.
+On the path it stands at the very end: it reads what the trainer and the serving processes left in files, and changes
+nothing. A server renders all of it; a trainer's own port, what the trainers report.
 """
 
 import time
@@ -11,20 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import CollectorRegistry, Counter, Metric, start_http_server, values
-from prometheus_client import Histogram as ClientHistogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.errors import ConfigurationInvalid
 from service.histograms import Histogram, learning_histograms
-from service.learning_metrics import LearningCollector, StatusSource
+from service.learning_metrics import LearningCollector, StatusSource, cumulative
+from service.prediction_counts import Counted
 from service.status import Status, read_status
 
-__all__ = ["CONTENT_TYPE_LATEST", "Histogram", "ServerMetrics", "learning_histograms", "start_metrics_server"]
-
-_PREDICTION_BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+__all__ = ["CONTENT_TYPE_LATEST", "Histogram", "learning_histograms", "render_metrics", "start_metrics_server"]
 
 Served = tuple[int, float | None]
 """The model version being served, and Unix seconds at which it was published (None: not published)."""
@@ -55,48 +50,42 @@ class ServedCollector:
         yield from (version, age)
 
 
-class ServerMetrics:
-    """All metrics of a serving process. Threads may share it.
+class PredictionCollector:
+    """Renders what all processes of a server have counted."""
 
-    Parameters
-    ----------
-    statuses
-        The trainers' statuses.
-    served
-        What this process serves.
-    """
+    def __init__(self, counted: Callable[[], Mapping[str, Counted]]) -> None:
+        self._counted = counted
 
-    def __init__(self, statuses: StatusSource, served: ServedSource) -> None:
-        self._registry = CollectorRegistry()
-        shared = values.ValueClass is not values.MutexValue
-        # In multiprocess mode the files are the truth: registering the metrics too would count this process twice.
-        own = None if shared else self._registry
-        self._predictions = Counter(
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: models are known only at a scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the predictions by status and the histogram of their seconds."""
+        predictions = CounterMetricFamily(
             "headrace_predictions",
             "Predictions answered, by HTTP status; a refused request counts once, whatever it asked for.",
-            ["model", "status"],
-            registry=own,
+            labels=["model", "status"],
         )
-        self._seconds = ClientHistogram(
+        seconds = HistogramMetricFamily(
             "headrace_prediction_seconds",
             "Seconds from a prediction request's arrival until its answer was ready.",
-            ["model"],
-            buckets=_PREDICTION_BUCKETS,
-            registry=own,
+            labels=["model"],
         )
-        if shared:
-            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]  # the library leaves it untyped
-        self._registry.register(LearningCollector(statuses))
-        self._registry.register(ServedCollector(served))
+        for model, counted in self._counted().items():
+            for status, count in counted.by_status.items():
+                predictions.add_metric([model, status], count)
+            seconds.add_metric([model], cumulative(counted.seconds), counted.seconds.sum)
+        yield from (predictions, seconds)
 
-    def predicted(self, model: str, status: int, count: int, seconds: float) -> None:
-        """Count the answer to one prediction request: its HTTP status, how many predictions, how long it took."""
-        self._predictions.labels(model, str(status)).inc(count)
-        self._seconds.labels(model).observe(seconds)
 
-    def render(self) -> bytes:
-        """Return Prometheus' text format. Reads files: not for an event loop."""
-        return generate_latest(self._registry)
+def render_metrics(statuses: StatusSource, served: ServedSource, counted: Callable[[], Mapping[str, Counted]]) -> bytes:
+    """Return everything in Prometheus' text format. Reads files: not for an event loop."""
+    registry = CollectorRegistry()
+    registry.register(LearningCollector(statuses))
+    registry.register(ServedCollector(served))
+    registry.register(PredictionCollector(counted))
+    return generate_latest(registry)
 
 
 class MetricsServer:

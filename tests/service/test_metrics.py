@@ -1,6 +1,5 @@
 """/metrics: the trainers' counters as they are, the servers' added up over all processes."""
 
-import os
 import subprocess
 import sys
 import time
@@ -14,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import ConfigurationInvalid
 from service.histograms import learning_histograms
-from service.metrics import ServerMetrics, start_metrics_server, statuses_from_files
+from service.metrics import render_metrics, start_metrics_server, statuses_from_files
+from service.prediction_counts import PredictionCounts
 from service.status import CheckpointStatus, Status, write_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -63,7 +63,7 @@ def a_status() -> Status:
 
 
 def scrape(statuses: Mapping[str, Status | None], served: Mapping[str, tuple[int, float | None]]) -> Samples:
-    return samples_of(ServerMetrics(lambda: statuses, lambda: served).render().decode())
+    return samples_of(render_metrics(lambda: statuses, lambda: served, dict).decode())
 
 
 def test_learning_metrics_are_what_the_trainer_reports() -> None:
@@ -118,36 +118,40 @@ def test_the_served_version_and_its_age() -> None:
     assert value(found, "model_age_seconds") == pytest.approx(20, abs=5)
 
 
-def test_one_process_counts_its_predictions() -> None:
-    """Without it, a server of one process, or a test, has no prediction metrics."""
-    metrics = ServerMetrics(dict, dict)
-    metrics.predicted("default", 200, 3, 0.004)
-    metrics.predicted("default", 422, 1, 0.001)
-    found = samples_of(metrics.render().decode())
+def test_one_process_counts_its_predictions(tmp_path: Path) -> None:
+    """Without it, nobody sees how many predictions are answered, refused, or slow."""
+    counts = PredictionCounts(tmp_path, ["default", "other"])
+    counts.predicted("default", 200, 3, 0.004)
+    counts.predicted("default", 422, 1, 0.001)
+    counts.predicted("other", 200, 1, 99.0)
+    found = samples_of(render_metrics(dict, dict, counts.total).decode())
     assert value(found, "predictions_total", status="200") == 3
     assert value(found, "predictions_total", status="422") == 1
     assert value(found, "prediction_seconds_count") == 2
+    assert value(found, "prediction_seconds_sum") == pytest.approx(0.005)
+    assert value(found, "prediction_seconds_bucket", le="0.001") == 1
+    assert value(found, "prediction_seconds_bucket", le="0.005") == 2
+    assert value(found, "prediction_seconds_count", model="other") == 1
 
 
 _WORKER = """
-from service.metrics import ServerMetrics
-metrics = ServerMetrics(dict, dict)
-metrics.predicted("default", 200, 5, 0.004)
-print(metrics.render().decode())
+import sys
+from pathlib import Path
+from service.prediction_counts import PredictionCounts
+counts = PredictionCounts(Path(sys.argv[1]), ["default"])
+counts.predicted("default", 200, 5, 0.004)
+total = counts.total()["default"]
+print(total.by_status["200"], sum(total.seconds.counts))
 """
 
 
 def test_any_process_answers_for_all(tmp_path: Path) -> None:
     """Without it, a scrape of one of several workers misses most predictions, also those of a worker that died."""
-    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for turn in (1, 2, 3):
         done = subprocess.run(
-            [sys.executable, "-c", _WORKER], env=environment, capture_output=True, text=True, check=True
+            [sys.executable, "-c", _WORKER, str(tmp_path)], capture_output=True, text=True, check=True
         )
-        found = samples_of(done.stdout)
-        assert value(found, "predictions_total", status="200") == 5 * turn
-        assert value(found, "prediction_seconds_count") == turn
-        assert value(found, "prediction_seconds_bucket", le="0.005") == turn
+        assert done.stdout.split() == [str(5 * turn), str(turn)]
 
 
 def test_the_trainers_own_port(tmp_path: Path) -> None:
