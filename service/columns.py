@@ -1,0 +1,240 @@
+"""Columns of Python values become Features: column by column, never value by value where it can be helped.
+
+On the path it stands between decoding and the learner, for events and for prediction requests alike. What a value is
+(number, category, tokens, …) is seen from its Python type; a column that holds several kinds becomes several columns.
+Columns come out sorted by name, and columns without any value are left out, so that the same rows give the same
+Features however they were decoded.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType, NoneType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.examples import FeatureKey, Features, Kind
+from service.event_options import EventOptions
+from service.flattening import FeatureInvalid, Selection, flatten
+from service.list_columns import MAXIMUM_TEXT, split_lists, stack_vectors
+
+MAXIMUM_NAME = 1_000
+"""Characters of a feature's name."""
+
+MAXIMUM_FEATURES = 10_000
+"""Features of one event; components of vectors and tokens count one each."""
+
+_NUMBERS = frozenset({int, float})
+_KINDS: tuple[tuple[frozenset[type], str], ...] = (
+    (_NUMBERS, "_add_numbers"),
+    (frozenset({bool}), "_add_booleans"),
+    (frozenset({str}), "_add_categories"),
+    (frozenset({list}), "_add_lists"),
+)
+_TYPES_OF = {
+    Kind.NUMBER: _NUMBERS,
+    Kind.BOOLEAN: frozenset({bool}),
+    Kind.CATEGORY: frozenset({str}),
+    Kind.VECTOR: frozenset({list}),
+    Kind.TOKENS: frozenset({list}),
+}
+_UNDECLARED: Mapping[str, Kind] = MappingProxyType({})
+
+
+class Problem(NamedTuple):
+    """A value that is no usable feature."""
+
+    row: int
+    name: str
+    message: str
+
+
+def features_from_rows(rows: Sequence[Mapping[str, Any]], options: EventOptions | None = None) -> Features:
+    """Return the features of some decoded JSON objects.
+
+    Parameters
+    ----------
+    rows
+        For each row, name → value as JSON has them; nested objects become dotted names.
+    options
+        Which names are wanted and which kinds are declared; without, anything goes.
+
+    Raises
+    ------
+    FeatureInvalid
+        For the first row that cannot be used.
+    """
+    selection = Selection(options.include, options.exclude) if options else Selection()
+    flat: list[Mapping[str, Any]] = []
+    for index, row in enumerate(rows):
+        try:
+            flat.append(flatten(row, selection))
+        except FeatureInvalid as invalid:
+            raise FeatureInvalid(index, invalid.field, invalid.message) from None
+    features, problems = assemble(len(flat), gather(flat), options.features if options else _UNDECLARED)
+    if problems:
+        raise FeatureInvalid(*min(problems))
+    return features
+
+
+def gather(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Turn mappings into columns; None where a row lacks a name."""
+    names = dict.fromkeys(chain.from_iterable(rows))
+    if len(names) * len(rows) <= 2 * sum(map(len, rows)):
+        return {name: [row.get(name) for row in rows] for name in names}
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in names}
+    for index, row in enumerate(rows):
+        for name, value in row.items():
+            columns[name][index] = value
+    return columns
+
+
+def assemble(
+    rows: int, columns: Mapping[str, Sequence[Any]], declared: Mapping[str, Kind] = _UNDECLARED
+) -> tuple[Features, list[Problem]]:
+    """Return the features that `columns` hold, and the values that are none (they are missing in the features).
+
+    Parameters
+    ----------
+    rows
+        Length of every column.
+    columns
+        Dotted name → one value a row, as JSON has them; None is missing.
+    declared
+        Name → the only kind that is accepted.
+    """
+    assembly = _Assembly(rows)
+    for name in sorted(columns):
+        assembly.add(name, columns[name], declared.get(name))
+    return assembly.features(), assembly.problems
+
+
+def compact(features: Features) -> Features:
+    """Leave out the columns that hold no value."""
+    full = np.flatnonzero(~np.isnan(features.numbers).all(axis=0))
+    return Features(
+        features.rows,
+        tuple(features.keys[column] for column in full.tolist()),
+        features.numbers if len(full) == len(features.keys) else features.numbers[:, full],
+        {name: column for name, column in features.categories.items() if any(v is not None for v in column)},
+        {name: column for name, column in features.tokens.items() if any(v is not None for v in column)},
+    )
+
+
+class _Assembly:
+    """Features in the making."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.problems: list[Problem] = []
+        self.keys: list[FeatureKey] = []
+        self.blocks: list[NDArray[np.float64]] = []
+        self.categories: dict[str, Sequence[str | None]] = {}
+        self.tokens: dict[str, Sequence[Sequence[str] | None]] = {}
+        self.expected: Kind | None = None
+
+    def add(self, name: str, values: Sequence[Any], declared: Kind | None) -> None:
+        """Add a column whose kind is seen from its values."""
+        types = set(map(type, values))
+        types.discard(NoneType)
+        if not types:
+            return
+        if len(name) > MAXIMUM_NAME:
+            self._refuse(name, values, f"its name has more than {MAXIMUM_NAME} characters")
+            return
+        self.expected = declared
+        if declared is not None and not types <= _TYPES_OF[declared]:
+            values, types = self._enforce(name, values, declared)
+        self._add_by_type(name, values, types)
+
+    def features(self) -> Features:
+        """Return the columns added so far, rows with too many features emptied."""
+        width = sum(block.shape[1] for block in self.blocks)
+        numbers = np.empty((self.rows, width))
+        column = 0
+        for block in self.blocks:
+            numbers[:, column : column + block.shape[1]] = block
+            column += block.shape[1]
+        features = Features(self.rows, tuple(self.keys), numbers, self.categories, self.tokens)
+        self.problems += crowded(features)
+        return features
+
+    def _add_by_type(self, name: str, values: Sequence[Any], types: set[type]) -> None:
+        for accepted, method in _KINDS:
+            found = types & accepted
+            if found:
+                part = values if found == types else [v if type(v) in accepted else None for v in values]
+                getattr(self, method)(name, part)
+        unknown = types.difference(*(accepted for accepted, _ in _KINDS))
+        if unknown:
+            part = [v if type(v) in unknown else None for v in values]
+            self._refuse(name, part, "not a number, boolean, text, or list of numbers or texts")
+
+    def _enforce(self, name: str, values: Sequence[Any], declared: Kind) -> tuple[Sequence[Any], set[type]]:
+        """Refuse values of another kind than the declared one; an integer serves as a category."""
+        if declared is Kind.CATEGORY:
+            values = [str(v) if type(v) is int else v for v in values]
+        accepted = _TYPES_OF[declared]
+        others = [v if type(v) not in accepted else None for v in values]
+        self._refuse(name, others, f"declared as {declared}, but it is something else")
+        values = [v if type(v) in accepted else None for v in values]
+        return values, set(map(type, values)) - {NoneType}
+
+    def _refuse(self, name: str, values: Sequence[Any], message: str) -> None:
+        """Note a problem for each row that has a value."""
+        self.problems += [Problem(row, name, message) for row, v in enumerate(values) if v is not None]
+
+    def _add_numbers(self, name: str, values: Sequence[float | None], kind: Kind = Kind.NUMBER) -> None:
+        try:
+            column = np.array(values, dtype=np.float64)
+        except OverflowError:
+            column = np.array([_as_float(v) for v in values])
+        infinite = np.isinf(column)
+        if infinite.any():
+            self.problems += [Problem(int(row), name, "too large a number") for row in np.flatnonzero(infinite)]
+            column[infinite] = np.nan
+        self.keys.append(FeatureKey(name, kind))
+        self.blocks.append(column[:, None])
+
+    def _add_booleans(self, name: str, values: Sequence[bool | None]) -> None:
+        self._add_numbers(name, values, Kind.BOOLEAN)
+
+    def _add_categories(self, name: str, values: Sequence[str | None]) -> None:
+        if max(map(len, filter(None, values)), default=0) > MAXIMUM_TEXT:
+            long = [v if v is not None and len(v) > MAXIMUM_TEXT else None for v in values]
+            self._refuse(name, long, f"text of more than {MAXIMUM_TEXT} characters")
+            values = [v if v is None or len(v) <= MAXIMUM_TEXT else None for v in values]
+        self.categories[name] = values
+
+    def _add_lists(self, name: str, values: Sequence[list[Any] | None]) -> None:
+        vectors, tokens, problems = split_lists(values, self.expected)
+        self.problems += [Problem(row, name, message) for row, message in problems]
+        if vectors is not None:
+            block = stack_vectors(vectors)
+            self.keys += [FeatureKey(f"{name}[{i}]", Kind.VECTOR) for i in range(block.shape[1])]
+            self.blocks.append(block)
+        if tokens is not None:
+            self.tokens[name] = tokens
+
+
+def _as_float(value: float | None) -> float:
+    """Return a float; infinite where an integer is beyond all floats."""
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:
+        return np.inf
+
+
+def crowded(features: Features) -> list[Problem]:
+    """Return the rows that have more features than an event may have."""
+    longest = sum(max(map(len, filter(None, column)), default=0) for column in features.tokens.values())
+    if len(features.keys) + len(features.categories) + longest <= MAXIMUM_FEATURES:
+        return []
+    counts = (~np.isnan(features.numbers)).sum(axis=1)
+    for texts in features.categories.values():
+        counts += [text is not None for text in texts]
+    for bags in features.tokens.values():
+        counts += [len(bag or ()) for bag in bags]
+    message = f"the event has more than {MAXIMUM_FEATURES} features"
+    return [Problem(int(row), "", message) for row in np.flatnonzero(counts > MAXIMUM_FEATURES)]
