@@ -7,6 +7,7 @@
     ├── TopicMissing              the topic does not exist; somebody must create it
     ├── PositionLost              the log no longer holds a position that was asked for
     ├── CodecMissing              a record is compressed in a way that this installation cannot read
+    ├── LogUnreadable             what the log holds is damaged, is no log, or comes from a newer version
     └── AppendFailed              records could not be made durable; none of them was acknowledged
 """
 
@@ -41,6 +42,10 @@ class PositionLost(ConsumerError):
 
 class CodecMissing(ConsumerError):
     """A record is compressed with a codec that is not installed. Fatal: skipping would lose events."""
+
+
+class LogUnreadable(ConsumerError):
+    """What the log holds is damaged, is no log, or was written by a newer version. Trying again does not help."""
 
 
 class AppendFailed(ConsumerError):
