@@ -211,5 +211,12 @@ class Learner(Protocol):
         StateMismatch
         """
 
-    def published(self) -> Published:
-        """Return the newest parameters that have finished computing."""
+    def published(self, *, flush: bool = False) -> Published:
+        """Return the newest parameters that have finished computing.
+
+        Parameters
+        ----------
+        flush
+            Hand over what is newest even where the learner limits how often it does that (`changed` is then an empty
+            mapping in between).
+        """
