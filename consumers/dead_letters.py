@@ -148,7 +148,10 @@ class DeadLetters:
         """Return up to `limit` letters, the oldest first, after passing over `offset` of them."""
         with self._lock:
             rows = self._connection.execute(_LIST, (limit, offset)).fetchall()
-        return [DeadLetter(*row[:8], _HEADERS.decode(row[8]), row[9]) for row in rows]
+        return [
+            DeadLetter(*others, headers=_HEADERS.decode(headers), timestamp=timestamp)
+            for *others, headers, timestamp in rows
+        ]
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
