@@ -1,0 +1,156 @@
+"""The pure online learner: River's models, one event at a time, behind the same interface as all learners.
+
+It is chosen by configuration, or takes over by itself when the device fails. Its label delay is one event, not a
+microbatch: each event is predicted by what was learned up to the event before it, and the baselines beside its scores
+are held to that same delay.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.errors import StateMismatch
+from models.evaluation import Prequential
+from models.examples import Examples, Task
+from models.learner import Json, LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published
+from models.online_model import OnlineModel
+from models.online_predictor import BLOB, SCHEMA, OnlinePredictor, pack, unpack
+
+
+class OnlineLearner:
+    """See :class:`models.learner.Learner`.
+
+    Parameters
+    ----------
+    options
+        ``loss``, ``optimizer`` (``sgd`` or ``adagrad``), ``learning_rate``, ``weight_decay``, ``window`` and ``seed``
+        are used; what concerns devices and gradient steps over many rows has no meaning here.
+    task
+        What is predicted.
+    publish_interval
+        Seconds that pass at least between one publication and the next: pickling the model costs milliseconds, and
+        learning an event microseconds. In between :meth:`published` says that nothing changed.
+    clock
+        Monotonic seconds.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+    """
+
+    def __init__(
+        self,
+        options: LearnerOptions,
+        task: Task,
+        *,
+        publish_interval: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._model = OnlineModel(options, task)
+        self._evaluation = Prequential(task, options.window, "cpu", one_by_one=True)
+        self._publish_interval = publish_interval
+        self._clock = clock
+        self._published: Published | None = None
+        self._published_at = 0.0
+        self._unpublished = True
+
+    @property
+    def name(self) -> str:
+        """See :class:`models.learner.Learner`."""
+        return "online"
+
+    @property
+    def task(self) -> Task:
+        """See :class:`models.learner.Learner`."""
+        return self._model.task
+
+    def learn(self, examples: Examples) -> LearnReport:
+        """See :class:`models.learner.Learner`."""
+        if len(examples):
+            scored = self._model.learn(examples)
+            self._evaluation.grow(len(self._model.classes))
+            self._evaluation.update(
+                torch.from_numpy(scored.predictions),
+                torch.from_numpy(scored.targets),
+                torch.from_numpy(np.ascontiguousarray(examples.weights)),
+            )
+            self._unpublished = True
+        return LearnReport(examples=len(examples), steps=len(examples))
+
+    def predictor(self) -> Predictor:
+        """See :class:`models.learner.Learner`."""
+        return OnlinePredictor(pack(self._model)[0])
+
+    def status(self) -> LearnerStatus:
+        """See :class:`models.learner.Learner`."""
+        return LearnerStatus(
+            scores=self._evaluation.scores(),
+            skipped={},
+            restorations=0,
+            classes=tuple(self._model.classes),
+            features=[{"name": key.name, "kind": key.kind.value} for key in self._model.features],
+            device="cpu",
+            device_memory=0,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a saved state must agree with."""
+        options = self._options
+        return {
+            "learner": "online",
+            "schema": SCHEMA,
+            "task": self.task.value,
+            "loss": options.loss,
+            "optimizer": options.optimizer,
+            "learning_rate": options.learning_rate,
+            "weight_decay": options.weight_decay,
+        }
+
+    def state(self) -> LearnerState:
+        """See :class:`models.learner.Learner`."""
+        blob, used = pack(self._model)
+        evaluation, arrays = self._evaluation.state()
+        return LearnerState(
+            {**self._identity(), "evaluation": evaluation},
+            {BLOB: blob[:used].copy(), **{f"evaluation/{name}": array for name, array in arrays.items()}},
+        )
+
+    def restore(self, state: LearnerState) -> None:
+        """See :class:`models.learner.Learner`."""
+        expected = self._identity()
+        found = {key: state.meta.get(key) for key in expected}
+        if found != expected or BLOB not in state.arrays:
+            raise StateMismatch(f"saved: {found}; configured: {expected}: set these back, or start the model anew")
+        model = unpack(state.arrays[BLOB])
+        arrays = {name.partition("/")[2]: array for name, array in state.arrays.items() if name != BLOB}
+        self._evaluation.restore(state.meta["evaluation"], arrays)
+        self._model = model
+        self._published = None
+        self._unpublished = True
+
+    def published(self) -> Published:
+        """See :class:`models.learner.Learner`.
+
+        ``changed`` is empty while nothing new is due; what was published before then remains what is served.
+        """
+        now = self._clock()
+        if self._published and (not self._unpublished or now - self._published_at < self._publish_interval):
+            return replace(self._published, changed={})
+        blob, used = pack(self._model)
+        spec: Json = {"learner": "online", "schema": SCHEMA, "task": self.task.value, "capacity": len(blob)}
+        before = self._published
+        if before and before.spec == spec:
+            self._published = Published(before.spec, {BLOB: blob}, {BLOB: [(0, used)]})
+        else:
+            self._published = Published(spec, {BLOB: blob})
+        self._published_at, self._unpublished = now, False
+        return self._published
+
+    def flush(self) -> None:
+        """Make the next :meth:`published` return the newest parameters, however soon: before a shutdown."""
+        self._published_at = -float("inf")

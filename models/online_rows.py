@@ -1,0 +1,94 @@
+"""Rows as River takes them: columns of some examples → one sparse dictionary a row.
+
+Numbers keep their own place and are standardised by River's running scaler; categories, tokens and the absence of a
+number are hashed into a fixed number of places, so that no stream can make the model grow without bound. Nothing here
+depends on the order of columns, nor on columns in which a row has nothing: a replay that cuts the log at other places
+than the first time must make the very same rows.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river.preprocessing import FeatureHasher, StandardScaler
+
+from models.examples import FeatureKey, Features, Kind
+
+Row = dict[str | int, float]
+
+HASHED = 2**16
+CLIP = 4.0  # standard deviations; what lies beyond says no more than "far out"
+LIMIT = 1e100  # numbers beyond it count as it: their squares can still be summed
+WATCHED = 256  # with more numeric features than this, absence is the rule and no news
+
+
+class RowEncoder:
+    """Learns how numbers are distributed, and makes rows.
+
+    Parameters
+    ----------
+    seed
+        Of the hashing.
+    """
+
+    def __init__(self, seed: int) -> None:
+        # Any: River's methods carry no types.
+        self._scaler: Any = StandardScaler()
+        self._hasher: Any = FeatureHasher(HASHED, seed=seed)
+
+    def learn(self, numbers: dict[str, float]) -> None:
+        """Take the numbers of one row into the running means and variances."""
+        self._scaler.learn_one(numbers)
+
+    def encode(self, numbers: dict[str, float], items: dict[str, int]) -> Row:
+        """Return one row: known numbers standardised and clipped, and whatever is hashed."""
+        known = self._scaler.counts
+        if not numbers.keys() <= known.keys():
+            numbers = {name: value for name, value in numbers.items() if name in known}
+        if len(numbers) < len(known) <= WATCHED:
+            items = items | {f"missing\0{name}": 1 for name in known if name not in numbers}
+        scaled = self._scaler.transform_one(numbers)
+        row: Row = {name: min(max(value, -CLIP), CLIP) for name, value in scaled.items()}
+        if items:
+            row.update(self._hasher.transform_one(items))
+        return row
+
+
+def split_rows(features: Features) -> Iterator[tuple[dict[str, float], dict[str, int]]]:
+    """Yield, for each row, its numbers by name, and what is to be hashed with how often it occurs."""
+    order = sorted(range(len(features.keys)), key=features.keys.__getitem__)
+    names = [f"{features.keys[column].kind}\0{features.keys[column].name}" for column in order]
+    matrix = np.clip(features.numbers[:, order], -LIMIT, LIMIT)
+    gaps: list[bool] = np.asarray(np.isnan(matrix).any(axis=1)).tolist()
+    for row, (values, gap) in enumerate(zip(matrix.tolist(), gaps, strict=True)):
+        pairs = zip(names, values, strict=True)
+        numbers = {name: value for name, value in pairs if not math.isnan(value)} if gap else dict(pairs)
+        yield numbers, _items(features, row)
+
+
+def _items(features: Features, row: int) -> dict[str, int]:
+    """Return what is to be hashed of one row: each category, and each token with its count."""
+    items: dict[str, int] = {}
+    for name in sorted(features.categories):
+        category = features.categories[name][row]
+        if category is not None:
+            items[f"category\0{name}\0{category}"] = 1
+    for name in sorted(features.tokens):
+        for token in features.tokens[name][row] or ():
+            item = f"tokens\0{name}\0{token}"
+            items[item] = items.get(item, 0) + 1
+    return items
+
+
+def keys_present(features: Features, rows: NDArray[np.bool_]) -> list[FeatureKey]:
+    """Return, sorted, the features that have a value in one of the rows that a mask selects."""
+    some: list[bool] = np.asarray((~np.isnan(features.numbers[rows])).any(axis=0)).tolist()
+    keys = [key for key, present in zip(features.keys, some, strict=True) if present]
+    picked = np.flatnonzero(rows).tolist()
+    for kind, columns in ((Kind.CATEGORY, features.categories), (Kind.TOKENS, features.tokens)):
+        keys += [
+            FeatureKey(name, kind) for name, column in columns.items() if any(column[r] is not None for r in picked)
+        ]
+    return sorted(keys)
