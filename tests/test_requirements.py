@@ -19,10 +19,12 @@ ASKED = [
     for group in (
         PROJECT["project"]["dependencies"],
         PROJECT["project"]["optional-dependencies"]["parquet"],
+        PROJECT["dependency-groups"]["build"],
         PROJECT["dependency-groups"]["dev"],
         PROJECT["build-system"]["requires"],
     )
     for text in group
+    if isinstance(text, str)  # not the inclusion of another group
 ]
 
 
