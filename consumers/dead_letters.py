@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -148,10 +149,7 @@ class DeadLetters:
         """Return up to `limit` letters, the oldest first, after passing over `offset` of them."""
         with self._lock:
             rows = self._connection.execute(_LIST, (limit, offset)).fetchall()
-        return [
-            DeadLetter(*others, headers=_HEADERS.decode(headers), timestamp=timestamp)
-            for *others, headers, timestamp in rows
-        ]
+        return [_letter(row) for row in rows]
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -176,3 +174,10 @@ def _row(letter: DeadLetter) -> tuple[object, ...]:
     place = (letter.topic, letter.partition, letter.offset, letter.index)
     headers = msgspec.msgpack.encode(letter.headers)
     return (*place, letter.reason, letter.detail, letter.key, letter.value, headers, letter.timestamp)
+
+
+def _letter(row: tuple[Any, ...]) -> DeadLetter:
+    """Return the letter that a row holds."""
+    topic, partition, offset, index, reason, detail, key, value, headers, timestamp = row
+    decoded = _HEADERS.decode(headers)
+    return DeadLetter(topic, partition, offset, index, reason, detail, key, value, decoded, timestamp)
