@@ -1,0 +1,53 @@
+"""Fixtures that several packages' tests share."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.broker import Broker, BrokerMissing, create_topic
+
+
+@pytest.fixture(scope="session")
+def kafka_broker() -> Iterator[str]:
+    """Yield the address of a real Kafka broker: the one that HEADRACE_TEST_KAFKA names, or one started here."""
+    named = os.environ.get("HEADRACE_TEST_KAFKA")
+    if named:
+        yield named
+        return
+    broker = started_broker()
+    yield broker.address
+    broker.remove()
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Broker]:
+    """Yield a broker of the test's own, to be stopped, killed and started again."""
+    broker = started_broker()
+    yield broker
+    broker.remove()
+
+
+@pytest.fixture
+def kafka_topic(kafka_broker: str) -> Callable[..., str]:
+    """Return a function that creates a topic: ``kafka_topic(partitions=1, name=None, configs=None)`` → its name."""
+
+    def create(partitions: int = 1, name: str | None = None, configs: dict[str, str] | None = None) -> str:
+        topic = name or f"test-{uuid.uuid4().hex[:12]}"
+        create_topic(kafka_broker, topic, partitions, configs)
+        return topic
+
+    return create
+
+
+def started_broker() -> Broker:
+    """Return a running broker, or skip the test; on CI, where there must be one, fail."""
+    try:
+        broker = Broker()
+        broker.start()
+    except BrokerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI requires a Kafka broker, but {missing}")
+        pytest.skip(str(missing))
+    return broker
