@@ -6,8 +6,11 @@
     ├── ConfigurationInvalid      a wrong setting; names the key, the value and what would be right
     ├── PackagesShadowed          `consumers` or `models` were imported from somewhere else
     ├── CheckpointInvalid         a checkpoint is missing, truncated or altered
+    │   └── SchemaUnknown         ... or of a schema version that this program does not read
     ├── JournalInvalid            the journal contradicts the checkpoint or the log
     ├── OwnershipLost             another trainer took this model over; this one must stop writing at once
+    ├── StorageFailed             a file could not be written now; what was there before is intact
+    ├── DurabilityLost            an fsync failed: what was written cannot be relied on; the process must end
     ├── PublicationMissing        nothing is published yet, or not any more
     └── RequestInvalid            a request that cannot be used; becomes problem+json
 """
@@ -26,7 +29,11 @@ class PackagesShadowed(ServiceError):
 
 
 class CheckpointInvalid(ServiceError):
-    """A checkpoint is missing, truncated, altered or of an unknown schema version."""
+    """A checkpoint is missing, truncated or altered."""
+
+
+class SchemaUnknown(CheckpointInvalid):
+    """A checkpoint has a schema version that this program does not read; an older one must not replace it."""
 
 
 class JournalInvalid(ServiceError):
@@ -35,6 +42,14 @@ class JournalInvalid(ServiceError):
 
 class OwnershipLost(ServiceError):
     """Another trainer owns this model now; this one must not publish, journal or checkpoint any more."""
+
+
+class StorageFailed(ServiceError, OSError):
+    """A file could not be written now (no space, no permission); what was there before is intact."""
+
+
+class DurabilityLost(ServiceError):
+    """An fsync failed, so what the kernel holds and what the disk holds may differ; this process must end."""
 
 
 class PublicationMissing(ServiceError):

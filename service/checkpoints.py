@@ -1,0 +1,263 @@
+"""Checkpoints: everything that a model is, durable and all of one moment.
+
+A checkpoint is a manifest, ``manifest-<version>-<epoch>.json``, over segments that never change
+(:mod:`service.segments`); segments that are there already are not written again. Every file is written beside its
+place, synced and renamed, the manifest last: a crash at any step leaves the checkpoint before it. A manifest carries
+its own checksum and those of its segments; where one does not hold, the checkpoint before it is taken.
+
+Ordered by version alone, and safely so: a trainer captures a checkpoint only of versions for which it was still the
+owner, and what a former owner captured then, its successor has reproduced under the same version.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from consumers.source import Positions
+from models.learner import Array, Json, LearnerState
+from service.errors import CheckpointInvalid, SchemaUnknown
+from service.files import Files
+from service.manifest import Manifest, decode_manifest, encode_manifest
+from service.segments import Segment, SegmentStore
+
+_log = structlog.get_logger("headrace.checkpoints")
+_NAME = re.compile(r"manifest-(\d{12,})-(\d{6,})\.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything that a model is.
+
+    Attributes
+    ----------
+    version, epoch
+        Of the parameters, and of the owner who captured it.
+    positions
+        For every partition seen, the next event to take.
+    learner
+        The learner's state.
+    service
+        What the trainer keeps beside it: counters and the like.
+    created
+        When it was captured, in seconds since the epoch.
+    others
+        Further learners by name, such as the online one while it stands in.
+    """
+
+    version: int
+    epoch: int
+    positions: Positions
+    learner: LearnerState
+    service: Json
+    created: float
+    others: Mapping[str, LearnerState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointInfo:
+    """A checkpoint as it lies on disk.
+
+    Attributes
+    ----------
+    version, epoch, created
+        As in :class:`Checkpoint`; `created` is 0 where the manifest cannot be read.
+    path
+        Of the manifest.
+    size
+        Bytes of its segments, those included that it shares with others.
+    """
+
+    version: int
+    epoch: int
+    created: float
+    path: Path
+    size: int
+
+
+class CheckpointStore:
+    """Writes checkpoints, keeps the newest few, and finds the newest that is whole.
+
+    Parameters
+    ----------
+    folder
+        Where they are; made at the first one.
+    keep
+        How many stay.
+    files
+        The steps of writing; tests make them fail.
+    on_problem
+        Told, in one line, of each checkpoint that cannot be used; logs it by default.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keep: int = 5,
+        files: Files | None = None,
+        on_problem: Callable[[str], None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._keep = keep
+        self._files = files or Files()
+        self._segments = SegmentStore(folder / "segments", self._files)
+        self._on_problem = on_problem or (lambda problem: _log.error("a checkpoint cannot be used", problem=problem))
+
+    def save(self, checkpoint: Checkpoint) -> CheckpointInfo:
+        """Write `checkpoint`, durable when this returns, then remove the oldest beyond those that are kept.
+
+        Raises
+        ------
+        CheckpointInvalid
+            An array's type cannot be kept.
+        StorageFailed
+            It could not be written; those before it are intact.
+        DurabilityLost
+            It cannot be known what was written; the process must end.
+        """
+        learners = {"": checkpoint.learner, **checkpoint.others}
+        segments = {
+            name: {key: self._segments.save(arrays, checkpoint.epoch) for key, arrays in _grouped(state.arrays)}
+            for name, state in learners.items()
+        }
+        manifest = Manifest(
+            checkpoint.version,
+            checkpoint.epoch,
+            checkpoint.created,
+            checkpoint.positions,
+            checkpoint.service,
+            {name: state.meta for name, state in learners.items()},
+            segments,
+        )
+        path = self._folder / f"manifest-{checkpoint.version:012d}-{checkpoint.epoch:06d}.json"
+        self._files.make_folder(self._folder)
+        self._files.write(path, [encode_manifest(manifest)])
+        self._prune(checkpoint.epoch)
+        return _info(path, manifest)
+
+    def load(self, info: CheckpointInfo | None = None) -> Checkpoint | None:
+        """Return one checkpoint, or the newest that is whole.
+
+        Parameters
+        ----------
+        info
+            Which one; by default the newest, and where that is broken the one before it, and so on.
+
+        Returns
+        -------
+        Checkpoint or None
+            None where there is none at all.
+
+        Raises
+        ------
+        CheckpointInvalid
+            The one asked for cannot be used, or none of those that are there.
+        SchemaUnknown
+            The one asked for, or the newest that is not broken, is another program version's.
+        """
+        if info is not None:
+            return self._load(info.path)
+        paths = self._paths()
+        for path in paths:
+            try:
+                return self._load(path)
+            except SchemaUnknown:
+                raise
+            except CheckpointInvalid as error:
+                self._on_problem(str(error))
+        if paths:
+            raise CheckpointInvalid(
+                f"none of the {len(paths)} checkpoints in {self._folder} can be used: restore the folder from a "
+                "backup, or move the model's folder away to begin anew"
+            )
+        return None
+
+    def list(self) -> Sequence[CheckpointInfo]:
+        """Return the checkpoints whose manifests can be read, newest first; their segments are not looked at."""
+        found = []
+        for path in self._paths():
+            with contextlib.suppress(CheckpointInvalid):
+                found.append(_info(path, decode_manifest(path)))
+        return found
+
+    def verify(self) -> Sequence[tuple[CheckpointInfo, str | None]]:
+        """Read every checkpoint in full; return each, newest first, with what is wrong with it (None: nothing)."""
+        return [self._verify(path) for path in self._paths()]
+
+    def _verify(self, path: Path) -> tuple[CheckpointInfo, str | None]:
+        info = CheckpointInfo(*_version_and_epoch(path), 0.0, path, 0)
+        try:
+            manifest = decode_manifest(path)
+            info = _info(path, manifest)
+            for segment in manifest.all_segments():
+                self._segments.load(segment)
+        except CheckpointInvalid as error:
+            return info, str(error)
+        return info, None
+
+    def _load(self, path: Path) -> Checkpoint:
+        manifest = decode_manifest(path)
+        states = {
+            name: LearnerState(meta, dict(self._arrays(manifest.segments[name])))
+            for name, meta in manifest.learners.items()
+        }
+        return Checkpoint(
+            manifest.version,
+            manifest.epoch,
+            manifest.positions,
+            states.pop(""),
+            manifest.service,
+            manifest.created,
+            states,
+        )
+
+    def _arrays(self, segments: Mapping[str, Segment]) -> Iterator[tuple[str, Array]]:
+        for key, segment in segments.items():
+            for name, array in self._segments.load(segment).items():
+                yield (f"{key}/{name}" if key else name), array
+
+    def _paths(self) -> Sequence[Path]:
+        """Return the manifests' paths, newest first."""
+        return sorted(
+            (path for path in self._folder.glob("manifest-*.json") if _NAME.fullmatch(path.name)),
+            key=_version_and_epoch,
+            reverse=True,
+        )
+
+    def _prune(self, epoch: int) -> None:
+        """Keep the newest few that can be read, and what they need; broken ones among them stay to be looked at."""
+        kept: dict[Path, Manifest] = {}
+        surplus = []
+        for path in self._paths():
+            if len(kept) == self._keep:
+                surplus.append(path)
+                continue
+            with contextlib.suppress(CheckpointInvalid):
+                kept[path] = decode_manifest(path)
+        for path in surplus:
+            self._files.remove(path)
+        if surplus:
+            self._files.sync_folder(self._folder)
+        self._segments.clear({s.path for manifest in kept.values() for s in manifest.all_segments()}, epoch)
+
+
+def _grouped(arrays: Mapping[str, Array]) -> Iterator[tuple[str, Mapping[str, Array]]]:
+    """Yield the arrays of each segment, by the part of their names before the first slash."""
+    groups: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        key, slash, rest = name.partition("/")
+        groups.setdefault(key if slash else "", {})[rest if slash else name] = array
+    yield from groups.items()
+
+
+def _version_and_epoch(path: Path) -> tuple[int, int]:
+    match = _NAME.fullmatch(path.name)
+    return (int(match[1]), int(match[2])) if match else (-1, -1)
+
+
+def _info(path: Path, manifest: Manifest) -> CheckpointInfo:
+    size = sum(segment.size for segment in manifest.all_segments())
+    return CheckpointInfo(manifest.version, manifest.epoch, manifest.created, path, size)

@@ -1,0 +1,193 @@
+"""What the journal's files look like: frames, entries, headers and names; no file is touched here.
+
+A file is a sequence of frames ``[length u32][checksum u32][msgpack]``, little endian; the checksum (CRC-32) covers
+length and content, and no content is empty, so that neither a changed length nor a run of zeros passes for a frame. The
+first frame is the header; each of the others is one entry.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from consumers.source import Position, Positions
+from consumers.track import Run
+from models.learner import Json
+
+SCHEMA = 1
+
+_FRAME = struct.Struct("<II")
+_UPDATE, _DECISION, _CLOSED = 1, 2, 3
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One microbatch that a learner takes.
+
+    Attributes
+    ----------
+    version
+        Version of the parameters after it.
+    learner
+        ``microbatch`` or ``online``.
+    runs
+        Its events, as runs of one partition each, in order; see :meth:`consumers.track.Track.runs`.
+    positions
+        For every partition seen so far, the next event to take after it.
+    skip
+        Whether the events are passed over without learning from them.
+    """
+
+    version: int
+    learner: str
+    runs: Sequence[Run]
+    positions: Positions
+    skip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Something that was decided and does not follow from state and log alone.
+
+    Decisions made at the version of a checkpoint, before it was captured or after, may be replayed upon it: applying
+    one twice must come to the same.
+
+    Attributes
+    ----------
+    kind
+        ``task``, ``fallback``, ``return``, ``rollback`` and the like.
+    version
+        Version that was current when it was made; for one that makes a new version, that one.
+    data
+        What was decided; whole numbers of at most 64 bits.
+    """
+
+    kind: str
+    version: int
+    data: Json
+
+
+Entry = Update | Decision
+
+
+class Header(msgspec.Struct, frozen=True):
+    """First frame of a file.
+
+    Attributes
+    ----------
+    schema
+        Version of the format.
+    epoch, base
+        Epoch of the owner that wrote the file, and the version that its first entry follows.
+    follows
+        Version of the checkpoint upon which the history up to here was built.
+    boot
+        Boot of the machine it was written in; empty where unknown.
+    reserved
+        Highest version reserved when it was written.
+    chain
+        The files before this one, oldest first, and how many bytes of each belong to the history.
+    """
+
+    schema: int
+    epoch: int
+    base: int
+    follows: int
+    boot: str
+    reserved: int
+    chain: list[tuple[str, int]]
+
+
+def file_name(epoch: int, base: int) -> str:
+    """Return the name of a file; names sort by epoch, then base version."""
+    return f"{epoch:06d}-{base:012d}.journal"
+
+
+def reservation_name(epoch: int) -> str:
+    """Return the name of the file that keeps the highest reserved version of an epoch."""
+    return f"{epoch:06d}.reserved"
+
+
+def epoch_of(name: str) -> int:
+    """Return the epoch of a journal file or reservation by its name."""
+    return int(name[:6])
+
+
+def base_of(name: str) -> int:
+    """Return the base version of a journal file by its name."""
+    return int(Path(name).stem.partition("-")[2])
+
+
+def frame(content: bytes) -> bytes:
+    """Return `content` as a frame."""
+    return _FRAME.pack(len(content), zlib.crc32(content, len(content))) + content
+
+
+def frames(data: memoryview) -> Iterator[tuple[memoryview, int]]:
+    """Yield the content of each frame and the offset after it, up to the first that is not whole."""
+    start = 0
+    while start + _FRAME.size <= len(data):
+        length, checksum = _FRAME.unpack_from(data, start)
+        content = data[start + _FRAME.size : start + _FRAME.size + length]
+        if length == 0 or len(content) < length or zlib.crc32(content, length) != checksum:
+            return
+        start += _FRAME.size + length
+        yield content, start
+
+
+def encode_header(header: Header) -> bytes:
+    """Return the frame of a header."""
+    return frame(_encode(header))
+
+
+def decode_header(content: memoryview) -> Header:
+    """Return the header in a frame's content; raises ``msgspec.MsgspecError`` where it is another version's."""
+    return msgspec.msgpack.decode(content, type=Header)
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """Return the frame of an entry."""
+    if isinstance(entry, Update):
+        positions = {partition: tuple(position) for partition, position in entry.positions.items()}
+        return frame(_encode((_UPDATE, entry.version, entry.learner, entry.runs, positions, entry.skip)))
+    return frame(_encode((_DECISION, entry.version, entry.kind, entry.data)))
+
+
+def encode_number(number: int) -> bytes:
+    """Return a reservation file's content."""
+    return frame(_encode(number))
+
+
+def decode_number(data: bytes) -> int | None:
+    """Return the number in a reservation file's content; None where it cannot be read."""
+    for content, _ in frames(memoryview(data)):
+        return int(_decode(content))
+    return None
+
+
+CLOSED = frame(_encode((_CLOSED,)))
+"""Frame that ends a journal of which nothing can have been lost."""
+
+
+def decode_entry(content: memoryview) -> Entry | None:
+    """Return the entry in a frame's content; None for the mark of a journal that was closed."""
+    fields: list[Any] = _decode(content)
+    if fields[0] == _CLOSED:
+        return None
+    if fields[0] == _DECISION:
+        _, version, kind, data = fields
+        return Decision(kind, version, data)
+    _, version, learner, runs, positions, skip = fields
+    return Update(
+        version,
+        learner,
+        [Run(partition, rows) for partition, rows in runs],
+        {partition: Position(offset, event) for partition, (offset, event) in positions.items()},
+        skip,
+    )
