@@ -1,0 +1,109 @@
+"""What decoding gives: examples with where they came from, and the events that gave none."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumers.source import Positions
+from consumers.track import Track
+from models.examples import Examples
+from service.columns import compact
+from service.payloads import Problem, event_value
+from service.record_batch import Origins, RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that cannot be used, as the dead letters keep it.
+
+    Attributes
+    ----------
+    partition, offset, index
+        Which event of which record.
+    reason
+        ``malformed``, ``not_an_event``, ``feature``, ``label``, ``weight``, ``timestamp`` or ``content_type``.
+    detail
+        What is wrong, for a person.
+    value
+        The event's own bytes; those of the whole message where events could not be told apart.
+    key, headers, timestamp
+        The record's; milliseconds since the epoch.
+    """
+
+    partition: int
+    offset: int
+    index: int
+    reason: str
+    detail: str
+    value: bytes | None
+    key: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedEvents:
+    """What some records held.
+
+    Attributes
+    ----------
+    examples, track
+        The usable rows, and where each came from.
+    positions
+        After all the records, those included that gave no row.
+    rejected
+        Unusable events, in order.
+    events
+        All events, unusable and unlabelled ones included.
+    unlabelled
+        Observations without a label, and labels without an observation.
+    origins, batch, counts
+        What tells of a row which event of which record it is: for whoever rejects rows later.
+    """
+
+    examples: Examples
+    track: Track
+    positions: Positions
+    rejected: list[Rejected]
+    events: int
+    unlabelled: int
+    origins: Origins
+    batch: RecordBatch
+    counts: NDArray[np.int64]
+
+    def refuse(self, problems: dict[int, Problem]) -> "DecodedEvents":
+        """Return the same without some rows, which are rejected: row → why.
+
+        Positions are not held up by them: where only refused rows followed within a message, it is passed.
+        """
+        if not problems:
+            return self
+        kept = np.setdiff1d(np.arange(len(self.examples)), list(problems))
+        examples = self.examples.take(kept)
+        origins = self.origins.take(kept)
+        refused = [reject(self.batch, self.origins.at(row), problem) for row, problem in sorted(problems.items())]
+        return replace(
+            self,
+            examples=replace(examples, features=compact(examples.features)),
+            track=self.batch.track(origins, self.counts),
+            rejected=self.rejected + refused,
+            origins=origins,
+        )
+
+
+def reject(batch: RecordBatch, at: tuple[int, int], problem: Problem) -> Rejected:
+    """Return the dead letter of one event."""
+    record, event = at
+    source = batch.records[record]
+    return Rejected(
+        source.partition,
+        source.offset,
+        event,
+        problem.reason,
+        problem.detail,
+        event_value(source, event),
+        source.key,
+        tuple(source.headers),
+        source.timestamp,
+    )
