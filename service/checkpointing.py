@@ -1,0 +1,88 @@
+"""When to checkpoint, and the thread that writes: learning only waits for the copy of its state, never for the disk."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import structlog
+
+from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
+from service.errors import StorageFailed
+
+_log = structlog.get_logger("headrace.checkpoints")
+
+
+class Checkpointer:
+    """Writes checkpoints one after another in a thread of its own. Its methods belong to the learning thread.
+
+    Parameters
+    ----------
+    store
+        Where they go.
+    every_seconds
+        Time between the beginnings of two checkpoints.
+    saved
+        Called in the writing thread after each one that is durable, with it and the seconds that it took.
+    failed
+        Called in the writing thread when one could not be written, with what to tell the operator. The one before
+        stays valid, and the next is tried when it is due.
+    """
+
+    def __init__(
+        self,
+        store: CheckpointStore,
+        *,
+        every_seconds: float,
+        saved: Callable[[Checkpoint, CheckpointInfo, float], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._store = store
+        self._every = every_seconds
+        self._saved = saved
+        self._failed = failed
+        self._next = time.monotonic() + every_seconds
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def due(self) -> bool:
+        """Return whether the time has come and the one before is written.
+
+        Raises
+        ------
+        Exception
+            What made the last one fail, unless it was a matter of space: such a disk is not to be trusted again.
+        """
+        return time.monotonic() >= self._next and self._idle()
+
+    def submit(self, checkpoint: Checkpoint) -> None:
+        """Begin to write `checkpoint`."""
+        self._next = time.monotonic() + self._every
+        self._writing = self._thread.submit(self._write, checkpoint)
+
+    def finish(self) -> None:
+        """Wait for what is being written; raise what :meth:`due` would."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def close(self) -> None:
+        """Wait for what is being written and let the thread go."""
+        self._thread.shutdown(wait=True)
+
+    def _idle(self) -> bool:
+        if self._writing is None:
+            return True
+        if not self._writing.done():
+            return False
+        self.finish()
+        return True
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        started = time.monotonic()
+        try:
+            info = self._store.save(checkpoint)
+        except StorageFailed as error:
+            _log.error("a checkpoint could not be written", version=checkpoint.version, error=str(error))  # noqa: TRY400
+            self._failed(f"checkpoint {checkpoint.version} could not be written, the one before stays valid: {error}")
+            return
+        self._saved(checkpoint, info, time.monotonic() - started)

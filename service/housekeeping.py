@@ -1,0 +1,193 @@
+"""What a trainer does beside learning: its status, its checkpoints, the journal's durability, retention and commits.
+
+Called from the learning loop between two microbatches; whatever takes long runs in a thread of its own.
+"""
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from service.checkpointing import Checkpointer
+from service.checkpoints import Checkpoint, CheckpointInfo
+from service.metrics import MetricsServer, start_metrics_server, statuses_from_files
+from service.model import Model
+from service.reporting import report
+from service.status import CheckpointStatus, State, write_status
+
+if TYPE_CHECKING:
+    from service.trainer import Trainer
+
+_log = structlog.get_logger("headrace.trainer")
+
+_STATUS_EVERY = 0.2
+"""Seconds between two reports while learning: reading the scores waits for the device."""
+
+_ALIVE_EVERY = 1.0
+"""Seconds between two reports while nothing changes."""
+
+_SYNC_EVERY = 1.0
+"""Seconds of journal that a loss of power may cost; the version numbers in them are then skipped."""
+
+_RETENTION_EVERY = 30.0
+"""Seconds between two looks at what the embedded log may forget."""
+
+
+class Housekeeping:
+    """Keeps house for one trainer.
+
+    Parameters
+    ----------
+    model
+        What it owns.
+    trainer
+        Whose state is reported and saved; read between two microbatches only.
+    """
+
+    def __init__(self, model: Model, trainer: "Trainer") -> None:
+        self._model = model
+        self._trainer = trainer
+        self._checkpointer = Checkpointer(
+            model.store,
+            every_seconds=model.settings.checkpoint.every_seconds,
+            saved=self._saved,
+            failed=model.notice,
+        )
+        self._checkpoint: CheckpointStatus | None = None
+        self._checkpoint_seconds: list[float] = []
+        self._captured = (-1, -1)
+        self._reported = 0.0
+        self._reported_progress = (-1, -1)
+        self._retained = time.monotonic()
+        self._owner = True
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._syncing = threading.Thread(target=self._sync_journal, name="journal-sync", daemon=True)
+        self._metrics: MetricsServer | None = None
+
+    def start(self) -> None:
+        """Begin: the first report, the metrics port, the journal's thread.
+
+        Raises
+        ------
+        ConfigurationInvalid
+            The metrics port cannot be had.
+        """
+        self._captured = self._progress()
+        port = self._model.service.train.metrics_port
+        if port is not None:
+            paths = {self._model.name: self._model.paths.status}
+            self._metrics = start_metrics_server(
+                port, statuses_from_files(paths), self._model.service.train.metrics_host
+            )
+        self._syncing.start()
+        self._report("idle")
+
+    def step(self, *, idle: bool) -> None:
+        """Do what is due.
+
+        Raises
+        ------
+        DurabilityLost
+            The disk did not keep what was written: nothing may go on.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if self._checkpointer.due() and self._progress() != self._captured:
+            self.checkpoint_now()
+        now = time.monotonic()
+        changed = self._progress() != self._reported_progress
+        if now - self._reported >= (_STATUS_EVERY if changed else _ALIVE_EVERY):
+            self._report(self._state(idle=idle))
+
+    def checkpoint_now(self) -> None:
+        """Capture the state and have it written."""
+        trainer = self._trainer
+        # A stand-in is never the truth, and without a learner there is nothing to keep.
+        if trainer.lane.learner is None or trainer.fallback.is_standing_in:
+            return
+        self._checkpointer.finish()
+        # Only the owner may capture: what is captured counts as served.
+        self._model.lease.check()
+        checkpoint = self._capture()
+        trainer.journal.rotate(trainer.versions.current)
+        self._captured = self._progress()
+        self._checkpointer.submit(checkpoint)
+
+    def finish(self) -> None:
+        """Leave everything durable and reported: the end of a trainer that still owns its model."""
+        if self._progress() != self._captured:
+            self.checkpoint_now()
+        self._checkpointer.finish()
+        self._report("stopped")
+
+    def abandon(self) -> None:
+        """Write nothing any more: the model belongs to another trainer."""
+        self._owner = False
+
+    def close(self) -> None:
+        """Let threads and ports go."""
+        self._stop.set()
+        if self._syncing.ident is not None:
+            self._syncing.join()
+        self._checkpointer.close()
+        if self._metrics is not None:
+            self._metrics.close()
+
+    def _progress(self) -> tuple[int, int]:
+        return self._trainer.versions.current, self._trainer.lane.consumed
+
+    def _state(self, *, idle: bool) -> State:
+        if self._trainer.lane.ingest.waiting_for_source:
+            return "waiting_for_source"
+        return "idle" if idle else "learning"
+
+    def _report(self, state: State) -> None:
+        if not self._owner:
+            return
+        self._reported = time.monotonic()
+        self._reported_progress = self._progress()
+        seconds, self._checkpoint_seconds = self._checkpoint_seconds, []
+        for each in seconds:
+            self._trainer.totals.histograms["checkpoint_seconds"].observe(each)
+        write_status(self._model.paths.status, report(self._model, self._trainer, state, self._checkpoint))
+
+    def _capture(self) -> Checkpoint:
+        trainer, lane = self._trainer, self._trainer.lane
+        assert lane.learner is not None  # noqa: S101
+        return Checkpoint(
+            version=trainer.versions.current,
+            epoch=self._model.lease.epoch,
+            positions=dict(lane.positions),
+            learner=lane.learner.state(),
+            service={
+                "model": self._model.name,
+                "task": lane.learner.task.value,
+                "learner": lane.learner.name,
+                "options": self._model.learner_options(),
+                "lane": {"learned": lane.learned, "consumed": lane.consumed},
+                "totals": trainer.totals.to_json(),
+            },
+            created=time.time(),
+        )
+
+    def _saved(self, checkpoint: Checkpoint, info: CheckpointInfo, seconds: float) -> None:
+        """Tell everybody how far the state is durable; runs in the checkpointer's thread."""
+        self._checkpoint = CheckpointStatus(version=info.version, written_at=checkpoint.created, seconds=seconds)
+        self._checkpoint_seconds.append(seconds)
+        kept = self._model.store.list()
+        self._trainer.journal.prune(min(each.version for each in kept))
+        self._trainer.lane.ingest.commit(checkpoint.positions)
+        if time.monotonic() - self._retained > _RETENTION_EVERY:
+            self._retained = time.monotonic()
+            self._model.forget()
+
+    def _sync_journal(self) -> None:
+        while not self._stop.wait(_SYNC_EVERY):
+            try:
+                self._trainer.journal.sync()
+            # The learning thread raises it again: a disk that loses writes must end the trainer.
+            except BaseException as error:  # noqa: BLE001
+                self._failure = error
+                return

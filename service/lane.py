@@ -1,0 +1,66 @@
+"""One learner on its way along the log: its feed, its microbatches, and how far it has come.
+
+A model usually has one lane. While a device is out of order there are two: the online learner's, which is served, and
+that of the microbatch learner, which catches up from its own positions.
+"""
+
+from dataclasses import dataclass
+
+from consumers.microbatch import MicroBatch, MicroBatcher
+from consumers.source import Positions
+from models.examples import Examples
+from models.learner import Learner
+from service.ingest import Ingest
+
+
+@dataclass(slots=True)
+class Lane:
+    """A learner and where it is.
+
+    Attributes
+    ----------
+    learner
+        None until the first labels have settled the task.
+    ingest, batcher
+        Where its microbatches come from.
+    positions
+        After the last microbatch that it learned.
+    learned, consumed
+        Events since the beginning of the stream that its parameters stand for, and that it passed.
+    """
+
+    learner: Learner | None
+    ingest: Ingest
+    batcher: MicroBatcher[Examples]
+    positions: Positions
+    learned: int = 0
+    consumed: int = 0
+
+    def learn(self, batch: MicroBatch[Examples]) -> None:
+        """Test and train on `batch`, which may hold no example, then move on.
+
+        Raises
+        ------
+        DeviceFailed
+            Nothing of `batch` counts as learned, and the learner is lost.
+        """
+        if batch.examples is not None:
+            assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
+            self.learner.learn(batch.examples)
+        self.passed(batch)
+
+    def passed(self, batch: MicroBatch[Examples]) -> None:
+        """Count `batch` as learned."""
+        rows = len(batch.track)
+        self.learned += rows
+        self.consumed += rows + batch.unused
+        self.positions = batch.positions
+
+    def is_beyond(self, positions: Positions) -> bool:
+        """Return whether this lane has passed all of `positions`."""
+        return all(partition in self.positions and self.positions[partition] >= reached
+                   for partition, reached in positions.items())
+
+    def close(self) -> None:
+        """Stop reading."""
+        self.ingest.close()

@@ -1,0 +1,167 @@
+"""One model as its trainer holds it: its settings, its folders, its place in the log, and how its parts are built."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+
+from consumers.dead_letters import DeadLetters
+from consumers.errors import ConsumerError
+from consumers.log import LogRetention
+from consumers.microbatch import MicroBatcher
+from consumers.source import Position, Positions, Source
+from models.errors import DeviceFailed
+from models.examples import Examples, Label, Task
+from models.learner import Json, Learner
+from service.checkpoints import CheckpointStore
+from service.config import ModelSettings, Settings
+from service.events import EventDecoder
+from service.ingest import Ingest
+from service.lease import Lease
+from service.manifest import decode_manifest
+from service.publication import Publisher
+from service.read_back import read_back
+from service.rebatching import Chained
+from service.recovery import Recovery
+from service.status import ErrorStatus
+from service.tasks import TaskGate
+from service.wiring import ModelPaths, log_path
+
+MakeLearner = Callable[[Task], Learner]
+
+_READ_AHEAD = 8
+"""Microbatches that may wait, decoded, for the learner: enough to smooth a slow step, little enough to stay fresh."""
+
+
+@dataclass(slots=True)
+class Model:
+    """What a trainer needs of its model.
+
+    Attributes
+    ----------
+    name, settings, service
+        The model's name and settings, and those of the whole service.
+    paths
+        Its folders.
+    source
+        The topic that it learns from.
+    lease, store, journal, publisher, dead_letters
+        Ownership, and what only the owner may write.
+    make_learner, make_stand_in
+        Build the configured learner, and the one for when the device fails.
+    notices
+        The last things that an operator should know, newest last.
+    """
+
+    name: str
+    settings: ModelSettings
+    service: Settings
+    paths: ModelPaths
+    source: Source
+    lease: Lease
+    store: CheckpointStore
+    publisher: Publisher
+    dead_letters: DeadLetters
+    make_learner: MakeLearner
+    make_stand_in: MakeLearner
+    notices: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=10))
+
+    def notice(self, message: str) -> None:
+        """Keep `message` for the model's state."""
+        self.notices.append(ErrorStatus(at=time.time(), message=message))
+
+    @property
+    def configured_task(self) -> Task | None:
+        """The task that the configuration names; None for auto."""
+        return None if self.settings.task == "auto" else Task(self.settings.task)
+
+    def build_learner(self, task: Task) -> Learner:
+        """Build the configured learner.
+
+        Raises
+        ------
+        DeviceFailed
+            The device does not answer, or a fire drill says so.
+        """
+        self.check_drill()
+        return self.make_learner(task)
+
+    def check_drill(self) -> None:
+        """Raise :class:`~models.errors.DeviceFailed` while a fire drill is on (see docs/operations.md)."""
+        if self.paths.drill.exists():
+            raise DeviceFailed(f"fire drill: {self.paths.drill} exists; remove it to have the device back")
+
+    def recovery(self) -> Recovery:
+        """Return what recovers this model."""
+        return Recovery(
+            self.store, self.paths.journal, self.configured_task, self.build_learner, self.open_ingest, self.make_batcher
+        )
+
+    def open_ingest(self, positions: Positions, task: Task | None, classes: Sequence[Label]) -> Ingest:
+        """Begin to read and decode from `positions` on."""
+        bounds = self.settings.microbatch
+        ingest = Ingest(
+            self.source,
+            positions,
+            EventDecoder(self.settings.events, positions),
+            TaskGate(task, classes),
+            self.dead_letters,
+            max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
+            max_bytes=bounds.max_bytes * _READ_AHEAD,
+            notice=self.notice,
+        )
+        ingest.start()
+        return ingest
+
+    def read_back(self, positions: Positions, task: Task | None) -> list[Examples]:
+        """Return the last labelled events before `positions`, for a stand-in; fewer where the log lets no more be had."""
+        try:
+            return read_back(
+                self.source,
+                positions,
+                EventDecoder(self.settings.events, {}),
+                TaskGate(task, ()),
+                self.settings.fallback.replay_events,
+            )
+        except ConsumerError as error:
+            self.notice(f"the last events could not be read back, so the stand-in starts from nothing: {error}")
+            return []
+
+    def learner_options(self) -> Json:
+        """Return the learner's settings as a checkpoint carries them."""
+        return asdict(self.settings.learner)
+
+    def forget(self) -> None:
+        """Let the embedded log forget what is past its retention and no kept checkpoint needs."""
+        kept = self.store.list()
+        if self.service.source.kind != "log" or not kept:
+            return
+        # The same topic may have other readers: the floor is kept in the log even where this one never deletes.
+        days, size = self.service.log.retention_days, self.service.log.retention_bytes
+        floor = min(decode_manifest(each.path).positions.get(0, Position(0)).offset for each in kept)
+        retention = LogRetention(
+            log_path(self.service, self.settings.topic),
+            reader=self.name,
+            max_age=None if days is None else days * 86_400,
+            max_bytes=size,
+        )
+        try:
+            retention.prune(floor)
+        finally:
+            retention.close()
+
+    def close(self) -> None:
+        """Let files go."""
+        self.dead_letters.close()
+        self.publisher.close()
+
+    def make_batcher(self, feed: Chained[Examples], positions: Positions) -> MicroBatcher[Examples]:
+        """Return a microbatcher with the configured bounds."""
+        bounds = self.settings.microbatch
+        return MicroBatcher(
+            feed,
+            max_size=bounds.max_size,
+            max_delay=bounds.max_delay_ms / 1000,
+            max_bytes=bounds.max_bytes,
+            start=positions,
+        )

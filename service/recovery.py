@@ -1,0 +1,219 @@
+"""From the newest checkpoint and the journal to the very parameters that were there before: what every start does.
+
+The checkpoint is the truth, the journal carries it forward: its microbatches are cut from the log again with the same
+boundaries and learned again, so that each event is in the parameters exactly once and a version number never stands for
+two different sets of parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from consumers.microbatch import MicroBatch, MicroBatcher
+from consumers.source import Positions
+from models.errors import DeviceFailed
+from models.examples import Examples, Label, Task
+from models.learner import Learner
+from service.checkpoints import Checkpoint, CheckpointStore
+from service.errors import JournalInvalid
+from service.ingest import Ingest
+from service.journal_format import Decision, Entry, Update
+from service.journal_reading import JournalTail, read_journal
+from service.lane import Lane
+from service.rebatching import Chained, Rebatcher
+from service.totals import Totals
+
+_log = structlog.get_logger("headrace.recovery")
+
+_PATIENCE = 30.0
+"""Seconds without news after which events that the journal knows of count as lost from the log."""
+
+_NOTHING = {"learned": 0, "consumed": 0}
+
+MakeLearner = Callable[[Task], Learner]
+OpenIngest = Callable[[Positions, Task | None, Sequence[Label]], Ingest]
+MakeBatcher = Callable[[Chained[Examples], Positions], MicroBatcher[Examples]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """A model as it was.
+
+    Attributes
+    ----------
+    task
+        None where no label has settled it yet.
+    lane
+        The learner where the journal left it, and its feed.
+    version
+        The highest that was ever given; the next update's is above it.
+    lane_version
+        The version that the lane's parameters are; below `version` where updates could not be learned again as they
+        were (another learner had taken over, or the log changed).
+    totals
+        Counters, journaled updates included.
+    tail
+        The journal as it was read, for the one that goes on.
+    device_error
+        What keeps the device from being used; the lane then has no learner, but stands where the journal ended.
+    """
+
+    task: Task | None
+    lane: Lane
+    version: int
+    lane_version: int
+    totals: Totals
+    tail: JournalTail
+    device_error: DeviceFailed | None = None
+
+
+@dataclass(slots=True)
+class Recovery:
+    """Recovers one model; may be run again, in another thread too, to rebuild a lost learner.
+
+    Attributes
+    ----------
+    store, journal
+        Where the checkpoints and the journal files are.
+    configured_task
+        None for auto.
+    make_learner, open_ingest, make_batcher
+        Build the parts of a lane.
+    """
+
+    store: CheckpointStore
+    journal: Path
+    configured_task: Task | None
+    make_learner: MakeLearner
+    open_ingest: OpenIngest
+    make_batcher: MakeBatcher
+    _classes: Sequence[Label] = field(default=())
+
+    def run(self) -> Recovered:
+        """Return the model as the checkpoint and the journal have it.
+
+        Raises
+        ------
+        DeviceFailed
+            The learner cannot be built or taught on its device.
+        ConsumerError
+            The log cannot be read from the checkpoint's positions.
+        """
+        checkpoint, tail, task, totals = self._begin()
+        learner = self._learner(checkpoint, task)
+        lane = self._lane(learner, checkpoint, task)
+        again = _same_learner(tail, learner)
+        try:
+            lane, lane_version = self._learn_again(lane, again, max(tail.follows, 0), totals, task)
+        except DeviceFailed:
+            lane.close()
+            raise
+        _count_others(totals, tail.entries, len(again), lane.learned, lane.consumed)
+        version = max(tail.resume_version, lane_version)
+        _log.info("recovered", version=version, learned_again=len(again), events=lane.learned, checkpoint=tail.follows)
+        return Recovered(task, lane, version, lane_version, totals, tail)
+
+    def run_without_device(self, error: DeviceFailed) -> Recovered:
+        """Return the model at the place where the journal ends, but without a learner."""
+        checkpoint, tail, task, totals = self._begin()
+        counted = checkpoint.service["lane"] if checkpoint else _NOTHING
+        learned = _count_others(totals, tail.entries, 0, counted["learned"], counted["consumed"])
+        updates = [entry for entry in tail.entries if isinstance(entry, Update)]
+        positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
+        ingest = self.open_ingest(positions, task, self._classes)
+        batcher = self.make_batcher(Chained(None, ingest), positions)
+        lane = Lane(None, ingest, batcher, positions, learned, totals.events_consumed)
+        return Recovered(task, lane, tail.resume_version, tail.resume_version, totals, tail, error)
+
+    def _begin(self) -> tuple[Checkpoint | None, JournalTail, Task | None, Totals]:
+        """Read what there is."""
+        checkpoint = self.store.load()
+        tail = read_journal(self.journal, after_version=checkpoint.version if checkpoint else -1)
+        for problem in tail.problems:
+            _log.warning("the journal is not whole; numbering skips ahead", problem=problem)
+        totals = Totals.from_json(dict(checkpoint.service["totals"])) if checkpoint else Totals()
+        return checkpoint, tail, self._task(checkpoint, tail), totals
+
+    def _task(self, checkpoint: Checkpoint | None, tail: JournalTail) -> Task | None:
+        if checkpoint is not None and checkpoint.service["task"]:
+            return Task(checkpoint.service["task"])
+        for entry in tail.entries:
+            if isinstance(entry, Decision) and entry.kind == "task":
+                return Task(entry.data["task"])
+        return self.configured_task
+
+    def _learner(self, checkpoint: Checkpoint | None, task: Task | None) -> Learner | None:
+        if task is None:
+            return None
+        learner = self.make_learner(task)
+        if checkpoint is not None:
+            learner.restore(checkpoint.learner)
+            self._classes = learner.status().classes
+        return learner
+
+    def _lane(self, learner: Learner | None, checkpoint: Checkpoint | None, task: Task | None) -> Lane:
+        """Return a lane that reads from the checkpoint's positions on."""
+        positions = checkpoint.positions if checkpoint else {}
+        ingest = self.open_ingest(positions, task, self._classes)
+        counted = checkpoint.service["lane"] if checkpoint else _NOTHING
+        batcher = self.make_batcher(Chained(None, ingest), positions)
+        return Lane(learner, ingest, batcher, positions, counted["learned"], counted["consumed"])
+
+    def _learn_again(
+        self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, task: Task | None
+    ) -> tuple[Lane, int]:
+        """Learn the journaled updates again; return the lane, ready to go on, and its version."""
+        if not updates or lane.learner is None:
+            return lane, version
+        rebatcher = Rebatcher(lane.ingest, patience=_PATIENCE)
+        for update in updates:
+            try:
+                examples, track = rebatcher.take(update.runs, update.positions)
+            except JournalInvalid as error:
+                _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))  # noqa: TRY400
+                lane.close()
+                ingest = self.open_ingest(lane.positions, task, lane.learner.status().classes)
+                batcher = self.make_batcher(Chained(None, ingest), lane.positions)
+                return Lane(lane.learner, ingest, batcher, lane.positions, lane.learned, lane.consumed), version
+            lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
+            totals.updated(lane.learner.name, len(track))
+            totals.reached(lane.learner.name, lane.learned, lane.consumed)
+            version = update.version
+        lane.batcher = self.make_batcher(Chained(rebatcher.rest(), lane.ingest), lane.positions)
+        return lane, version
+
+
+def _same_learner(tail: JournalTail, learner: Learner | None) -> list[Update]:
+    """Return the updates that follow from the checkpoint: those before another learner took over."""
+    updates: list[Update] = []
+    for entry in tail.entries:
+        if isinstance(entry, Update):
+            if learner is None or entry.learner != learner.name:
+                break
+            updates.append(entry)
+        elif entry.kind == "fallback":
+            break
+    return updates
+
+
+def _count_others(totals: Totals, entries: Sequence[Entry], learned_again: int, learned: int, consumed: int) -> int:
+    """Count the updates that were served but are not learned again: their events keep the learner they counted for.
+
+    Returns how many events of the stream the last of them stood for.
+    """
+    to_skip = learned_again
+    for entry in entries:
+        if isinstance(entry, Decision):
+            # The lanes change here, and the one that goes on may stand at another place than the one before.
+            learned = entry.data.get("learned", learned)
+            consumed = entry.data.get("consumed", consumed)
+        elif to_skip:
+            to_skip -= 1
+        else:
+            rows = sum(run.rows for run in entry.runs)
+            learned, consumed = learned + rows, consumed + rows
+            totals.updated(entry.learner, rows)
+            totals.reached(entry.learner, learned, consumed)
+    return learned

@@ -1,0 +1,128 @@
+"""``headrace train``: the process around a trainer. Claims the model, recovers it, learns until it is told to stop.
+
+A second one on the same directory stands by, everything imported, and goes on where the first one ended.
+"""
+
+import gc
+import os
+import signal
+import threading
+from dataclasses import replace
+
+import structlog
+
+from consumers.dead_letters import DeadLetters
+from models.errors import DeviceFailed
+from models.registry import create_learner, use_threads
+from service.checkpoints import CheckpointStore
+from service.config import Settings
+from service.errors import ConfigurationInvalid, OwnershipLost
+from service.journal import Journal
+from service.lease import Lease
+from service.model import Model
+from service.publication import Publisher
+from service.trainer import Trainer
+from service.wiring import make_source, model_paths
+
+_log = structlog.get_logger("headrace.trainer")
+
+
+def run_trainer(settings: Settings, name: str) -> int:
+    """Train the model `name` until SIGTERM or SIGINT; return the exit status.
+
+    Raises
+    ------
+    ServiceError, ConsumerError, ModelError
+        It cannot go on; the message says what to do.
+    """
+    if name not in settings.models:
+        raise ConfigurationInvalid(f"there is no model {name!r}; the configuration has {', '.join(settings.models)}")
+    stop = threading.Event()
+    running: list[Trainer] = []
+
+    def end(signal_number: int, frame: object) -> None:
+        del signal_number, frame
+        stop.set()
+        for trainer in running:
+            trainer.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    _prepare()
+    while not stop.is_set():
+        lease = _claim(settings, name, stop)
+        if lease is None:
+            break
+        try:
+            _own(settings, name, lease, stop, running)
+        except OwnershipLost as error:
+            _log.warning("ownership lost; standing by", error=str(error))
+        finally:
+            running.clear()
+            lease.release()
+    return 0
+
+
+def _prepare() -> None:
+    """Spend what imports have left behind once, and leave the other cores to the broker and the server."""
+    use_threads(max(1, (os.cpu_count() or 2) // 2))
+    gc.collect()
+    gc.freeze()
+
+
+def _claim(settings: Settings, name: str, stop: threading.Event) -> Lease | None:
+    return Lease.acquire(
+        model_paths(settings, name).lease,
+        lease_seconds=settings.train.lease_seconds,
+        stop=stop,
+        on_wait=lambda reason: _log.info(reason, model=name),
+    )
+
+
+def _own(settings: Settings, name: str, lease: Lease, stop: threading.Event, running: list[Trainer]) -> None:
+    """Recover the model and train it while it is ours."""
+    model = open_model(settings, name, lease)
+    try:
+        trainer = start_trainer(model)
+        running.append(trainer)
+        if stop.is_set():
+            trainer.stop()
+        trainer.run()
+    finally:
+        model.close()
+
+
+def open_model(settings: Settings, name: str, lease: Lease) -> Model:
+    """Return what a trainer needs to own the model `name`."""
+    paths = model_paths(settings, name)
+    chosen = settings.models[name]
+    return Model(
+        name=name,
+        settings=chosen,
+        service=settings,
+        paths=paths,
+        source=make_source(settings, name),
+        lease=lease,
+        store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
+        publisher=Publisher(paths.publication, lease.epoch),
+        dead_letters=DeadLetters(paths.dead_letters),
+        make_learner=lambda task: create_learner(chosen.learner, task),
+        make_stand_in=lambda task: create_learner(replace(chosen.learner, kind="online"), task),
+    )
+
+
+def start_trainer(model: Model) -> Trainer:
+    """Recover `model` and return its trainer, ready to run.
+
+    Raises
+    ------
+    ConsumerError, ServiceError, ModelError
+    """
+    recovery = model.recovery()
+    try:
+        recovered = recovery.run()
+    except DeviceFailed as error:
+        _log.warning("the device does not answer", error=str(error))
+        recovered = recovery.run_without_device(error)
+    journal = Journal(model.paths.journal, model.lease.epoch, recovered.version, recovered.tail)
+    return Trainer(model, recovered, journal)

@@ -1,0 +1,102 @@
+"""Settings → the objects that they name: which source, which sink, which folders. One registry for each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from consumers.kafka import KafkaOptions, KafkaSink, KafkaSource
+from consumers.log import LogSink, LogSource
+from consumers.source import Sink, Source
+from service.config import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPaths:
+    """Where one model's files are.
+
+    Attributes
+    ----------
+    root
+        Everything durable of this model.
+    publication
+        What serving processes map; volatile.
+    """
+
+    root: Path
+    publication: Path
+
+    @property
+    def lease(self) -> Path:
+        """Folder of ownership claims."""
+        return self.root / "lease"
+
+    @property
+    def journal(self) -> Path:
+        """Folder of journal files."""
+        return self.root / "journal"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of manifests and segments."""
+        return self.root / "checkpoints"
+
+    @property
+    def dead_letters(self) -> Path:
+        """Database of events that could not be used."""
+        return self.root / "dead_letters.sqlite"
+
+    @property
+    def drill(self) -> Path:
+        """While this file exists the device counts as failed: a fire drill for operators and tests."""
+        return self.root / "device-failure-drill"
+
+    @property
+    def status(self) -> Path:
+        """What the trainer reports to servers."""
+        return self.publication / "status.json"
+
+
+def model_paths(settings: Settings, model: str) -> ModelPaths:
+    """Return the folders of `model`; none of them is created here."""
+    return ModelPaths(settings.data_dir / "models" / model, settings.resolved_publish_dir() / model)
+
+
+def log_path(settings: Settings, topic: str) -> Path:
+    """Return the file of the embedded log that holds `topic`."""
+    return settings.data_dir / "log" / f"{topic}.sqlite"
+
+
+def kafka_options(settings: Settings) -> KafkaOptions:
+    """Return the broker's address and credentials as the Kafka client takes them."""
+    return KafkaOptions(**settings.kafka.client_options())
+
+
+def make_source(settings: Settings, model: str) -> Source:
+    """Return the source that `model` learns from."""
+    return _SOURCES[settings.source.kind](settings, model)
+
+
+def make_sink(settings: Settings, model: str) -> Sink:
+    """Return the sink that events for `model` are appended to."""
+    return _SINKS[settings.source.kind](settings, model)
+
+
+def _log_source(settings: Settings, model: str) -> Source:
+    topic = settings.models[model].topic
+    return LogSource(log_path(settings, topic), topic)
+
+
+def _log_sink(settings: Settings, model: str) -> Sink:
+    return LogSink(log_path(settings, settings.models[model].topic))
+
+
+def _kafka_source(settings: Settings, model: str) -> Source:
+    return KafkaSource(kafka_options(settings), settings.models[model].topic, group_id=f"headrace-{model}")
+
+
+def _kafka_sink(settings: Settings, model: str) -> Sink:
+    return KafkaSink(kafka_options(settings), settings.models[model].topic)
+
+
+_SOURCES: dict[str, Callable[[Settings, str], Source]] = {"log": _log_source, "kafka": _kafka_source}
+_SINKS: dict[str, Callable[[Settings, str], Sink]] = {"log": _log_sink, "kafka": _kafka_sink}
