@@ -133,24 +133,21 @@ class OnlineLearner:
         self._published = None
         self._unpublished = True
 
-    def published(self) -> Published:
+    def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`.
 
-        ``changed`` is empty while nothing new is due; what was published before then remains what is served.
+        While nothing new is due, ``changed`` is empty: what was published before is to be served on, as the version
+        that it was published as.
         """
         now = self._clock()
-        if self._published and (not self._unpublished or now - self._published_at < self._publish_interval):
+        due = flush or now - self._published_at >= self._publish_interval
+        if self._published and not (self._unpublished and due):
             return replace(self._published, changed={})
         blob, used = pack(self._model)
         spec: Json = {"learner": "online", "schema": SCHEMA, "task": self.task.value, "capacity": len(blob)}
-        before = self._published
-        if before and before.spec == spec:
-            self._published = Published(before.spec, {BLOB: blob}, {BLOB: [(0, used)]})
+        if self._published and self._published.spec == spec:
+            self._published = Published(self._published.spec, {BLOB: blob}, {BLOB: [(0, used)]})
         else:
             self._published = Published(spec, {BLOB: blob})
         self._published_at, self._unpublished = now, False
         return self._published
-
-    def flush(self) -> None:
-        """Make the next :meth:`published` return the newest parameters, however soon: before a shutdown."""
-        self._published_at = -float("inf")
