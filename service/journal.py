@@ -32,6 +32,7 @@ from service.journal_format import (
     encode_number,
     epoch_of,
     file_name,
+    in_order,
     reservation_name,
 )
 from service.journal_reading import RESERVED_BLOCK, JournalTail, read_journal
@@ -149,7 +150,7 @@ class Journal:
                 needed -= 1  # decisions may stand in several files of one base version
             del self._chain[:needed]
         keep = set(names[needed:])
-        for path in sorted(self._folder.glob("*.journal")):
+        for path in in_order(self._folder.glob("*.journal")):
             # Files of a former owner, written after its time, are in no chain. Those of a later one are not ours.
             if path.name not in keep and epoch_of(path.name) <= self._epoch:
                 self._files.remove(path)

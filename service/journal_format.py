@@ -7,7 +7,7 @@ first frame is the header; each of the others is one entry.
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class Header(msgspec.Struct, frozen=True):
 
 
 def file_name(epoch: int, base: int) -> str:
-    """Return the name of a file; names sort by epoch, then base version."""
+    """Return the name of a file."""
     return f"{epoch:06d}-{base:012d}.journal"
 
 
@@ -116,12 +116,17 @@ def reservation_name(epoch: int) -> str:
 
 def epoch_of(name: str) -> int:
     """Return the epoch of a journal file or reservation by its name."""
-    return int(name[:6])
+    return int(name.partition("-")[0].partition(".")[0])
 
 
 def base_of(name: str) -> int:
     """Return the base version of a journal file by its name."""
     return int(Path(name).stem.partition("-")[2])
+
+
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Return journal files by epoch, then base version."""
+    return sorted(paths, key=lambda path: (epoch_of(path.name), base_of(path.name)))
 
 
 def frame(content: bytes) -> bytes:

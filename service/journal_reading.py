@@ -12,7 +12,17 @@ from pathlib import Path
 import msgspec
 
 from service.errors import JournalInvalid
-from service.journal_format import SCHEMA, Entry, Header, base_of, decode_entry, decode_header, decode_number, frames
+from service.journal_format import (
+    SCHEMA,
+    Entry,
+    Header,
+    base_of,
+    decode_entry,
+    decode_header,
+    decode_number,
+    frames,
+    in_order,
+)
 from service.machine import boot_id
 
 RESERVED_BLOCK = 10_000
@@ -96,7 +106,7 @@ class _History:
 
     def newest_header(self) -> Header | None:
         """Find the newest file that can be read and return its header."""
-        for path in sorted(self.folder.glob("*.journal"), reverse=True):
+        for path in reversed(in_order(self.folder.glob("*.journal"))):
             data = path.read_bytes()
             header = _header(path, data)
             if header is not None:

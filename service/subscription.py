@@ -1,0 +1,228 @@
+"""Subscribing: the servers' side of the handing over. Nothing is written and no lock is shared with the trainer.
+
+Whatever is computed over the mapped arrays is validated afterwards: if the trainer has begun to write the slot since,
+the result is thrown away and computed again, from the steady slot and, should that be overtaken too, from a private
+copy. See :mod:`service.publication_layout`.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from models.learner import Array, Json
+from service.errors import PublicationMissing
+from service.fence import fence
+from service.publication_layout import (
+    WORD_CURRENT,
+    WORD_GENERATION,
+    WORD_HEADER,
+    WORD_STEADY,
+    MappedFile,
+    Slot,
+    files_newest_first,
+)
+
+Result = TypeVar("Result")
+
+_LOOK = 1.0  # seconds between two looks for a file that nobody announced
+_WARY = 1.0  # seconds for which the steady slot comes first after the newest one was overtaken
+_PATIENCE = 5.0  # seconds after which a private copy must have been had
+_PAUSE = 0.001  # seconds between two tries at it
+
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One version of the parameters, as a computation sees it.
+
+    Attributes
+    ----------
+    spec
+        The learner's description; the same object for all views of one layout.
+    arrays
+        The arrays, read-only and not copied: a result must not refer to them. While a computation runs they may be
+        overwritten; it then runs again.
+    header
+        What was published with them: ``model``, ``version``, ``learner``, ``published_at``, ``restored_from``. Not to
+        be modified.
+    generation
+        Changes with every version in this place.
+    cache
+        For the computation's own use, such as a predictor over `arrays`: it lives as long as these arrays have the
+        place that they have. What is derived from the arrays' content must be kept with the `generation` it is of.
+    """
+
+    spec: Json
+    arrays: Mapping[str, Array]
+    header: Json
+    generation: int
+    cache: dict[str, Any]
+
+
+@dataclass(slots=True)
+class _Place:
+    """A slot as one subscription sees it."""
+
+    slot: Slot
+    cache: dict[str, Any] = field(default_factory=dict)
+    header: tuple[int, Json] = (0, {})
+
+    def read(self, spec: Json, compute: Callable[[View], Result]) -> tuple[Json, Result] | None:
+        """Return the header and what `compute` returned; None where the slot was overtaken."""
+        words = self.slot.words
+        generation = words[WORD_GENERATION]
+        if generation == 0 or generation % 2:
+            return None
+        fence()
+        try:
+            header = self._header(generation)
+            result = compute(View(spec, self.slot.arrays, header, generation, self.cache))
+        except Exception:
+            # Half an update may make any computation fail; a whole one may not.
+            if words[WORD_GENERATION] == generation:
+                raise
+            return None
+        fence()
+        return (header, result) if words[WORD_GENERATION] == generation else None
+
+    def _header(self, generation: int) -> Json:
+        known, header = self.header
+        if known != generation:
+            header = _decode(self.slot.header[: self.slot.words[WORD_HEADER]])
+            self.header = (generation, header)
+        return header
+
+
+class _Attachment:
+    """A mapped file and what is kept for it."""
+
+    def __init__(self, file: MappedFile) -> None:
+        self.file = file
+        self.spec: Json = json.loads(file.description.spec)
+        self.places = [_Place(slot) for slot in file.slots]
+        self.copy: View | None = None
+        self.copy_index = -1
+        self.lock = threading.Lock()  # of the copy
+        self.wary_until = 0.0
+
+    def newest(self) -> _Place:
+        """Return the place of the newest version."""
+        return self.places[self.file.words[WORD_CURRENT]]
+
+    def steady(self) -> _Place:
+        """Return the place of a version that stays for a while."""
+        return self.places[self.file.words[WORD_STEADY]]
+
+    def private(self) -> View | None:
+        """Return a copy of the steady version; None where it was overtaken."""
+        with self.lock:
+            index = self.file.words[WORD_STEADY]
+            generation = self.places[index].slot.words[WORD_GENERATION]
+            if self.copy is None or (self.copy_index, self.copy.generation) != (index, generation):
+                copied = self.places[index].read(self.spec, _copy)
+                self.copy, self.copy_index = (None if copied is None else copied[1]), index
+            return self.copy
+
+
+class Subscription:
+    """Reads one model's newest parameters. May be shared by threads.
+
+    Parameters
+    ----------
+    folder
+        The model's folder for publications; it need not exist yet, and may be mounted read-only.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._attachment: _Attachment | None = None
+        self._look_at = 0.0
+
+    def read(self, compute: Callable[[View], Result]) -> tuple[Json, Result]:
+        """Return what `compute` makes of one version of the parameters, and that version's header.
+
+        Parameters
+        ----------
+        compute
+            Called with a view, again where the first one was overtaken; it must not keep the view or its arrays.
+            What it raises over a whole version is raised here.
+
+        Raises
+        ------
+        PublicationMissing
+            Nothing is published.
+        """
+        attachment = self._current()
+        newest = attachment.newest if self._clock() >= attachment.wary_until else attachment.steady
+        answer = newest().read(attachment.spec, compute)
+        if answer is None:
+            attachment.wary_until = self._clock() + _WARY
+            answer = attachment.steady().read(attachment.spec, compute)
+        return answer or self._read_copy(attachment, compute)
+
+    def header(self) -> Json:
+        """Return the newest version's header.
+
+        Raises
+        ------
+        PublicationMissing
+            Nothing is published.
+        """
+        return self.read(lambda _: None)[0]
+
+    def refresh(self) -> bool:
+        """Look for a newer file now; return whether anything is published."""
+        with self._lock:
+            self._attach()
+        return self._attachment is not None
+
+    def _current(self) -> _Attachment:
+        """Return what to read from. Cheap: two words and the clock."""
+        attachment = self._attachment
+        if attachment is None or attachment.file.superseded or self._clock() >= self._look_at:
+            with self._lock:
+                attachment = self._attach()
+        if attachment is None:
+            raise PublicationMissing(f"nothing is published in {self._folder}; start the trainer (headrace train)")
+        return attachment
+
+    def _attach(self) -> _Attachment | None:
+        """Attach to the newest file that nobody has superseded; where there is none, stay with what there is."""
+        attached = self._attachment
+        for path in files_newest_first(self._folder):
+            if attached is not None and not attached.file.superseded and attached.file.is_at(path):
+                break
+            file = MappedFile.open(path)
+            if file is not None and not file.superseded:
+                self._attachment = _Attachment(file)
+                break
+        self._look_at = self._clock() + _LOOK
+        return self._attachment
+
+    def _read_copy(self, attachment: _Attachment, compute: Callable[[View], Result]) -> tuple[Json, Result]:
+        """Compute over a private copy, which nobody overtakes."""
+        deadline = self._clock() + _PATIENCE
+        while (view := attachment.private()) is None:
+            if self._clock() >= deadline:
+                raise PublicationMissing(f"what is published in {self._folder} changes faster than it can be copied")
+            time.sleep(_PAUSE)
+        return view.header, compute(view)
+
+
+def _copy(view: View) -> View:
+    """Return a view over copies of the arrays."""
+    arrays = {name: array.copy() for name, array in view.arrays.items()}
+    for array in arrays.values():
+        array.flags.writeable = False
+    return View(view.spec, arrays, view.header, view.generation, {})
