@@ -4,14 +4,15 @@ On the path it stands around the append of ``POST …/events``. The embedded log
 there a retry can never double an event; Kafka knows no keys, so there this file is what prevents it.
 """
 
+import contextlib
 import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from service.errors import RequestInvalid
+from service.errors import RequestInvalid, StorageFailed
 
 MAX_KEY_LENGTH = 255
 
@@ -37,17 +38,24 @@ class Answers:
         append under the same key does nothing: then nobody needs to wait for the first.
     now
         Clock in Unix seconds: ages must mean the same in all processes.
+
+    Raises
+    ------
+    StorageFailed
+        From every method, too: the database cannot be read or written now.
     """
 
     def __init__(self, path: Path, *, pending_seconds: float, now: Callable[[], float] = time.time) -> None:
         self._pending_seconds = pending_seconds
         self._now = now
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.execute("PRAGMA synchronous=NORMAL")
-        self._database.executescript(_SCHEMA)
+        self._path = path
+        with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("PRAGMA synchronous=NORMAL")
+            self._database.executescript(_SCHEMA)
 
     def once(self, model: str, key: str, body: bytes, answer: Callable[[], bytes]) -> bytes:
         """Return the answer given before under `key`, or that of calling `answer` now.
@@ -79,7 +87,7 @@ class Answers:
     def _reserve(self, model: str, key: str, digest: bytes) -> bytes | None:
         """Return the known answer; None where the key now belongs to the caller."""
         now = self._now()
-        with self._lock, self._database:
+        with self._lock, self._explained(), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute("DELETE FROM answers WHERE at < ?", (now - _KEPT_SECONDS,))
             self._database.execute(
@@ -95,8 +103,15 @@ class Answers:
         return _answer_of(row, digest)
 
     def _execute(self, statement: str, *values: object) -> None:
-        with self._lock:
+        with self._lock, self._explained():
             self._database.execute(statement, values)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageFailed(f"{self._path} cannot be used ({error}); check free space and permissions") from error
 
 
 def _answer_of(row: tuple[bytes, bytes | None], digest: bytes) -> bytes:

@@ -17,13 +17,16 @@ from starlette.responses import Response
 
 from consumers.errors import AppendFailed, ConsumerError, SourceUnavailable
 from models.errors import ModelError
-from service.errors import PublicationMissing, RequestInvalid
+from service.errors import PublicationMissing, RequestInvalid, StorageFailed
 from service.schemas import Problem
 
 PROBLEM_JSON = "application/problem+json"
 
 _TRY_AGAIN = 2.0
 """Seconds for ``Retry-After`` where the cause names none: a trainer or a broker takes about that long to come back."""
+
+_UNAVAILABLE = (ConsumerError, PublicationMissing, ModelError, StorageFailed)
+"""What may be different in a moment, and is nothing that the client did."""
 
 _log = structlog.get_logger("headrace.api")
 
@@ -41,6 +44,8 @@ def problem_response(
     }
     if field:
         problem["field"] = field
+    if request.url.path.startswith("/v2"):
+        problem["error"] = detail  # the Open Inference Protocol's clients look for it there
     # Retry-After is in whole seconds (RFC 9110); none at all would be read as "at once".
     headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
     return Response(msgspec.json.encode(problem), status, headers, PROBLEM_JSON)
@@ -50,8 +55,9 @@ def status_of(error: Exception) -> int:
     """Return the HTTP status that `error` is answered with."""
     if isinstance(error, RequestInvalid):
         return error.status
-    unavailable = isinstance(error, ConsumerError | PublicationMissing | ModelError)
-    return HTTPStatus.SERVICE_UNAVAILABLE if unavailable else HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(error, ClientDisconnect):
+        return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.SERVICE_UNAVAILABLE if isinstance(error, _UNAVAILABLE) else HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -60,7 +66,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation_failed)
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _disconnected)
-    for kind in (ConsumerError, PublicationMissing, ModelError):
+    for kind in _UNAVAILABLE:
         app.add_exception_handler(kind, _unavailable)
     app.add_exception_handler(Exception, _unexpected)
 

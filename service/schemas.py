@@ -122,7 +122,7 @@ class ServedState(_Schema):
     model_config = ConfigDict(protected_namespaces=(), extra="allow")
 
     model_version: int
-    model_age_seconds: float | None = Field(description="Null at version 0 without a trainer.")
+    model_age_seconds: float
     learner: str
     origin: str = Field(description="`publication`, `checkpoint` (the trainer is gone) or `nothing` (version 0).")
     restored_from: int | None = Field(default=None, description="The version that this one was rolled back to.")
@@ -134,7 +134,17 @@ class Checkpoint(_Schema):
     model_config = ConfigDict(protected_namespaces=(), extra="allow")
 
     version: int
+    epoch: int = Field(description="Of the trainer that wrote it.")
     written_at: float = Field(description="Unix seconds.")
+    bytes: int = Field(description="Size, what it shares with other checkpoints included.")
+
+
+class NewestCheckpoint(_Schema):
+    """The trainer's last checkpoint."""
+
+    version: int
+    written_at: float = Field(description="Unix seconds.")
+    seconds: float = Field(description="How long writing it took.")
 
 
 class Checkpoints(_Schema):
@@ -176,10 +186,10 @@ class ModelState(_Schema):
     scores: dict[str, dict[str, float | None]] = Field(
         description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`."
     )
-    checkpoint: Checkpoint | None
+    checkpoint: NewestCheckpoint | None
     errors: list[ErrorReport] = Field(description="The last ones.")
     trainer: TrainerState
-    served: ServedState
+    served: ServedState | None = Field(description="Null while no parameters can be reached.")
 
 
 class ModelList(_Schema):

@@ -1,0 +1,84 @@
+"""The REST API: one FastAPI application over all models. It learns nothing and holds no parameters of its own.
+
+Each group of calls is a file: ``routes_predict.py`` (start there), ``routes_events.py``, ``routes_models.py``,
+``routes_health.py``, ``routes_open_inference.py``. What they share is in ``serving_context.py``; what goes wrong in any
+of them becomes a problem in ``problems.py``. ``serving.py`` runs the application.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import anyio.to_thread
+import structlog
+from fastapi import FastAPI
+
+from service.config import Settings
+from service.problems import install_problem_handlers
+from service.routes_events import EventRoutes
+from service.routes_health import HealthRoutes
+from service.routes_models import ModelRoutes
+from service.routes_open_inference import OpenInferenceRoutes, package_version
+from service.routes_predict import PredictRoutes
+from service.routing import complete_openapi
+from service.schemas import Event, Instance, Instances
+from service.serving_context import Context
+
+_REFRESH_SECONDS = 0.5
+"""How often to look for what a request must not wait for: a checkpoint to fall back to, a trainer that came back."""
+
+_DESCRIPTION = """\
+Keeps a model learning from a stream of events and serves it while it learns.
+
+Send labelled events to `/events`, ask for predictions at `/predict`, look at `/v1/models/default`, scrape `/metrics`.
+Every call that names no model means the one called `default`. Errors are `application/problem+json` (RFC 9457).
+"""
+
+_log = structlog.get_logger("headrace.api")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application for `settings`; its ``state.context`` is what its routes share."""
+    context = Context(settings)
+    app = FastAPI(
+        title="Headrace",
+        version=package_version(),
+        summary="A live model behind a stream",
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+    )
+    app.state.context = context
+    for routes in (PredictRoutes, EventRoutes, ModelRoutes, HealthRoutes, OpenInferenceRoutes):
+        routes(context).add_to(app)
+    install_problem_handlers(app)
+    app.openapi = complete_openapi(app, [Event, Instance, Instances])  # type: ignore[method-assign]  # FastAPI's own way
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Attach to what is published, keep looking for more, and let go of everything in the end."""
+    context: Context = app.state.context
+    await _refresh(context)
+    refreshing = asyncio.create_task(_keep_refreshing(context))
+    try:
+        yield
+    finally:
+        refreshing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await refreshing
+        await anyio.to_thread.run_sync(context.close)
+
+
+async def _keep_refreshing(context: Context) -> None:
+    while True:
+        await asyncio.sleep(_REFRESH_SECONDS)
+        await _refresh(context)
+
+
+async def _refresh(context: Context) -> None:
+    try:
+        await anyio.to_thread.run_sync(context.refresh)
+    # Whatever it is, what is served now goes on being served, and the next look may fare better.
+    except Exception as error:  # noqa: BLE001
+        _log.warning("looking for newer parameters failed", error=str(error), exc_info=error)

@@ -1,0 +1,64 @@
+"""Predictions as columns → the JSON that a client gets: one object an instance, in the order of the request."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from models.examples import Label
+from models.learner import Predictions
+from service.predictor import Served
+
+InstanceId = str | int | None
+
+
+class ClassPrediction(msgspec.Struct, omit_defaults=True):
+    """The most probable class; `probabilities` and `id` are left out where there are none."""
+
+    label: Label | None
+    probabilities: dict[str, float] | None = None
+    id: InstanceId = None
+
+
+class NumberPrediction(msgspec.Struct, omit_defaults=True):
+    """The expected number."""
+
+    value: float
+    id: InstanceId = None
+
+
+class Answer(msgspec.Struct):
+    """The whole answer; field by field what ``schemas.PredictionAnswer`` documents."""
+
+    model: str
+    model_version: int
+    model_age_seconds: float
+    learner: str
+    predictions: Sequence[ClassPrediction | NumberPrediction]
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode_answer(model: str, served: Served, predictions: Predictions, ids: Sequence[InstanceId]) -> bytes:
+    """Return the body of the answer."""
+    made = answer_rows(predictions, ids)
+    return _encoder.encode(Answer(model, served.version, served.age(), served.learner, made))
+
+
+def answer_rows(predictions: Predictions, ids: Sequence[InstanceId]) -> Sequence[ClassPrediction | NumberPrediction]:
+    """Return one prediction for each of `ids`."""
+    if predictions.values is not None:
+        return [NumberPrediction(value, key) for value, key in zip(predictions.values.tolist(), ids, strict=True)]
+    if predictions.probabilities is None or not predictions.classes:
+        return [ClassPrediction(None, None, key) for key in ids]
+    names = class_names(predictions.classes)
+    best = predictions.probabilities.argmax(axis=1).tolist()
+    return [
+        ClassPrediction(predictions.classes[column], dict(zip(names, row, strict=True)), key)
+        for column, row, key in zip(best, predictions.probabilities.tolist(), ids, strict=True)
+    ]
+
+
+def class_names(classes: Sequence[Label]) -> list[str]:
+    """Return the classes as keys of a JSON object: booleans as JSON writes them."""
+    return [str(label).lower() if isinstance(label, bool) else str(label) for label in classes]

@@ -1,0 +1,160 @@
+"""Answers predictions from whatever parameters there are: the published ones, else a checkpoint's, else none.
+
+On the path it stands between the publication, which the trainer writes, and the API. Learning never makes it wait: it
+computes over mapped memory and looks afterwards whether that still held one version (``subscription.py``).
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from models.examples import Features
+from models.learner import Json, Predictions, Predictor
+from models.registry import load_predictor
+from service.checkpoint_fallback import CheckpointFallback
+from service.errors import CheckpointInvalid, PublicationMissing
+from service.subscription import Subscription, View
+
+Origin = Literal["publication", "checkpoint", "nothing"]
+
+_PREDICTOR = "predictor"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Which parameters an answer comes from.
+
+    Attributes
+    ----------
+    version
+        Updates behind them; 0 before any.
+    learner
+        ``microbatch`` or ``online``.
+    published_at
+        Unix seconds at which they were published, or the checkpoint was taken; for version 0 without a trainer,
+        those at which this server began.
+    restored_from
+        The version that they were rolled back to.
+    origin
+        Where they were found.
+    """
+
+    version: int
+    learner: str
+    published_at: float
+    restored_from: int | None
+    origin: Origin
+
+    def age(self) -> float:
+        """Return the seconds since these parameters were published."""
+        return max(0.0, time.time() - self.published_at)
+
+
+class ServingModel:
+    """One model's predictions. Threads may share it, but one at a time may call :meth:`refresh`.
+
+    Parameters
+    ----------
+    publication, checkpoints
+        The model's folders.
+    learner
+        Name of the learner that is configured: for version 0, before one has said so itself.
+    """
+
+    def __init__(self, publication: Path, checkpoints: Path, learner: str) -> None:
+        self._subscription = Subscription(publication)
+        self._fallback = CheckpointFallback(checkpoints)
+        self._nothing = Served(0, learner, time.time(), None, "nothing")
+        self._looked = False
+        self._problem: str | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether predictions can be asked for: version 0 counts, a checkpoint that cannot be read does not."""
+        return self._looked and self._problem is None
+
+    def refresh(self) -> None:
+        """Look for parameters where that takes longer than a request may.
+
+        Raises
+        ------
+        ModelError
+            A checkpoint's learner cannot be built here.
+        """
+        if self._subscription.refresh():
+            self._fallback.unload()
+            self._problem = None
+        else:
+            self._load_checkpoint()
+        self._looked = True
+
+    def predict(self, features: Features) -> tuple[Served, Predictions]:
+        """Return predictions for all rows, and which parameters all of them come from.
+
+        Raises
+        ------
+        PublicationMissing
+            There are parameters, but they cannot be used now.
+        """
+        try:
+            header, predictions = self._subscription.read(lambda view: _predictor_over(view).predict(features))
+        except PublicationMissing:
+            return self._predict_unpublished(features)
+        return _published(header), predictions
+
+    def served(self) -> Served | None:
+        """Return which parameters an answer would come from now; None where none can be given."""
+        try:
+            return _published(self._subscription.header())
+        except PublicationMissing:
+            if not self.attached:
+                return None
+        return self._unpublished()[0]
+
+    def _load_checkpoint(self) -> None:
+        try:
+            self._fallback.load()
+        except CheckpointInvalid as error:
+            # Version 0's answer would be a lie: something was learned, it just cannot be read.
+            if self._fallback.loaded is None:
+                self._problem = str(error)
+            raise PublicationMissing(str(error)) from error
+        self._problem = None
+
+    def _predict_unpublished(self, features: Features) -> tuple[Served, Predictions]:
+        if not self.attached:
+            raise PublicationMissing(self._problem or "the parameters are still being looked for; ask again")
+        served, predictor = self._unpublished()
+        if predictor is None:
+            return served, Predictions(probabilities=np.empty((len(features), 0), np.float32))
+        return served, predictor.predict(features)
+
+    def _unpublished(self) -> tuple[Served, Predictor | None]:
+        loaded = self._fallback.loaded
+        if loaded is None:
+            return self._nothing, None
+        checkpoint, predictor = loaded
+        learner = str(checkpoint.service["learner"])
+        restored_from = checkpoint.service.get("restored_from")
+        return Served(checkpoint.version, learner, checkpoint.created, restored_from, "checkpoint"), predictor
+
+
+def _predictor_over(view: View) -> Predictor:
+    """Return the predictor over a view's arrays: made once for as long as they stay where they are."""
+    predictor: Predictor | None = view.cache.get(_PREDICTOR)
+    if predictor is None:
+        predictor = view.cache[_PREDICTOR] = load_predictor(view.spec, view.arrays)
+    return predictor
+
+
+def _published(header: Json) -> Served:
+    return Served(
+        header["version"],
+        header["learner"],
+        header["published_at"],
+        header.get("restored_from"),
+        "publication",
+    )

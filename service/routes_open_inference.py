@@ -1,0 +1,165 @@
+"""The Open Inference Protocol (version 2) over HTTP, so that clients written for other servers work with this one.
+
+It is the same prediction behind another door: see ``open_inference.py`` for what becomes of tensors.
+"""
+
+import re
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from service.errors import RequestInvalid
+from service.open_inference import InferenceRequest, Tensor, metadata_of, outputs_of, rows_of
+from service.problems import problems
+from service.request_body import decode_json
+from service.routes_predict import INLINE_ROWS, answer_counted, predict_rows
+from service.routing import DirectRoute, model_parameter
+from service.serving_context import Context, ServedModel
+
+PREFIX = "/v2/models/{model}"
+
+_decoder = msgspec.json.Decoder(InferenceRequest)
+_ROW = re.compile(r"^instances\[(\d+)\]\.features\.?(.*)$", re.DOTALL)
+
+
+class OpenInferenceRoutes:
+    """The protocol's calls for all models."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def add_to(self, app: FastAPI) -> None:
+        """Register the routes."""
+        for path, endpoint, summary in (
+            ("/v2", self.server, "Name and version of the server"),
+            ("/v2/health/live", self.live, "Whether the process answers"),
+            ("/v2/health/ready", self.ready, "Whether all models can be asked"),
+            (PREFIX, self.metadata, "Inputs and outputs of a model"),
+            (f"{PREFIX}/ready", self.model_ready, "Whether a model can be asked"),
+        ):
+            answers = problems(*((404, 503) if "{model}" in path else (503,)))
+            app.router.add_api_route(path, endpoint, **_documented(path, "GET", summary), responses=answers)
+        app.router.add_api_route(
+            f"{PREFIX}/infer",
+            self.infer,
+            **_documented(f"{PREFIX}/infer", "POST", "Predict for rows given as tensors", _BODY),
+            responses=problems(400, 404, 413, 415, 422, 503),
+            route_class_override=DirectRoute,
+        )
+
+    async def server(self) -> Response:
+        """Tell what this is."""
+        return _json({"name": "headrace", "version": package_version(), "extensions": []})
+
+    async def live(self) -> Response:
+        """Answer that the process lives."""
+        return _json({"live": True})
+
+    async def ready(self) -> Response:
+        """Answer whether every model has a version attached."""
+        ready = self._context.ready()
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def model_ready(self, request: Request) -> Response:
+        """Answer whether this model has a version attached."""
+        model = self._context.model_of(request)
+        ready = model.serving.attached and not self._context.draining
+        return _json({"name": model.name, "ready": ready}, 200 if ready else 503)
+
+    async def metadata(self, request: Request) -> Response:
+        """Tell the features seen so far, and what is predicted."""
+        model = self._context.model_of(request)
+        status = await anyio.to_thread.run_sync(model.status)
+        served = model.serving.served()
+        task = status.task if status else model.settings.task
+        tensors = metadata_of(status.features if status else [], task, status.classes if status else [])
+        versions = [str(served.version)] if served else []
+        return _json({"name": model.name, "versions": versions, "platform": "headrace", **tensors})
+
+    async def infer(self, request: Request) -> Response:
+        """Answer one request."""
+        return await answer_counted(self._context, request, self._answer)
+
+    async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
+        asked = decode_json(body, _decoder)
+        if sum(len(tensor.data) for tensor in asked.inputs) <= INLINE_ROWS:
+            return _answer(model, asked)
+        return await anyio.to_thread.run_sync(_answer, model, asked)
+
+
+def _answer(model: ServedModel, asked: InferenceRequest) -> tuple[bytes, int]:
+    rows = rows_of(asked.inputs)
+    wanted = None if asked.outputs is None else [str(output.get("name", "")) for output in asked.outputs]
+    try:
+        served, predictions = predict_rows(model, rows, "instances[{}].")
+    except RequestInvalid as error:
+        raise _blame_tensor(error, asked.inputs) from error
+    answer: dict[str, Any] = {
+        "model_name": model.name,
+        "model_version": str(served.version),
+        "parameters": {"model_age_seconds": served.age(), "learner": served.learner},
+        "outputs": outputs_of(predictions, len(rows), wanted),
+    }
+    return msgspec.json.encode(answer | ({} if asked.id is None else {"id": asked.id})), len(rows)
+
+
+def _blame_tensor(error: RequestInvalid, inputs: list[Tensor]) -> RequestInvalid:
+    """Return `error` with the tensor's place instead of the row's."""
+    found = _ROW.match(error.field)
+    for index, tensor in enumerate(inputs):
+        if found and tensor.name == found[2]:
+            return RequestInvalid(str(error), error.status, f"inputs[{index}].data (row {found[1]})")
+    return error
+
+
+_BODY: dict[str, Any] = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["inputs"],
+                "properties": {
+                    "id": {"type": "string"},
+                    "inputs": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["name", "shape", "datatype", "data"],
+                            "properties": {
+                                "name": {"type": "string", "description": "Name of the feature."},
+                                "shape": {"type": "array", "items": {"type": "integer"}},
+                                "datatype": {"type": "string", "examples": ["FP64", "INT64", "BOOL", "BYTES"]},
+                                "data": {"type": "array", "items": {}},
+                            },
+                        },
+                    },
+                    "outputs": {"type": "array", "items": {"type": "object"}},
+                },
+            },
+            "example": {"inputs": [{"name": "price", "shape": [2], "datatype": "FP64", "data": [3.2, 4.1]}]},
+        }
+    },
+}
+
+
+def _documented(path: str, method: str, summary: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what FastAPI needs to know of a route of the protocol."""
+    extra = {"parameters": model_parameter(path)} | ({"requestBody": body} if body else {})
+    return {"methods": [method], "tags": ["open inference protocol"], "summary": summary, "openapi_extra": extra}
+
+
+def package_version() -> str:
+    """Return Headrace's version; ``unknown`` where it runs from a folder without being installed."""
+    try:
+        return version("headrace")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, media_type="application/json")

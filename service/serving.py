@@ -1,0 +1,163 @@
+"""Runs the REST API: one port, one process or several, and an end that drops no request.
+
+At SIGTERM or Ctrl-C a process first says that it is not ready, so that a balancer stops sending; a moment later it
+closes its port, answers what it has taken, and ends. Several processes share one socket that their parent opened.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from types import FrameType
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from service.config import Settings
+from service.errors import ConfigurationInvalid
+
+_DRAIN_SHARE = 0.05
+_DRAIN_LONGEST = 1.0
+"""How long a process that is told to stop still takes requests while saying that it is not ready: in seconds, and as a
+share of ``shutdown_seconds``."""
+
+_CLOSING_SECONDS = 2.0
+"""Part of ``shutdown_seconds`` that is kept for closing files and ending processes."""
+
+_WORKER_SILENT_SECONDS = 60
+"""A worker that gives no sign of life for so long is replaced; importing everything takes seconds on a busy machine."""
+
+_log = structlog.get_logger("headrace.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Makes the application in the process that is to serve it; may be pickled.
+
+    Attributes
+    ----------
+    settings
+        The configuration.
+    drain_seconds
+        How long to take requests after a signal to stop.
+    """
+
+    settings: Settings
+    drain_seconds: float
+
+    def __call__(self) -> FastAPI:
+        """Return the application; called by the server once it has taken over the signals."""
+        # Imported only here, so that the parent of several workers stays small.
+        from service.api import create_app  # noqa: PLC0415
+
+        _end_with_parent()
+        app = create_app(self.settings)
+        _stop_slowly(app, self.drain_seconds)
+        return app
+
+
+def run_server(settings: Settings) -> int:
+    """Serve until told to stop; return the exit status.
+
+    Raises
+    ------
+    ConfigurationInvalid
+        The port cannot be had.
+    """
+    listening = _listen(settings.serve.host, settings.serve.port)
+    _empty_counts(settings)
+    config = _config(settings)
+    host, port = listening.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _log.info("serving", address=address, models=sorted(settings.models), workers=settings.serve.workers)
+    if settings.serve.workers > 1:
+        Multiprocess(config, [listening]).run()
+        _log.info("stopped serving")
+        return 0
+    return _run_here(config, listening)
+
+
+def _run_here(config: uvicorn.Config, listening: socket.socket) -> int:
+    """Serve in this process."""
+    server = uvicorn.Server(config)
+    # The server raises the signal that ended it once more, for the handlers of before; for us it is dealt with then.
+    before = {number: signal.signal(number, _ignored) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        server.run([listening])
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    _log.info("stopped serving")
+    return 0 if server.started else 1
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    drain = min(_DRAIN_LONGEST, settings.shutdown_seconds * _DRAIN_SHARE)
+    return uvicorn.Config(
+        Application(settings, drain),
+        factory=True,
+        workers=settings.serve.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds - drain - _CLOSING_SECONDS)),
+        timeout_worker_healthcheck=_WORKER_SILENT_SECONDS,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationInvalid(
+            f"serve.port: cannot listen on {host}:{port} ({error.strerror or error}); stop what listens there, or set "
+            "serve.host and serve.port to what is free"
+        ) from error
+
+
+def _empty_counts(settings: Settings) -> None:
+    """Begin to count anew: what an earlier server counted went with it."""
+    from service.serving_context import counts_folder  # noqa: PLC0415 - see Application
+
+    shutil.rmtree(counts_folder(settings), ignore_errors=True)
+
+
+def _stop_slowly(app: FastAPI, seconds: float) -> None:
+    """Have signals to stop take effect `seconds` after readiness is withdrawn; a second one at once."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        stop = signal.getsignal(number)
+        if not callable(stop):
+            continue
+
+        def begin(number: int, frame: FrameType | None, stop: signal.Handlers | object = stop) -> None:
+            assert callable(stop)  # noqa: S101 - seen above
+            delay = 0.0 if app.state.context.draining else seconds
+            app.state.context.draining = True
+            loop.call_soon_threadsafe(loop.call_later, delay, stop, number, frame)
+
+        signal.signal(number, begin)
+
+
+def _end_with_parent() -> None:
+    """Have a worker stop when its parent is gone, however it went: else it would keep the port for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def _ignored(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing."""
