@@ -7,7 +7,7 @@ stops polling, and the log holds what is to come.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -137,7 +137,7 @@ class Ingest:
     def _read(self, reader: Reader) -> None:
         while not self._stop.is_set():
             try:
-                records = reader.poll(_POLL_RECORDS, _POLL_SECONDS)
+                records: Sequence[Record] = reader.poll(_POLL_RECORDS, _POLL_SECONDS)
             except SourceUnavailable as error:
                 self._cannot_reach(error)
                 self._stop.wait(error.retry_after)
@@ -147,17 +147,15 @@ class Ingest:
             if self._commit is not None:
                 positions, self._commit = self._commit, None
                 reader.commit(positions)
-            for decoded in self._decode(records) if records else self.gate.poll():
-                self._hand_over(decoded)
+            arrived = time.monotonic()
+            for decoded in self.gate.offer(self._decoder.decode(records)) if records else self.gate.poll():
+                self._hand_over(decoded, arrived)
 
-    def _decode(self, records: "list[Record] | tuple[Record, ...]") -> list[DecodedEvents]:
-        return self.gate.offer(self._decoder.decode(records))
-
-    def _hand_over(self, events: DecodedEvents) -> None:
+    def _hand_over(self, events: DecodedEvents, arrived: float) -> None:
         if events.rejected:
             self._dead_letters.add([self._letter(rejected) for rejected in events.rejected])
         unused = events.events - len(events.examples)
-        self._queue.put(Decoded(events.examples, events.track, events.positions, time.monotonic(), unused))
+        self._queue.put(Decoded(events.examples, events.track, events.positions, arrived, unused))
 
     def _letter(self, rejected: Rejected) -> DeadLetter:
         return DeadLetter(

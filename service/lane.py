@@ -58,8 +58,10 @@ class Lane:
 
     def is_beyond(self, positions: Positions) -> bool:
         """Return whether this lane has passed all of `positions`."""
-        return all(partition in self.positions and self.positions[partition] >= reached
-                   for partition, reached in positions.items())
+        return all(
+            partition in self.positions and self.positions[partition] >= reached
+            for partition, reached in positions.items()
+        )
 
     def close(self) -> None:
         """Stop reading."""

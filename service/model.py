@@ -94,7 +94,12 @@ class Model:
     def recovery(self) -> Recovery:
         """Return what recovers this model."""
         return Recovery(
-            self.store, self.paths.journal, self.configured_task, self.build_learner, self.open_ingest, self.make_batcher
+            self.store,
+            self.paths.journal,
+            self.configured_task,
+            self.build_learner,
+            self.open_ingest,
+            self.make_batcher,
         )
 
     def open_ingest(self, positions: Positions, task: Task | None, classes: Sequence[Label]) -> Ingest:
@@ -153,7 +158,6 @@ class Model:
     def close(self) -> None:
         """Let files go."""
         self.dead_letters.close()
-        self.publisher.close()
 
     def make_batcher(self, feed: Chained[Examples], positions: Positions) -> MicroBatcher[Examples]:
         """Return a microbatcher with the configured bounds."""

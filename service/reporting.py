@@ -38,7 +38,7 @@ def report(model: Model, trainer: "Trainer", state: State, checkpoint: Checkpoin
         dead_letters=dead_letters,
         # Dead letters are written as soon as they are met, so they may be ahead of what was passed.
         unlabelled=max(0, unused - sum(dead_letters.values())),
-        positions={str(partition): tuple(position) for partition, position in lane.positions.items()},
+        positions={str(partition): (at.offset, at.event) for partition, at in lane.positions.items()},
         ends={str(partition): end for partition, end in ends.items()},
         lag={
             str(partition): max(0, end - (lane.positions[partition].offset if partition in lane.positions else 0))

@@ -47,9 +47,7 @@ class Versions:
         The version whose parameters the newest one repeats; None for an ordinary update.
     """
 
-    def __init__(
-        self, model: Model, journal: Journal, totals: Totals, version: int, stop: threading.Event
-    ) -> None:
+    def __init__(self, model: Model, journal: Journal, totals: Totals, version: int, stop: threading.Event) -> None:
         self.current = version
         self.restored_from: int | None = None
         self._model = model
@@ -113,7 +111,13 @@ class Versions:
             "restored_from": self.restored_from,
             "published_at": time.time(),
         }
-        self._model.publisher.publish(published, header)
+        try:
+            self._model.publisher.publish(published, header)
+        except StorageFailed as error:
+            # Learning goes on: the servers have the version before, and the next update tries again.
+            _log.error("a version could not be published", version=self.current, error=str(error))  # noqa: TRY400
+            self._model.notice(str(error))
+            return
         freshness = self._totals.histograms["freshness_seconds"]
         now = time.time() * 1000
         for appended in self._waiting:

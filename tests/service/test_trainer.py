@@ -1,0 +1,178 @@
+"""The trainer's promises: each event once, the same parameters after a restart, and a device that may fail."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from consumers.errors import PositionLost
+from consumers.testing import ABORT, EOF, Aborted, Mark, MemorySource
+from models.errors import DeviceFailed
+from models.examples import Examples, Task
+from models.learner import Learner, LearnerOptions, LearnerState, LearnReport
+from models.registry import create_learner, load_predictor
+from service.columns import features_from_rows
+from service.journal_format import Update
+from service.journal_reading import read_journal
+from service.status import Status
+from service.subscription import Subscription
+from tests.support.training import events, open_model, running, settings
+
+
+def learned(count: int) -> Callable[[Status], bool]:
+    return lambda status: sum(status.events_learned.values()) >= count
+
+
+def same_state(one: LearnerState, other: LearnerState) -> bool:
+    return one.arrays.keys() == other.arrays.keys() and all(
+        np.array_equal(array, other.arrays[name], equal_nan=array.dtype.kind == "f")
+        for name, array in one.arrays.items()
+    )
+
+
+def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -> None:
+    """If this fails, nothing else about Headrace matters."""
+    source = MemorySource({0: events(300), 1: events(200, first=300)})
+    with running(open_model(settings(tmp_path), source)) as run:
+        status = run.wait_for(learned(500))
+        run.wait_for(lambda status: status.state == "idle")
+        assert status.events_learned == {"microbatch": 500}
+        assert status.task == "multiclass"
+        assert sorted(map(str, status.classes)) == ["down", "up"]
+        assert sum(status.lag.values()) == 0
+        rows = features_from_rows([{"x": 2.0, "y": 2.0, "city": "Oslo"}, {"x": -2.0, "y": -2.0, "city": "Rome"}])
+        header, served = Subscription(run.model.paths.publication).read(
+            lambda view: load_predictor(view.spec, view.arrays).predict(rows)
+        )
+        own = run.trainer.learner.predictor().predict(rows)
+        assert header["version"] == status.version == run.trainer.versions.current
+        np.testing.assert_allclose(served.probabilities, own.probabilities, atol=1e-6)
+
+
+def test_what_cannot_be_used_costs_one_event_each(tmp_path: Path) -> None:
+    """If this fails, one bad event stops the stream, disappears, or is counted again after a restart."""
+    bad = [b"{not json", b'{"features": {"x": 1}, "label": {}}', b"[1]"]
+    chosen = settings(tmp_path)
+    source = MemorySource({0: [*events(40), *bad, *events(40, first=40)]})
+    for _ in range(2):
+        with running(open_model(chosen, source)) as run:
+            status = run.wait_for(learned(80))
+            assert sum(status.dead_letters.values()) == 3
+            assert status.events_learned == {"microbatch": 80}
+    assert status.events_consumed == 83
+
+
+def test_a_restart_goes_on_with_the_same_parameters(tmp_path: Path) -> None:
+    """If this fails, a restart forgets, or learns something twice."""
+    stream = events(1000)
+    calm, broken = settings(tmp_path / "calm"), settings(tmp_path / "broken")
+    with running(open_model(calm, MemorySource({0: stream}))) as run:
+        run.wait_for(learned(1000))
+    expected = run.trainer.learner.state()
+
+    source = MemorySource({0: [*stream[:333], EOF, *stream[333:700], EOF, *stream[700:]]})
+    versions = []
+    for count in (333, 700, 1000):
+        with running(open_model(broken, source)) as run:
+            versions.append(run.wait_for(learned(count)).version)
+    assert versions == sorted(set(versions))
+    status = run.status()
+    assert status.events_learned == {"microbatch": 1000}
+    assert status.updates["microbatch"] == status.version
+    # The microbatches at the two interruptions were cut short by the delay, so only the number of events can be equal.
+    assert run.trainer.lane.learned == 1000
+    assert expected.arrays.keys() == run.trainer.learner.state().arrays.keys()
+
+
+def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
+    """If this fails, a version number stands for two different sets of parameters."""
+    # No checkpoint but the one at the end, which a crash does not reach: everything must come from the journal.
+    chosen = settings(tmp_path, checkpoint={"every_seconds": 1000})
+    stream = [*events(300), Mark(PositionLost("gone")), *events(300, first=300)]
+    source = MemorySource({0: stream, 1: events(300, seed=5)})
+    run_model = open_model(chosen, source)
+    with running(run_model) as run, pytest.raises(PositionLost):
+        run.wait_for(learned(10**6))
+    crashed, version = run.trainer.learner.state(), run.trainer.versions.current
+    entries = [entry for entry in read_journal(run_model.paths.journal, -1).entries if isinstance(entry, Update)]
+    assert entries[-1].version == version
+    assert not run_model.store.list(), "the crash must not have left a checkpoint"
+
+    with running(open_model(chosen, MemorySource({0: events(300), 1: events(300, seed=5)}))) as run:
+        assert run.trainer._recovered.version == version
+        assert same_state(run.trainer._recovered.lane.learner.state(), crashed)
+
+
+class Fragile:
+    """A learner whose device fails when a test says so. Everything else is the real learner's."""
+
+    broken = False
+
+    def __init__(self, learner: Learner) -> None:
+        self._learner = learner
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._learner, name)
+
+    def learn(self, examples: Examples) -> LearnReport:
+        if Fragile.broken:
+            raise DeviceFailed("injected")
+        return self._learner.learn(examples)
+
+
+def test_the_online_learner_stands_in_and_the_other_comes_back_having_missed_nothing(tmp_path: Path) -> None:
+    """If this fails, a dead device means a model that stops learning, or one that has lost or doubled events."""
+
+    def make(task: Task) -> Fragile:
+        if Fragile.broken:
+            raise DeviceFailed("injected")
+        return Fragile(create_learner(LearnerOptions(kind="linear", device="cpu"), task))
+
+    source = MemorySource({0: events(400)})
+    try:
+        with running(open_model(settings(tmp_path), source, make)) as run:  # type: ignore[arg-type]
+            run.wait_for(learned(400))
+            Fragile.broken = True
+            source.append(0, *events(100, first=400))
+            status = run.wait_for(lambda status: status.events_learned.get("online") == 100)
+            assert status.learner == "online"
+            assert status.errors
+            before = status.version
+            header, _ = Subscription(run.model.paths.publication).read(lambda _: None)
+            assert header["learner"] == "online"
+            Fragile.broken = False
+            run.wait_for(lambda status: status.learner == "microbatch")
+            source.append(0, *events(50, first=500))
+            status = run.wait_for(learned(550))
+            assert status.events_learned == {"microbatch": 450, "online": 100}
+            assert status.version > before
+            assert run.trainer.lane.learned == 550, "the returned learner missed something"
+            header, _ = Subscription(run.model.paths.publication).read(lambda _: None)
+            assert header["learner"] == "microbatch"
+        with running(open_model(settings(tmp_path), source)) as run:
+            status = run.wait_for(learned(550))
+            assert run.trainer.lane.learned == 550
+    finally:
+        Fragile.broken = False
+
+
+def test_a_device_that_does_not_answer_at_start_is_stood_in_for(tmp_path: Path) -> None:
+    """If this fails, a trainer that restarts because of a dead device never comes up again."""
+    chosen, source = settings(tmp_path), MemorySource({0: events(200)})
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(learned(200))
+    run.model.paths.drill.touch()
+    source.append(0, *events(100, first=200))
+    with running(open_model(chosen, source)) as run:
+        status = run.wait_for(learned(300))
+        assert status.events_learned == {"microbatch": 200, "online": 100}
+        run.model.paths.drill.unlink()
+        run.wait_for(lambda status: status.learner == "microbatch")
+        assert run.trainer.lane.learned == 300
+
+
+def test_a_log_that_breaks_ends_the_trainer_with_the_reason(tmp_path: Path) -> None:
+    """If this fails, a trainer that cannot read goes on as if nothing had happened."""
+    source = MemorySource({0: [*events(50), ABORT]})
+    with running(open_model(settings(tmp_path), source)) as run, pytest.raises(Aborted, match="told to break"):
+        run.wait_for(learned(10**6))

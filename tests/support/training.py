@@ -1,0 +1,126 @@
+"""A trainer in this process, over a source in memory: for tests that need its inside."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from consumers.dead_letters import DeadLetters
+from consumers.source import Source
+from models.examples import Task
+from models.learner import Learner
+from models.registry import create_learner
+from service.checkpoints import CheckpointStore
+from service.config import ModelSettings, Settings
+from service.lease import Lease
+from service.model import Model
+from service.publication import Publisher
+from service.status import Status, read_status
+from service.trainer import Trainer
+from service.trainer_process import start_trainer
+from service.wiring import model_paths
+
+
+def settings(folder: Path, **model: Any) -> Settings:
+    """Return settings of a model `default` below `folder`."""
+    chosen = {
+        "learner": {"kind": "linear", "device": "cpu"},
+        "microbatch": {"max_size": 16, "max_delay_ms": 10},
+        "checkpoint": {"every_seconds": 0.2},
+    } | model
+    return Settings(
+        data_dir=folder / "data", publish_dir=folder / "publish", models={"default": ModelSettings(**chosen)}
+    )
+
+
+def open_model(
+    chosen: Settings, source: Source, make_learner: Callable[[Task], Learner] | None = None, lease_seconds: float = 1.0
+) -> Model:
+    """Claim the model `default` and return it."""
+    own = chosen.models["default"]
+    paths = model_paths(chosen, "default")
+    lease = Lease.acquire(paths.lease, lease_seconds=lease_seconds)
+    assert lease is not None
+    return Model(
+        name="default",
+        settings=own,
+        service=chosen,
+        paths=paths,
+        source=source,
+        lease=lease,
+        store=CheckpointStore(paths.checkpoints, own.checkpoint.keep),
+        publisher=Publisher(paths.publication, lease.epoch),
+        dead_letters=DeadLetters(paths.dead_letters),
+        make_learner=make_learner or (lambda task: create_learner(own.learner, task)),
+        make_stand_in=lambda task: create_learner(type(own.learner)(kind="online"), task),
+    )
+
+
+class Running:
+    """A trainer that runs in a thread."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.error: BaseException | None = None
+        self.trainer: Trainer = start_trainer(model)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.trainer.run()
+        # Whatever it is, the test that waits is to see it.
+        except BaseException as error:  # noqa: BLE001
+            self.error = error
+
+    def status(self) -> Status:
+        """Return what it reports."""
+        status = read_status(self.model.paths.status)
+        assert status is not None
+        return status
+
+    def wait_for(self, condition: Callable[[Status], bool], seconds: float = 30.0) -> Status:
+        """Return the first status that fulfils `condition`; raise what ended the trainer."""
+        until = time.monotonic() + seconds
+        while True:
+            status = read_status(self.model.paths.status)
+            if status is not None and condition(status):
+                return status
+            if self.error is not None:
+                raise self.error
+            assert time.monotonic() < until, f"it did not happen in time; the status was {status}"
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        """Stop in order, and let everything go."""
+        self.trainer.stop()
+        self._thread.join()
+        self.model.close()
+        self.model.lease.release()
+
+
+@contextmanager
+def running(model: Model) -> Iterator[Running]:
+    """Run a trainer for a while."""
+    run = Running(model)
+    try:
+        yield run
+    finally:
+        run.end()
+
+
+def events(count: int, seed: int = 0, first: int = 0) -> list[bytes]:
+    """Return `count` events of a simple binary stream, as JSON; the classes are `up` and `down`."""
+    random = np.random.default_rng(seed + first)
+    found = []
+    for number in range(first, first + count):
+        x, y = random.normal(size=2)
+        label = "up" if x + y > 0 else "down"
+        city = ("Oslo", "Rome", "Lima")[number % 3]
+        found.append(json.dumps({"features": {"x": x, "y": y, "city": city}, "label": label}).encode())
+    return found
