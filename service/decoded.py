@@ -9,37 +9,9 @@ from consumers.source import Positions
 from consumers.track import Track
 from models.examples import Examples
 from service.columns import compact
-from service.payloads import Problem, event_value
+from service.event_problems import Problem
 from service.record_batch import Origins, RecordBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An event that cannot be used, as the dead letters keep it.
-
-    Attributes
-    ----------
-    partition, offset, index
-        Which event of which record.
-    reason
-        ``malformed``, ``not_an_event``, ``feature``, ``label``, ``weight``, ``timestamp`` or ``content_type``.
-    detail
-        What is wrong, for a person.
-    value
-        The event's own bytes; those of the whole message where events could not be told apart.
-    key, headers, timestamp
-        The record's; milliseconds since the epoch.
-    """
-
-    partition: int
-    offset: int
-    index: int
-    reason: str
-    detail: str
-    value: bytes | None
-    key: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
-    timestamp: int
+from service.rejection import Rejected, rejections
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +54,7 @@ class DecodedEvents:
         kept = np.setdiff1d(np.arange(len(self.examples)), list(problems))
         examples = self.examples.take(kept)
         origins = self.origins.take(kept)
-        refused = [reject(self.batch, self.origins.at(row), problem) for row, problem in sorted(problems.items())]
+        refused = rejections(self.batch, {self.origins.at(row): problem for row, problem in problems.items()})
         return replace(
             self,
             examples=replace(examples, features=compact(examples.features)),
@@ -90,20 +62,3 @@ class DecodedEvents:
             rejected=self.rejected + refused,
             origins=origins,
         )
-
-
-def reject(batch: RecordBatch, at: tuple[int, int], problem: Problem) -> Rejected:
-    """Return the dead letter of one event."""
-    record, event = at
-    source = batch.records[record]
-    return Rejected(
-        source.partition,
-        source.offset,
-        event,
-        problem.reason,
-        problem.detail,
-        event_value(source, event),
-        source.key,
-        tuple(source.headers),
-        source.timestamp,
-    )

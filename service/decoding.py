@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.payloads import JSON, PayloadInvalid, Problem, content_type_of, split
+from service.event_problems import PayloadInvalid, Problem
+from service.payloads import JSON, content_type_of, split
 from service.record_batch import Origins, RecordBatch
 from service.single_decoding import Event, SingleDecoder, tabulate
 from service.table import Table, in_order

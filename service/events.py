@@ -16,16 +16,18 @@ from collections.abc import Sequence
 from sys import maxsize
 
 from consumers.source import Positions, Record
-from service.decoded import DecodedEvents, Rejected, reject
+from service.decoded import DecodedEvents
 from service.decoding import Decoding, drop_before
+from service.event_bodies import events_from_body
 from service.event_options import EventOptions
 from service.examination import examine
 from service.flattening import Selection
 from service.record_batch import RecordBatch
+from service.rejection import Rejected, rejections
 from service.single_decoding import SingleDecoder
 from service.typed_decoding import TypedDecoder
 
-__all__ = ["DecodedEvents", "EventDecoder", "Rejected"]
+__all__ = ["DecodedEvents", "EventDecoder", "Rejected", "events_from_body"]
 
 
 class EventDecoder:
@@ -60,7 +62,7 @@ class EventDecoder:
             verdict.examples,
             batch.track(verdict.origins, decoding.counts),
             batch.positions(),
-            [reject(batch, at, problem) for at, problem in sorted(problems.items())],
+            rejections(batch, problems),
             len(table) + len(broken),
             verdict.unlabelled,
             verdict.origins,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.examples import Examples, Features
 from service.columns import assemble, compact
 from service.event_options import RECORD_KEY, EventOptions
-from service.payloads import Problem
+from service.event_problems import Problem
 from service.record_batch import Origins, RecordBatch
 from service.table import Column, Table
 from service.times import event_times

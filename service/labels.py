@@ -7,7 +7,7 @@ of classes holds only one of them; and a binary task holds only two classes.
 from collections.abc import Callable, Sequence
 
 from models.examples import Label, Task
-from service.payloads import Problem
+from service.event_problems import Problem
 
 MAXIMUM_CLASSES = 10_000
 """Classes of one model; a label that would be one more is most likely an id, or a number to predict."""

@@ -5,46 +5,24 @@ else.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from consumers.source import Record
+from service.arrow_events import rows_as_json
+from service.event_problems import BAD_JSON, PayloadInvalid, Problem, explain
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
 
-_NAMES = {JSON: JSON, NDJSON: NDJSON, "application/ndjson": NDJSON, ARROW: ARROW}
-_DETAIL = 300
-"""Characters of a detail; what a producer sent is never repeated at length."""
+MAXIMUM_EVENTS = 100_000
+"""Events in one message; each bad one becomes a dead letter."""
 
+_NAMES = {JSON: JSON, NDJSON: NDJSON, "application/ndjson": NDJSON, ARROW: ARROW}
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder()
 _SPACE = b" \t\r\n"
-
-BAD_JSON = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding JSON raises: malformed, wrong type or number out of range; no UTF-8; nested too deeply."""
-
-
-class Problem(NamedTuple):
-    """Why an event cannot be used: a reason from the fixed set, and a detail for a person."""
-
-    reason: str
-    detail: str
-
-
-class PayloadInvalid(Exception):
-    """A whole message cannot be taken apart; `problem` says why. It never leaves the decoder."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.problem = Problem(reason, detail)
-
-
-def explain(error: BaseException) -> str:
-    """Return what a decoder complains about, in bounded length."""
-    return str(error)[:_DETAIL]
 
 
 def content_type_of(headers: Sequence[tuple[str, bytes]]) -> str:
@@ -68,18 +46,26 @@ def canonical_type(header: str) -> str:
 
 
 def split(value: bytes, content_type: str) -> list[bytes]:
-    """Return the bytes of each event that a JSON or NDJSON message holds.
+    """Return each event that a message holds, as JSON.
 
     Raises
     ------
     PayloadInvalid
-        The message is no JSON so that its events cannot be told apart, or its type is none of these.
+        The message is broken so that its events cannot be told apart, or its type is none that is known.
     """
     if content_type == NDJSON:
-        return _lines(value)
+        return _bounded(_lines(value))
+    if content_type == ARROW:
+        return rows_as_json(value, MAXIMUM_EVENTS)
     if content_type != JSON:
         raise PayloadInvalid("content_type", _unknown(content_type))
-    return _elements(value) if value.lstrip(_SPACE)[:1] == b"[" else [value]
+    return _bounded(_elements(value)) if value.lstrip(_SPACE)[:1] == b"[" else [value]
+
+
+def _bounded(events: list[bytes]) -> list[bytes]:
+    if len(events) > MAXIMUM_EVENTS:
+        raise PayloadInvalid("malformed", f"more than {MAXIMUM_EVENTS} events in one message; send several messages")
+    return events
 
 
 def _lines(value: bytes) -> list[bytes]:
@@ -101,16 +87,6 @@ def _unknown(content_type: str) -> str:
     return f"content-type {content_type[:100]!r} is not known; send {JSON}, {NDJSON} or {ARROW}"
 
 
-def event_value(record: Record, index: int) -> bytes | None:
-    """Return the bytes of one event of a record, for the dead letters; the whole message where it cannot be split."""
-    if record.value is None:
-        return None
-    try:
-        return split(record.value, content_type_of(record.headers))[index]
-    except (PayloadInvalid, IndexError):
-        return record.value
-
-
 def decode_object(event: bytes, decode: Callable[[bytes], Any]) -> Any | Problem:
     """Decode the bytes of one event, which must be a JSON object; what is wrong is returned, not raised."""
     start = event.lstrip(_SPACE)[:1]
@@ -123,3 +99,8 @@ def decode_object(event: bytes, decode: Callable[[bytes], Any]) -> Any | Problem
     except BAD_JSON as error:
         return Problem("malformed", explain(error))
     return Problem("not_an_event", "an event is a JSON object")
+
+
+def decode_anything(event: bytes) -> Any | Problem:
+    """Decode the bytes of one event, whatever the object holds."""
+    return decode_object(event, _ANYTHING.decode)

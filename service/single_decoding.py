@@ -11,8 +11,9 @@ import numpy as np
 
 from service.columns import gather
 from service.event_options import EventOptions
+from service.event_problems import Problem
 from service.flattening import FeatureInvalid, Selection, flatten
-from service.payloads import Problem, decode_object
+from service.payloads import decode_object
 from service.record_batch import Origins
 from service.table import PARTS, Table
 

@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from service.event_options import EventOptions
+from service.event_problems import BAD_JSON
 from service.flattening import Selection
-from service.payloads import BAD_JSON, NDJSON
+from service.payloads import JSON, MAXIMUM_EVENTS, NDJSON
 from service.record_batch import Origins
 from service.schema import Schema
 from service.single_decoding import Event
@@ -45,14 +46,17 @@ class TypedDecoder:
         return rows if len(rows) == count else None
 
     def message(self, value: bytes, content_type: str) -> list[Any] | None:
-        """Return the rows of one message, JSON or NDJSON; None where it does not fit."""
+        """Return the rows of one message; None where it does not fit, or is neither JSON nor NDJSON."""
         if content_type == NDJSON:
             lines = value.replace(b"\r\n", b"\n").strip(b"\n")
-            return self.lines(lines, lines.count(b"\n") + 1)
+            count = lines.count(b"\n") + 1
+            return self.lines(lines, count) if count <= MAXIMUM_EVENTS else None
+        if content_type != JSON:
+            return None
         try:
             if value[:1] == b"[":
                 rows: list[Any] = self._events.decode(value)
-                return rows
+                return rows if len(rows) <= MAXIMUM_EVENTS else None
             return [self._event.decode(value)]
         except BAD_JSON:
             return None

@@ -1,0 +1,77 @@
+"""Bodies of ``POST /events`` into events for the log: the decoder's own judgement, before anything is stored.
+
+What it accepts may still be refused by the trainer, for a label that contradicts the task: that is not known here.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from consumers.source import Record
+from service.errors import RequestInvalid
+from service.event_problems import PayloadInvalid, Problem
+from service.payloads import canonical_type, decode_anything, split
+
+if TYPE_CHECKING:
+    from service.events import EventDecoder
+
+_STATUS = {"content_type": 415}
+"""Of a body that cannot be used as a whole; anything else is 400."""
+
+
+class _Body(NamedTuple):
+    """A body in the shape of a record, for the decoder."""
+
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...]
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0
+    key: bytes | None = None
+
+
+def events_from_body(
+    body: bytes, content_type: str, decoder: "EventDecoder | None" = None
+) -> list[tuple[int, bytes | Problem]]:
+    """Take apart a body, and say of each event whether it may go into the log.
+
+    Parameters
+    ----------
+    body
+        As it came.
+    content_type
+        The request's header; empty is JSON.
+    decoder
+        The model's; events that it cannot use are refused. None: any JSON object will do.
+
+    Returns
+    -------
+    list of (index, event)
+        One for each event, in order: one line of JSON, or what is wrong with it.
+
+    Raises
+    ------
+    RequestInvalid
+        400 where the body as a whole is broken, 415 where its content type is none that is known.
+    """
+    try:
+        events = split(body, canonical_type(content_type))
+    except PayloadInvalid as invalid:
+        problem = invalid.problem
+        raise RequestInvalid(problem.detail, _STATUS.get(problem.reason, 400)) from None
+    refused = _refused(_Body(body, (("content-type", content_type.encode()),)), decoder)
+    return [(index, refused.get(index) or _one_line(event)) for index, event in enumerate(events)]
+
+
+def _refused(body: Record, decoder: "EventDecoder | None") -> dict[int, Problem]:
+    """Return index → why the decoder would refuse the event."""
+    if decoder is None:
+        return {}
+    return {each.index: Problem(each.reason, each.detail) for each in decoder.decode([body]).rejected}
+
+
+def _one_line(event: bytes) -> bytes | Problem:
+    decoded = decode_anything(event)
+    if isinstance(decoded, Problem):
+        return decoded
+    return msgspec.json.format(event, indent=-1) if b"\n" in event or b"\r" in event else event

@@ -1,0 +1,86 @@
+"""Events that cannot be used, on their way to the dead letters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from consumers.source import Record
+from service.event_problems import PayloadInvalid, Problem
+from service.payloads import ARROW, JSON, content_type_of, split
+from service.record_batch import RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An event that cannot be used, as the dead letters keep it.
+
+    Attributes
+    ----------
+    partition, offset, index
+        Which event of which record.
+    reason
+        ``malformed``, ``not_an_event``, ``feature``, ``label``, ``weight``, ``timestamp`` or ``content_type``.
+    detail
+        What is wrong, for a person.
+    value
+        The event's own bytes; those of the whole message where events could not be told apart.
+    key, headers, timestamp
+        The record's, so that `value` may be sent again with them; milliseconds since the epoch.
+    """
+
+    partition: int
+    offset: int
+    index: int
+    reason: str
+    detail: str
+    value: bytes | None
+    key: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
+
+
+def rejections(batch: RecordBatch, problems: Mapping[tuple[int, int], Problem]) -> list[Rejected]:
+    """Return the dead letters of events, in the order of the log.
+
+    Parameters
+    ----------
+    batch
+        The records.
+    problems
+        Index of the record in the batch, and of the event within it → what is wrong with it.
+    """
+    letters: list[Rejected] = []
+    taken_apart: tuple[int, list[bytes]] | None = None
+    for (index, event), problem in sorted(problems.items()):
+        record = batch.records[index]
+        if taken_apart is None or taken_apart[0] != index:
+            taken_apart = index, _events_of(record)
+        letters.append(_letter(record, event, taken_apart[1], problem))
+    return letters
+
+
+def _events_of(record: Record) -> list[bytes]:
+    try:
+        return split(record.value or b"", content_type_of(record.headers))
+    except PayloadInvalid:
+        return []
+
+
+def _letter(record: Record, event: int, events: list[bytes], problem: Problem) -> Rejected:
+    headers = tuple(record.headers)
+    if events and content_type_of(record.headers) == ARROW:
+        headers = (*((name, value) for name, value in headers if name.lower() != "content-type"), _AS_JSON)
+    return Rejected(
+        record.partition,
+        record.offset,
+        event,
+        problem.reason,
+        problem.detail,
+        events[event] if event < len(events) else record.value,
+        record.key,
+        headers,
+        record.timestamp,
+    )
+
+
+_AS_JSON = ("content-type", JSON.encode())
+"""What a row of an Arrow stream becomes when it is alone."""
