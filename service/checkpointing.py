@@ -82,7 +82,7 @@ class Checkpointer:
         try:
             info = self._store.save(checkpoint)
         except StorageFailed as error:
-            _log.error("a checkpoint could not be written", version=checkpoint.version, error=str(error))  # noqa: TRY400
+            _log.error("a checkpoint could not be written", version=checkpoint.version, error=str(error))
             self._failed(f"checkpoint {checkpoint.version} could not be written, the one before stays valid: {error}")
             return
         self._saved(checkpoint, info, time.monotonic() - started)

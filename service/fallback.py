@@ -184,7 +184,6 @@ class Return:
             try:
                 self._lane = self._rebuild()
                 self._catch_up(self._lane)
-                return
             except DeviceFailed as error:
                 _log.info("the device is still out of order", error=str(error))
                 if self._lane is not None:
@@ -193,6 +192,8 @@ class Return:
             # Whatever it is, the learning thread raises it again.
             except Exception as error:  # noqa: BLE001
                 self._error = error
+                return
+            else:
                 return
             delay = min(delay * 2, _BACK_OFF_LAST)
 

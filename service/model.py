@@ -119,7 +119,7 @@ class Model:
         return ingest
 
     def read_back(self, positions: Positions, task: Task | None) -> list[Examples]:
-        """Return the last labelled events before `positions`, for a stand-in; fewer where the log lets no more be had."""
+        """Return the last labelled events before `positions`, for a stand-in; fewer where no more can be had."""
         try:
             return read_back(
                 self.source,

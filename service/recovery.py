@@ -172,7 +172,7 @@ class Recovery:
             try:
                 examples, track = rebatcher.take(update.runs, update.positions)
             except JournalInvalid as error:
-                _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))  # noqa: TRY400
+                _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))
                 lane.close()
                 ingest = self.open_ingest(lane.positions, task, lane.learner.status().classes)
                 batcher = self.make_batcher(Chained(None, ingest), lane.positions)

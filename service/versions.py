@@ -91,7 +91,7 @@ class Versions:
                 self._journal.append(entry)
                 break
             except StorageFailed as error:
-                _log.error("the journal cannot be written; learning waits", error=str(error))  # noqa: TRY400
+                _log.error("the journal cannot be written; learning waits", error=str(error))
                 self._model.notice(f"learning waits: {error}")
                 self._model.lease.check()
                 if self._stop.wait(_STORAGE_RETRY):
@@ -115,7 +115,7 @@ class Versions:
             self._model.publisher.publish(published, header)
         except StorageFailed as error:
             # Learning goes on: the servers have the version before, and the next update tries again.
-            _log.error("a version could not be published", version=self.current, error=str(error))  # noqa: TRY400
+            _log.error("a version could not be published", version=self.current, error=str(error))
             self._model.notice(str(error))
             return
         freshness = self._totals.histograms["freshness_seconds"]

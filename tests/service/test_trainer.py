@@ -1,11 +1,13 @@
 """The trainer's promises: each event once, the same parameters after a restart, and a device that may fail."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from consumers.errors import PositionLost
+from consumers.source import NewRecord
 from consumers.testing import ABORT, EOF, Aborted, Mark, MemorySource
 from models.errors import DeviceFailed
 from models.examples import Examples, Task
@@ -46,6 +48,8 @@ def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -
         )
         own = run.trainer.learner.predictor().predict(rows)
         assert header["version"] == status.version == run.trainer.versions.current
+        assert served.probabilities is not None
+        assert own.probabilities is not None
         np.testing.assert_allclose(served.probabilities, own.probabilities, atol=1e-6)
 
 
@@ -88,7 +92,7 @@ def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
     """If this fails, a version number stands for two different sets of parameters."""
     # No checkpoint but the one at the end, which a crash does not reach: everything must come from the journal.
     chosen = settings(tmp_path, checkpoint={"every_seconds": 1000})
-    stream = [*events(300), Mark(PositionLost("gone")), *events(300, first=300)]
+    stream: list[bytes | NewRecord | Mark] = [*events(300), Mark(PositionLost("gone")), *events(300, first=300)]
     source = MemorySource({0: stream, 1: events(300, seed=5)})
     run_model = open_model(chosen, source)
     with running(run_model) as run, pytest.raises(PositionLost):
@@ -100,7 +104,9 @@ def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
 
     with running(open_model(chosen, MemorySource({0: events(300), 1: events(300, seed=5)}))) as run:
         assert run.trainer._recovered.version == version
-        assert same_state(run.trainer._recovered.lane.learner.state(), crashed)
+        learner = run.trainer._recovered.lane.learner
+        assert learner is not None
+        assert same_state(learner.state(), crashed)
 
 
 class Fragile:

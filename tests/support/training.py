@@ -28,7 +28,7 @@ from service.wiring import model_paths
 
 def settings(folder: Path, **model: Any) -> Settings:
     """Return settings of a model `default` below `folder`."""
-    chosen = {
+    chosen: dict[str, Any] = {
         "learner": {"kind": "linear", "device": "cpu"},
         "microbatch": {"max_size": 16, "max_delay_ms": 10},
         "checkpoint": {"every_seconds": 0.2},
