@@ -34,6 +34,7 @@ _LOOK = 1.0  # seconds between two looks for a file that nobody announced
 _WARY = 1.0  # seconds for which the steady slot comes first after the newest one was overtaken
 _PATIENCE = 5.0  # seconds after which a private copy must have been had
 _PAUSE = 0.001  # seconds between two tries at it
+_CATCH_UP = 0.2  # seconds, at most, that the steady version is waited for where a newer one was served already
 
 _decode = msgspec.json.Decoder().decode
 
@@ -111,6 +112,7 @@ class _Attachment:
         self.copy_index = -1
         self.lock = threading.Lock()  # of the copy
         self.wary_until = 0.0
+        self.served = 0  # highest version
 
     def newest(self) -> _Place:
         """Return the place of the newest version."""
@@ -119,6 +121,11 @@ class _Attachment:
     def steady(self) -> _Place:
         """Return the place of a version that stays for a while."""
         return self.places[self.file.words[WORD_STEADY]]
+
+    def steady_version(self) -> int:
+        """Return the version in the steady place; 0 where it is being overtaken."""
+        answer = self.steady().read(self.spec, lambda view: int(view.header.get("version", 0)))
+        return 0 if answer is None else answer[1]
 
     def private(self) -> View | None:
         """Return a copy of the steady version; None where it was overtaken."""
@@ -164,12 +171,16 @@ class Subscription:
             Nothing is published.
         """
         attachment = self._current()
-        newest = attachment.newest if self._clock() >= attachment.wary_until else attachment.steady
-        answer = newest().read(attachment.spec, compute)
+        answer = None
+        if self._clock() >= attachment.wary_until:
+            # Twice: a process that had to wait for a processor is overtaken once, a slow computation again.
+            answer = attachment.newest().read(attachment.spec, compute) or attachment.newest().read(
+                attachment.spec, compute
+            )
         if answer is None:
-            attachment.wary_until = self._clock() + _WARY
-            answer = attachment.steady().read(attachment.spec, compute)
-        return answer or self._read_copy(attachment, compute)
+            answer = self._read_steady(attachment, compute)
+        attachment.served = max(attachment.served, answer[0].get("version", 0))
+        return answer
 
     def header(self) -> Json:
         """Return the newest version's header.
@@ -210,11 +221,19 @@ class Subscription:
         self._look_at = self._clock() + _LOOK
         return self._attachment
 
-    def _read_copy(self, attachment: _Attachment, compute: Callable[[View], Result]) -> tuple[Json, Result]:
-        """Compute over a private copy, which nobody overtakes."""
-        deadline = self._clock() + _PATIENCE
+    def _read_steady(self, attachment: _Attachment, compute: Callable[[View], Result]) -> tuple[Json, Result]:
+        """Compute over the steady version, and where that is overtaken too over a private copy of it."""
+        started = self._clock()
+        if started >= attachment.wary_until:
+            attachment.wary_until = started + _WARY
+            # It may be a little older than what was served before; nobody should see a version go back.
+            while attachment.steady_version() < attachment.served and self._clock() < started + _CATCH_UP:
+                time.sleep(_PAUSE)
+        answer = attachment.steady().read(attachment.spec, compute)
+        if answer is not None:
+            return answer
         while (view := attachment.private()) is None:
-            if self._clock() >= deadline:
+            if self._clock() >= started + _PATIENCE:
                 raise PublicationMissing(f"what is published in {self._folder} changes faster than it can be copied")
             time.sleep(_PAUSE)
         return view.header, compute(view)
