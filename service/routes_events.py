@@ -1,0 +1,166 @@
+"""``POST …/events``: events from HTTP into the log, answered once they are durable there.
+
+On the path it stands before the log. An event becomes one record; what cannot be decoded is refused here, with its
+index, and costs the other events nothing. Whether a label fits the task only the trainer can say.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import anyio.to_thread
+import msgspec
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from consumers.source import NewRecord
+from service.answers import MAX_KEY_LENGTH
+from service.errors import RequestInvalid
+from service.event_bodies import events_from_body
+from service.event_options import RECORD_KEY, EventOptions
+from service.event_problems import Problem
+from service.events import EventDecoder
+from service.payloads import JSON, NDJSON
+from service.problems import problems
+from service.request_body import read_body
+from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
+from service.schemas import Event, EventsAnswer
+from service.serving_context import Context, ServedModel
+
+_KEY = "Idempotency-Key"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EventRoutes:
+    """The call that takes events, for all models."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._decoders = threading.local()
+
+    def add_to(self, app: FastAPI) -> None:
+        """Register the routes."""
+        for path in (f"{MODEL_PREFIX}/events", "/events"):
+            app.router.add_api_route(
+                path,
+                self.events,
+                methods=["POST"],
+                status_code=202,
+                route_class_override=DirectRoute,
+                tags=["events"],
+                summary="Send events to learn from",
+                description=_DESCRIPTION,
+                operation_id="events" if "{model}" in path else "events_default",
+                responses={202: {"model": EventsAnswer}, **problems(400, 404, 409, 413, 415, 422, 503)},
+                openapi_extra={"parameters": [*model_parameter(path), _KEY_PARAMETER], "requestBody": _BODY},
+            )
+
+    async def events(self, request: Request) -> Response:
+        """Take the events of one request."""
+        model = self._context.model_of(request)
+        key = _key_of(request)
+        body = await read_body(request, self._context.settings.serve.max_body_bytes)
+        # Decoding may take long, and waiting for the disk or the broker does: neither may hold up predictions.
+        take = partial(self._take, model, body, request.headers.get("content-type", ""), key)
+        return Response(await anyio.to_thread.run_sync(take), 202, media_type="application/json")
+
+    def _take(self, model: ServedModel, body: bytes, content_type: str, key: str | None) -> bytes:
+        """Return the answer, the accepted events being durable."""
+        append = partial(self._append, model, body, content_type, key)
+        return append() if key is None else self._context.answers().once(model.name, key, body, append)
+
+    def _append(self, model: ServedModel, body: bytes, content_type: str, key: str | None) -> bytes:
+        judged = events_from_body(body, content_type, self._decoder(model))
+        accepted = [event for _, event in judged if isinstance(event, bytes)]
+        rejected = [
+            {"index": index, "reason": problem.reason, "detail": problem.detail}
+            for index, problem in judged
+            if isinstance(problem, Problem)
+        ]
+        if accepted:
+            records = self._records(model, accepted)
+            model.sink().append(records, None if key is None else f"{model.name}/{key}")
+        return _encode({"accepted": len(accepted), "rejected": rejected})
+
+    def _decoder(self, model: ServedModel) -> EventDecoder:
+        """Return this thread's decoder of the model's events."""
+        decoder: EventDecoder | None = getattr(self._decoders, model.name, None)
+        if decoder is None:
+            decoder = EventDecoder(model.settings.events, {})
+            setattr(self._decoders, model.name, decoder)
+        return decoder
+
+    def _records(self, model: ServedModel, events: Sequence[bytes]) -> Sequence[NewRecord]:
+        """Return one record an event, with the id as its key where a key is of any use.
+
+        Kafka puts records of one key into one partition, so that an observation and its label stay in order.
+        """
+        options = model.settings.events
+        if self._context.settings.source.kind == "log" and options.id != RECORD_KEY:
+            return [NewRecord(event) for event in events]
+        id_of = _id_reader(options)
+        return [NewRecord(event, id_of(event)) for event in events]
+
+
+class _WithId(msgspec.Struct):
+    id: Any = None
+
+
+def _id_reader(options: EventOptions) -> Callable[[bytes], bytes | None]:
+    """Return what finds the id of an accepted event, as bytes; None where it has none."""
+    if options.format == "envelope":
+        envelope = msgspec.json.Decoder(_WithId)
+        return lambda event: _as_key(envelope.decode(event).id)
+    if options.id is None or options.id == RECORD_KEY:
+        return lambda _: None
+    anything = msgspec.json.Decoder()
+    path = options.id
+    return lambda event: _as_key(_at(anything.decode(event), path))
+
+
+def _at(value: Any, path: str) -> Any:
+    """Return what lies at a dotted path: a name may itself hold dots."""
+    if not isinstance(value, dict):
+        return None
+    if path in value:
+        return value[path]
+    for name in value:
+        if path.startswith(f"{name}."):
+            return _at(value[name], path[len(name) + 1 :])
+    return None
+
+
+def _as_key(found: Any) -> bytes | None:
+    return str(found).encode() if isinstance(found, str | int) else None
+
+
+def _key_of(request: Request) -> str | None:
+    key = request.headers.get(_KEY)
+    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+        raise RequestInvalid(f"must have 1 to {MAX_KEY_LENGTH} characters", 422, _KEY)
+    return key
+
+
+_DESCRIPTION = (
+    "One event, an array of them, or lines of them. Answered once the accepted ones are durable in the log, or "
+    "acknowledged by Kafka. Only their shape is checked here. Send an `Idempotency-Key` to be able to send the same "
+    "request again after a timeout without sending its events twice."
+)
+
+_KEY_PARAMETER = {
+    "name": _KEY,
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
+    "description": "Makes a retry safe: the same key and body get the same answer, and are stored once.",
+}
+
+_BODY = {
+    "required": True,
+    "content": {
+        JSON: {"schema": {"anyOf": [reference(Event), {"type": "array", "items": reference(Event)}]}},
+        NDJSON: {"schema": {"type": "string"}, "example": '{"features": {"price": 3.2}, "label": "late"}\n'},
+    },
+}
