@@ -7,6 +7,7 @@ service's own ``publish_dir`` and ``data_dir``, which must be writable by nobody
 import pickle
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -72,7 +73,7 @@ class OnlinePredictor:
         self._model: OnlineModel | None = None
 
     @classmethod
-    def from_published(cls, spec: Json, arrays: dict[str, Array]) -> Self:
+    def from_published(cls, spec: Json, arrays: Mapping[str, Array]) -> Self:
         """Return a predictor over published arrays.
 
         Raises
