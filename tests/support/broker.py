@@ -4,7 +4,6 @@ One node is broker and controller at once. The jars (about 45 MB) are fetched on
 folder; everything else lives in a temporary folder, which goes with the broker.
 """
 
-import base64
 import contextlib
 import fcntl
 import os
@@ -13,7 +12,6 @@ import socket
 import subprocess
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -35,6 +33,9 @@ _POM = """<project>
   </dependencies>
 </project>
 """
+
+# Any sixteen bytes, in URL-safe base 64.
+_CLUSTER_ID = "aGVhZHJhY2UtdGVzdGluZw"
 
 _START_SECONDS = 90
 
@@ -61,8 +62,7 @@ class Broker:
         settings = _properties(port, controller_port, self._folder / "data") | dict(properties or {})
         self._config = self._folder / "server.properties"
         self._config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        self._format(identity)
+        self._format()
 
     def start(self) -> None:
         """Start the broker and wait until it answers clients."""
@@ -116,9 +116,9 @@ class Broker:
         quick = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN")
         return ["java", *options, *quick, "-cp", f"{self._jars}/*"]
 
-    def _format(self, identity: str) -> None:
+    def _format(self) -> None:
         """Make the folder of the broker's data."""
-        arguments = ["kafka.tools.StorageTool", "format", "-t", identity, "-c", str(self._config)]
+        arguments = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._config)]
         command = [*self._command("-Xmx256m"), *arguments]
         result = subprocess.run(command, capture_output=True, check=False, cwd=self._folder, timeout=120)
         if result.returncode:

@@ -1,0 +1,41 @@
+"""Kafka as a source and a sink; :mod:`consumers.kafka_reader` and :mod:`consumers.kafka_sink` do the work."""
+
+from consumers.kafka_options import KafkaOptions
+from consumers.kafka_reader import KafkaReader
+from consumers.kafka_sink import KafkaSink
+from consumers.source import Positions
+
+__all__ = ["KafkaOptions", "KafkaReader", "KafkaSink", "KafkaSource"]
+
+
+class KafkaSource:
+    """A topic of a Kafka cluster.
+
+    Parameters
+    ----------
+    options
+        How to reach the cluster.
+    topic
+        The topic; it must exist.
+    group_id
+        The group under whose name offsets are committed for lag tools; None to commit nothing.
+    """
+
+    def __init__(self, options: KafkaOptions, topic: str, group_id: str | None = None) -> None:
+        self._options = options
+        self._topic = topic
+        self._group_id = group_id
+
+    @property
+    def topic(self) -> str:
+        """Name of the topic."""
+        return self._topic
+
+    def open(self, positions: Positions) -> KafkaReader:
+        """Return a reader of all partitions that starts at `positions`; it belongs to the thread that polls it.
+
+        Raises
+        ------
+        SourceUnavailable, TopicMissing, PositionLost
+        """
+        return KafkaReader(self._options, self._topic, self._group_id, positions)

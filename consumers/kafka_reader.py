@@ -1,0 +1,258 @@
+"""Reading a Kafka topic: all of its partitions, from exact positions, at the client's own rate.
+
+On the path it is the first station. The partitions are assigned, not balanced, so there is no rebalance to survive.
+Whoever opens says where reading starts, and a position that the topic does not hold is an error, never a guess.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, TopicMissing
+from consumers.kafka_client import METADATA_SECONDS, Cluster, connect, reading_error, topic_missing, unreachable
+from consumers.kafka_commits import OffsetCommitter
+from consumers.kafka_options import KafkaOptions
+from consumers.kafka_watch import Watch
+from consumers.source import Positions, Record
+
+log = logging.getLogger(__name__)
+
+# Seconds between two looks at what is not looked at in each poll.
+_HOUSEKEEPING = 0.2
+
+# Seconds for which a topic may be absent from the cluster's metadata before it counts as deleted.
+_ABSENT = 5.0
+
+_CLIENT_ERRORS = (KafkaError, OSError, RuntimeError, ValueError)
+
+# After these the client's next poll may never return, or would go on beyond what is lost.
+_FATAL = (PositionLost, TopicMissing, CodecMissing, LogUnreadable)
+
+
+class KafkaReader:
+    """Reads a Kafka topic. Owned by one thread, but `commit` and `ends` may be called from any.
+
+    Parameters
+    ----------
+    options
+        How to reach the cluster.
+    topic
+        The topic.
+    group_id
+        The group under whose name offsets are committed, for lag tools; None to commit nothing.
+    positions
+        Where to start; partitions that are absent from it start at their earliest record.
+    stalled_after
+        Seconds of polling after which a partition that lags and stands still has the client made anew.
+
+    Raises
+    ------
+    SourceUnavailable, TopicMissing, PositionLost
+    """
+
+    def __init__(
+        self,
+        options: KafkaOptions,
+        topic: str,
+        group_id: str | None,
+        positions: Positions,
+        stalled_after: float = 30.0,
+    ) -> None:
+        self._options = options
+        self._topic = topic
+        self._offsets = {partition: position.offset for partition, position in positions.items()}
+        self._epochs: dict[int, int] = {}
+        self._ends: dict[int, int] = {}
+        self._identity = ""
+        self._broken: ConsumerError | None = None
+        self._closed = False
+        self._kept_house_at = self._present_at = time.monotonic()
+        self._watch = Watch(stalled_after)
+        self._committer = None if group_id is None else OffsetCommitter(options, topic, group_id)
+        self._partitions: frozenset[int] = frozenset()
+        self._cluster = Cluster()
+        self._consumer: Any = None
+        self._open()
+
+    @property
+    def identity(self) -> str:
+        """The topic's id: another one where it was deleted and made again."""
+        return self._identity
+
+    def poll(self, max_records: int, timeout: float) -> Sequence[Record]:
+        """Return up to `max_records` records, waiting at most `timeout` seconds for the first; ``[]`` when idle.
+
+        Raises
+        ------
+        SourceUnavailable
+            The cluster was not heard of for a while; polling again later is safe and loses nothing.
+        PositionLost, TopicMissing, CodecMissing, LogUnreadable
+            Going on would lose events in silence; polling again raises the same.
+        """
+        if self._broken is not None:
+            raise self._broken
+        try:
+            if self._consumer is None:
+                self._open()
+            return self._poll(max_records, timeout)
+        except _FATAL as error:
+            self._broken = error
+            raise
+
+    def commit(self, positions: Positions) -> None:
+        """Have `positions` committed to Kafka by a thread of its own. Never raises, never waits."""
+        if self._committer is not None and positions:
+            self._committer.submit(
+                {
+                    partition: OffsetAndMetadata(position.offset, "", self._epochs.get(partition, -1))
+                    for partition, position in positions.items()
+                }
+            )
+
+    def ends(self) -> Mapping[int, int]:
+        """Return partition → offset after its last record, as last heard of."""
+        return self._ends
+
+    def close(self) -> None:
+        """Let go of connections. Closing twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            if self._committer is not None:
+                self._committer.close()
+            self._drop()
+
+    def _poll(self, max_records: int, timeout: float) -> Sequence[Record]:
+        started = time.monotonic()
+        # Before polling: what a poll has taken must not be lost to an error.
+        if started - self._kept_house_at > _HOUSEKEEPING:
+            self._kept_house_at = started
+            self._keep_house(started)
+        try:
+            polled = self._consumer.poll(timeout_ms=timeout * 1000, max_records=max_records)
+        except _CLIENT_ERRORS as error:
+            raise reading_error(error, self._topic, self._options) from error
+        self._watch.polled(time.monotonic() - started)
+        for topic_partition, records in polled.items():
+            last = records[-1]
+            self._offsets[topic_partition.partition] = last.offset + 1
+            self._epochs[topic_partition.partition] = last.leader_epoch
+            self._watch.progressed(topic_partition.partition)
+        if len(polled) == 1:
+            return next(iter(polled.values()))
+        return list(chain.from_iterable(polled.values()))
+
+    def _open(self) -> None:
+        """Connect, check that the topic holds what is to be read, assign all partitions and seek."""
+        consumer, self._cluster = connect(KafkaConsumer, self._options, self._settings())
+        try:
+            self._partitions = self._cluster.find(self._topic, self._options)
+            self._check_identity()
+            self._check_offsets(consumer)
+            consumer.assign([self._named(partition) for partition in self._partitions])
+            for partition in self._partitions:
+                self._seek(consumer, partition)
+        except _CLIENT_ERRORS as error:
+            _close(consumer)
+            raise reading_error(error, self._topic, self._options) from error
+        except BaseException:
+            _close(consumer)
+            raise
+        self._consumer = consumer
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a consumer needs beside address and credentials."""
+        refresh = min(METADATA_SECONDS, self._options.unreachable_after / 4)
+        return {
+            "auto_offset_reset": "none",
+            "enable_auto_commit": False,
+            "isolation_level": self._options.isolation_level,
+            "fetch_max_bytes": self._options.fetch_max_bytes,
+            "max_partition_fetch_bytes": self._options.max_partition_fetch_bytes,
+            "metadata_max_age_ms": refresh * 1000,
+            "metrics_enabled": False,
+        }
+
+    def _check_offsets(self, consumer: Any) -> None:
+        """Raise PositionLost where the topic does not hold what is to be read next."""
+        named = [self._named(partition) for partition in self._partitions]
+        timeout_ms = self._options.connect_timeout * 1000
+        firsts = consumer.beginning_offsets(named, timeout_ms=timeout_ms)
+        ends = consumer.end_offsets(named, timeout_ms=timeout_ms)
+        self._ends = {each.partition: end for each, end in ends.items()}
+        for partition, offset in self._offsets.items():
+            if partition not in self._partitions:
+                raise PositionLost(f"topic {self._topic} has no partition {partition} (any more): was it made again?")
+            first, end = firsts[self._named(partition)], self._ends[partition]
+            if not first <= offset <= end:
+                raise PositionLost(
+                    f"{self._topic}[{partition}] holds offsets {first} to {end}, but {offset} is to be read next: "
+                    f"retention was faster, or the topic was made again. Start anew, or from what is left"
+                )
+
+    def _check_identity(self) -> None:
+        """Raise PositionLost where the topic is not the one that was opened first."""
+        identity = self._cluster.identity(self._topic)
+        if self._identity and identity and identity != self._identity:
+            raise PositionLost(f"topic {self._topic} was deleted and made again: positions mean nothing in it any more")
+        self._identity = identity or self._identity
+
+    def _seek(self, consumer: Any, partition: int) -> None:
+        offset = self._offsets.get(partition)
+        if offset is None:
+            consumer.seek_to_beginning(self._named(partition))
+        else:
+            consumer.seek(self._named(partition), offset)
+
+    def _keep_house(self, now: float) -> None:
+        """Look at what changes seldom: the topic's partitions and ends, a silent cluster, partitions that stand."""
+        if now - self._cluster.heard_at > self._options.unreachable_after:
+            raise unreachable(self._options, f"nothing was heard of it for {now - self._cluster.heard_at:.0f} s")
+        present = self._cluster.partitions(self._topic)
+        if present:
+            self._present_at = now
+            self._check_identity()
+            self._add(present - self._partitions)
+        elif now - self._present_at > _ABSENT:
+            raise topic_missing(self._topic, self._options)
+        ends = {partition: self._consumer.highwater(self._named(partition)) for partition in self._partitions}
+        self._ends |= {partition: end for partition, end in ends.items() if end is not None}
+        standing = self._watch.standing(self._partitions)
+        if standing and self._lags(standing):
+            log.warning("nothing comes of %s%s although there is more: connecting anew", self._topic, standing)
+            self._drop()
+            self._open()
+
+    def _add(self, partitions: frozenset[int]) -> None:
+        """Read partitions that were added to the topic, from their beginning."""
+        if partitions:
+            log.info("topic %s has new partitions: %s", self._topic, sorted(partitions))
+            self._partitions |= partitions
+            self._consumer.assign([self._named(partition) for partition in self._partitions])
+            self._consumer.seek_to_beginning(*map(self._named, partitions))
+
+    def _lags(self, partitions: Sequence[int]) -> bool:
+        """Ask the cluster whether any of `partitions` holds more than was read."""
+        try:
+            ends = self._consumer.end_offsets([self._named(each) for each in partitions], timeout_ms=1_000)
+            return any(end > (self._consumer.position(each, timeout_ms=0) or 0) for each, end in ends.items())
+        except _CLIENT_ERRORS:
+            # A cluster that does not answer is noticed by its silence.
+            return False
+
+    def _named(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._topic, partition)
+
+    def _drop(self) -> None:
+        if self._consumer is not None:
+            _close(self._consumer)
+            self._consumer = None
+
+
+def _close(consumer: Any) -> None:
+    consumer.close(autocommit=False, timeout_ms=2_000)

@@ -1,0 +1,125 @@
+"""Producing to a Kafka topic: acknowledged by all replicas in sync when it returns.
+
+On the path it stands between the events endpoint and the topic, where the source is Kafka.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from kafka import KafkaProducer, errors
+
+from consumers.errors import AppendFailed, ConsumerError, SourceUnavailable
+from consumers.kafka_client import connect
+from consumers.kafka_options import KafkaOptions
+from consumers.source import NewRecord
+
+IDEMPOTENCY_HEADER = "idempotency-key"
+
+# The broker's own limit (1 MiB by default) decides what is too large.
+_MAX_REQUEST_BYTES = 64 * 1024 * 1024
+
+_RECORDS_AT_FAULT = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError, errors.InvalidRecordError)
+
+
+class KafkaSink:
+    """Appends to a Kafka topic. May be shared by threads. Connects at the first append, not before.
+
+    Two promises of :class:`~consumers.source.Sink` are weaker here. *All or none*: after AppendFailed some of the
+    records may be in the topic; appending them again puts them there twice. *Idempotency keys*: the key goes into the
+    header ``idempotency-key`` of each record, and the answer is always True; whoever needs a retry to be safe has to
+    remember keys where it can.
+
+    Parameters
+    ----------
+    options
+        How to reach the cluster.
+    topic
+        The topic; it must exist.
+    """
+
+    def __init__(self, options: KafkaOptions, topic: str) -> None:
+        self._options = options
+        self._topic = topic
+        self._lock = threading.Lock()
+        self._producer: Any = None
+        self._closed = False
+
+    def append(self, records: Sequence[NewRecord], idempotency_key: str | None = None) -> bool:
+        """Append `records`; when this returns, each of them is acknowledged by all replicas in sync.
+
+        Records with a key go where all records with that key go, others anywhere.
+
+        Raises
+        ------
+        AppendFailed
+            At least one record was not acknowledged in time, or is not acceptable.
+        SourceUnavailable, TopicMissing
+            Nothing was sent.
+        """
+        producer = self._connected()
+        give_up = time.monotonic() + self._options.delivery_timeout
+        mark = [] if idempotency_key is None else [(IDEMPOTENCY_HEADER, idempotency_key.encode())]
+        try:
+            sent = [
+                producer.send(self._topic, value=record.value, key=record.key, headers=[*record.headers, *mark])
+                for record in records
+            ]
+            for future in sent:
+                future.get(max(0.0, give_up - time.monotonic()))
+        except (errors.KafkaError, OSError, RuntimeError, ValueError) as error:
+            self._forget(producer, error)
+            raise AppendFailed(
+                f"not all of {len(records)} records were acknowledged by {self._options.bootstrap_servers} within "
+                f"{self._options.delivery_timeout:g} s: {error}. Some of them may have been appended"
+            ) from error
+        return True
+
+    def close(self) -> None:
+        """Send what waits and let go of connections. Closing twice is harmless."""
+        with self._lock:
+            self._closed = True
+            if self._producer is not None:
+                self._producer.close(timeout=5)
+                self._producer = None
+
+    def _connected(self) -> Any:
+        """Return the producer, which is made at the first call and after a failure."""
+        with self._lock:
+            if self._closed:
+                raise SourceUnavailable(f"this sink of topic {self._topic} was closed: open a new one")
+            if self._producer is None:
+                self._producer = self._connect()
+            return self._producer
+
+    def _connect(self) -> Any:
+        producer, cluster = connect(KafkaProducer, self._options, self._settings())
+        try:
+            cluster.find(self._topic, self._options)
+        except ConsumerError:
+            producer.close(timeout=1)
+            raise
+        return producer
+
+    def _settings(self) -> dict[str, Any]:
+        """Return what a producer needs beside address and credentials."""
+        delivery_ms = int(self._options.delivery_timeout * 1000)
+        return {
+            "acks": "all",
+            "delivery_timeout_ms": delivery_ms,
+            # Leaves time for a second attempt within the delivery timeout.
+            "request_timeout_ms": delivery_ms // 2,
+            "max_block_ms": int(self._options.connect_timeout * 1000),
+            "max_request_size": _MAX_REQUEST_BYTES,
+            "metrics_enabled": False,
+        }
+
+    def _forget(self, producer: Any, error: Exception) -> None:
+        """Drop a producer that an error has left of no use; the next append makes another."""
+        if isinstance(error, (errors.RetriableError, *_RECORDS_AT_FAULT)):
+            return
+        with self._lock:
+            if self._producer is producer:
+                self._producer = None
+        producer.close(timeout=0)

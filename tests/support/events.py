@@ -1,0 +1,36 @@
+"""Records of events, for tests of decoding."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from consumers.source import StoredRecord
+from service.decoded import DecodedEvents
+from service.event_options import EventOptions
+from service.events import EventDecoder
+
+NDJSON = (("content-type", b"application/x-ndjson"),)
+ENVELOPE = EventOptions()
+
+
+def record(
+    value: Any, offset: int = 0, partition: int = 0, headers: Sequence[tuple[str, bytes]] = (), key: bytes | None = None
+) -> StoredRecord:
+    """Return a record of bytes as they are, or of anything else as JSON; None is a tombstone."""
+    encoded = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    return StoredRecord(partition, offset, 1_763_683_200_000 + offset, key, encoded, tuple(headers))
+
+
+def records(*values: Any) -> list[StoredRecord]:
+    """Return records of one partition, at consecutive offsets."""
+    return [record(value, offset) for offset, value in enumerate(values)]
+
+
+def decode(*values: Any, options: EventOptions = ENVELOPE) -> DecodedEvents:
+    """Decode messages with a fresh decoder."""
+    return EventDecoder(options, {}).decode(records(*values))
+
+
+def reasons(decoded: DecodedEvents) -> list[tuple[int, int, str]]:
+    """Return offset, index and reason of each rejected event."""
+    return [(each.offset, each.index, each.reason) for each in decoded.rejected]
