@@ -1,0 +1,188 @@
+"""All settings: defaults, over them ``headrace.yaml``, over that the environment; checked before anything starts.
+
+This is the only file that reads the environment. What it returns is frozen and is handed to whoever needs it.
+"""
+
+import hashlib
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from service import config_environment, config_messages, config_yaml
+from service.config_sections import (
+    CheckpointSettings,
+    FallbackSettings,
+    KafkaSettings,
+    LogSettings,
+    MicrobatchSettings,
+    ModelSettings,
+    Section,
+    SecuritySettings,
+    ServeSettings,
+    SourceSettings,
+    TrainSettings,
+)
+from service.errors import ConfigurationInvalid
+from service.event_options import EventOptions
+
+__all__ = [
+    "DEFAULT_FILE",
+    "CheckpointSettings",
+    "EventOptions",
+    "FallbackSettings",
+    "KafkaSettings",
+    "LogSettings",
+    "MicrobatchSettings",
+    "ModelSettings",
+    "SecuritySettings",
+    "ServeSettings",
+    "Settings",
+    "SourceSettings",
+    "TrainSettings",
+    "child_environment",
+    "find_file",
+    "load_settings",
+    "wants_traceback",
+]
+
+DEFAULT_FILE = Path("headrace.yaml")
+"""Read where no other file is named, and where it exists."""
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a name of its own within it, and no other user can write there
+
+_MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]|_(?!_)){0,63}")
+
+
+class Settings(Section):
+    """Everything that can be configured.
+
+    Attributes
+    ----------
+    data_dir
+        Everything durable: the embedded log, checkpoints, journals, dead letters.
+    publish_dir
+        Where trainers hand parameters to servers; volatile, best in memory. See :meth:`resolved_publish_dir`.
+    models
+        Name → what it learns. Names are lower case: they stand in addresses and name folders.
+    shutdown_seconds
+        Time for ending in order after Ctrl-C or SIGTERM.
+    """
+
+    data_dir: Path = Path("data")
+    publish_dir: Path | None = None
+    source: SourceSettings = Field(default_factory=SourceSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    models: dict[str, ModelSettings] = Field(default_factory=lambda: {"default": ModelSettings()})
+    serve: ServeSettings = Field(default_factory=ServeSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    security: SecuritySettings = Field(default_factory=SecuritySettings)
+    shutdown_seconds: Annotated[float, Field(gt=0, le=3600)] = 25
+
+    @field_validator("data_dir", "publish_dir")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        """Take ``~`` for the home folder, and refuse a file where a folder is to be."""
+        if value is None:
+            return None
+        folder = value.expanduser()
+        if folder.exists() and not folder.is_dir():
+            raise ValueError("must be a folder (it is made where it does not exist); there is a file of that name")
+        return folder
+
+    @field_validator("models")
+    @classmethod
+    def _check_names(cls, models: dict[str, ModelSettings]) -> dict[str, ModelSettings]:
+        if not models:
+            raise ValueError("must hold at least one model, such as `default: {topic: events}`")
+        for name in models:
+            if not _MODEL_NAME.fullmatch(name):
+                raise ValueError(
+                    f"a model cannot be named {name!r}: names are 1 to 64 of a-z, 0-9, single _, - and ., "
+                    f"and begin with a letter or a digit, such as {_nearest_name(name)!r}"
+                )
+        return models
+
+    @model_validator(mode="after")
+    def _check_strangers(self) -> Self:
+        """Refuse to listen where strangers are unless somebody decided that they may call."""
+        security = self.security
+        if is_loopback(self.serve.host) or security.api_keys_file is not None or security.allow_anonymous:
+            return self
+        raise ValueError(
+            f"serve.host {self.serve.host} can be reached from other machines, and without keys anybody there may send "
+            "events and roll back models: set security.api_keys_file to a file of keys, or listen on 127.0.0.1, or "
+            "say security.allow_anonymous: true where something else keeps strangers out"
+        )
+
+    def resolved_publish_dir(self) -> Path:
+        """Return the folder of publications: the one that is set, else one in memory that belongs to `data_dir`."""
+        if self.publish_dir is not None:
+            return self.publish_dir.absolute()
+        data = self.data_dir.resolve()
+        if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK):
+            return _SHARED_MEMORY / f"headrace-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
+        return data / "publish"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def find_file(path: Path | None) -> Path | None:
+    """Return the file of settings that counts: the one that is named, else :data:`DEFAULT_FILE`, else none."""
+    if path is not None:
+        return path
+    return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
+
+
+def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings, every one of them checked.
+
+    Parameters
+    ----------
+    path
+        The YAML file; None for ``headrace.yaml`` in the working directory, where there is one.
+    environ
+        Environment variables; None for the process's own.
+
+    Raises
+    ------
+    ConfigurationInvalid
+        Something is wrong; its message has a line for each fault, naming key, value, and what would be right.
+    """
+    file = find_file(path)
+    given = config_yaml.read_file(file) if file is not None else {}
+    origins = config_environment.apply(given, os.environ if environ is None else environ, Settings)
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        raise ConfigurationInvalid(config_messages.explain(error, Settings, given, origins, file)) from None
+
+
+def wants_traceback(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether ``HEADRACE_DEBUG`` asks for the traceback of an error that is otherwise one line."""
+    value = (os.environ if environ is None else environ).get("HEADRACE_DEBUG", "")
+    return value.lower() not in ("", "0", "false", "no")
+
+
+def child_environment(overrides: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment for a child, with settings put over it (names as in ``HEADRACE_…``)."""
+    kept = {name: value for name, value in os.environ.items() if name.upper() not in overrides}
+    return {**kept, **overrides}
+
+
+def _nearest_name(name: str) -> str:
+    """Return a name that is allowed and looks like `name`."""
+    return re.sub(r"_+", "_", re.sub(r"[^a-z0-9._-]", "-", name.lower())).strip("-_.")[:64] or "default"
