@@ -10,18 +10,13 @@ import pytest
 import yaml
 
 from service.config import load_settings
+from tests.support.sources import ROOT, name_of
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CODE_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 # Files that belong to the reader.
 YOURS = {"headrace.yaml"}
-
-
-def name_of(path: Path) -> str:
-    """Return `path` as the repository knows it."""
-    return path.relative_to(ROOT).as_posix()
 
 
 def prose(document: Path) -> str:

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("service", "consumers", "models")
-SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+from tests.support.sources import PACKAGES, ROOT, SOURCES, imports_of, name_of
+
 PYTHON_FILES = SOURCES + sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -21,22 +20,6 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("lint-imports")
     command = [str(program), "--no-logo", "--no-cache"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-
-
-def name_of(path: Path) -> str:
-    """Return `path` as the repository knows it, for messages."""
-    return path.relative_to(ROOT).as_posix()
-
-
-def imports_of(path: Path) -> set[str]:
-    """Return the top-level names that a file imports, anywhere in it."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module.partition(".")[0])
-    return found
 
 
 def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

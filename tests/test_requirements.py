@@ -1,9 +1,9 @@
 """The lock says exactly what pyproject.toml asks for, so that ``make env`` needs no resolver and no luck."""
 
 import re
+import sys
 import tomllib
-from importlib.metadata import version
-from pathlib import Path
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import pytest
@@ -12,8 +12,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.sources import PACKAGES, ROOT, SOURCES, imports_of
+
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
+# Parts of FastAPI's interface: it hands out their objects and promises their versions.
+COMES_WITH = {"starlette": "fastapi", "anyio": "fastapi"}
 ASKED = [
     Requirement(text)
     for group in (
@@ -25,6 +28,10 @@ ASKED = [
     )
     for text in group
     if isinstance(text, str)  # not the inclusion of another group
+]
+ASKED_AT_RUN_TIME = [
+    Requirement(text)
+    for text in PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["parquet"]
 ]
 
 
@@ -86,3 +93,13 @@ def test_what_runs_here_is_what_the_lock_pins() -> None:
         pinned = {next(iter(pins_of(entry).specifier)).version for entry in lock[canonicalize_name(asked.name)]}
         # A build for a device ("+cpu") has the same code under a local version.
         assert version(asked.name).partition("+")[0] in pinned, asked.name
+
+
+def test_everything_imported_is_asked_for() -> None:
+    """A package that comes along today, because another one needs it, would be missing tomorrow."""
+    distributions = packages_distributions()
+    asked = {canonicalize_name(requirement.name) for requirement in ASKED_AT_RUN_TIME}
+    imported = {name for path in SOURCES for name in imports_of(path)}
+    foreign = imported - set(sys.stdlib_module_names) - set(PACKAGES)
+    unasked = {name for name in foreign if not {canonicalize_name(each) for each in distributions[name]} & asked}
+    assert unasked <= COMES_WITH.keys(), unasked
