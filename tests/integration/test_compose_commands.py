@@ -147,8 +147,8 @@ def broker(site: Site) -> Iterator[None]:
     environment = {name: site.here(value) for name, value in SERVICES["kafka"]["environment"].items()}
     # The image's own default; any identity would do.
     environment["CLUSTER_ID"] = "5L6g3nShT-eMCtK--X86sw"
-    folders = ["--default-configs-dir", defaults, "--mounted-configs-dir", site.folder / "mounted"]
-    setup = ["kafka.docker.KafkaDockerWrapper", "setup", *folders, "--final-configs-dir", final]
+    folders = ["--default-configs-dir", str(defaults), "--mounted-configs-dir", str(site.folder / "mounted")]
+    setup = ["kafka.docker.KafkaDockerWrapper", "setup", *folders, "--final-configs-dir", str(final)]
     java = ["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-cp", site.jars]
     subprocess.run([*java, *setup], env=os.environ | environment, check=True, capture_output=True, timeout=PATIENCE)
     with (site.folder / "kafka.log").open("wb") as output:
