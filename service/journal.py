@@ -172,7 +172,7 @@ class Journal:
         except OSError as error:
             raise StorageFailed(f"cannot begin the journal file {path}: {error.strerror}") from error
         try:
-            os.write(descriptor, content)
+            self._files.append(descriptor, content)
         except OSError as error:
             os.close(descriptor)
             path.unlink()

@@ -39,7 +39,7 @@ class JournalTail:
     entries
         To be applied in order.
     last_version
-        Highest version among them; the checkpoint's where there is none.
+        Highest version that was given out; the checkpoint's where none was given after it.
     reserved
         Highest version that may ever have been published.
     tail_lost
@@ -87,7 +87,9 @@ def read_journal(folder: Path, after_version: int) -> JournalTail:
     header = history.newest_header()
     if header is not None:
         history.read(header)
-    last = max([after_version, 0, *(entry.version for entry in history.entries)])
+    # The newest file's base counts too: where numbering skipped ahead, it may be above any entry.
+    bases = [] if header is None else [header.base]
+    last = max([after_version, 0, *bases, *(entry.version for entry in history.entries)])
     reserved = history.reserved(header, last)
     lost = bool(history.problems)
     return JournalTail(history.entries, last, reserved, lost, history.problems, history.chain, after_version)
