@@ -131,7 +131,7 @@ class Installation:
 
 def total_learned(state: dict[str, Any]) -> int:
     """Return the events that all learners have learned, each counted once."""
-    return sum(state.get("events_learned", {}).values())
+    return int(state.get("events_learned", 0))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""What is measured, and how: ratios within one run, kept under ``results/``. Start at ``__main__.py``."""
