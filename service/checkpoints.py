@@ -227,6 +227,12 @@ class CheckpointStore:
             reverse=True,
         )
 
+    def _unfinished(self, epoch: int) -> Iterator[Path]:
+        """Yield what crashes left of manifests; those of a later owner are none of this one's business."""
+        for path in self._folder.glob("manifest-*.tmp"):
+            if _version_and_epoch(path.with_suffix(""))[1] <= epoch:
+                yield path
+
     def _prune(self, epoch: int) -> None:
         """Keep the newest few that can be read, and what they need; broken ones among them stay to be looked at."""
         kept: dict[Path, Manifest] = {}
@@ -237,7 +243,7 @@ class CheckpointStore:
                 continue
             with contextlib.suppress(CheckpointInvalid):
                 kept[path] = decode_manifest(path)
-        for path in surplus:
+        for path in [*surplus, *self._unfinished(epoch)]:
             self._files.remove(path)
         if surplus:
             self._files.sync_folder(self._folder)

@@ -199,6 +199,6 @@ class Journal:
             path = self._folder / reservation_name(self._epoch)
             self._files.write(path, [encode_number(version)])
             self._reserved = version
-            for old in self._folder.glob("*.reserved"):
+            for old in self._folder.glob("*.reserved*"):
                 if epoch_of(old.name) < self._epoch:
                     self._files.remove(old)

@@ -1,0 +1,385 @@
+"""Checkpoints: the old one or the new one, whole, whatever happens while it is written."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from consumers.source import Position
+from models.learner import Array, LearnerState
+from service import manifest
+from service.checkpoints import Checkpoint, CheckpointStore
+from service.errors import CheckpointInvalid, DurabilityLost, SchemaUnknown, StorageFailed
+from service.files import Buffer, Files
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def state(version: int) -> LearnerState:
+    """Return a state with a segment that changes with every version and one that never does."""
+    arrays: dict[str, Array] = {
+        "fast/weights": np.full(1000, version, np.float32),
+        "slow/table": np.arange(5000, dtype=np.float64),
+    }
+    return LearnerState({"version": version}, arrays)
+
+
+def checkpoint(version: int, epoch: int = 1, learner: LearnerState | None = None, **more: Any) -> Checkpoint:
+    positions = {0: Position(version, 3), 11: Position(2**50)}
+    return Checkpoint(version, epoch, positions, learner or state(version), {"events": version}, 1.5, **more)
+
+
+def assert_same(found: LearnerState, expected: LearnerState) -> None:
+    assert dict(found.meta) == dict(expected.meta)
+    assert set(found.arrays) == set(expected.arrays)
+    for name, array in expected.arrays.items():
+        assert found.arrays[name].dtype == array.dtype
+        assert found.arrays[name].shape == array.shape
+        assert found.arrays[name].tobytes() == array.tobytes()
+
+
+def loaded(folder: Path) -> Checkpoint:
+    found = CheckpointStore(folder).load()
+    assert found is not None
+    return found
+
+
+def segments(folder: Path) -> dict[str, int]:
+    """Return the inode of every segment."""
+    return {path.name: path.stat().st_ino for path in folder.glob("segments/*/*")}
+
+
+def test_a_round_trip_is_exact(tmp_path: Path) -> None:
+    """A restarted learner would differ from the one that was saved."""
+    arrays: dict[str, Any] = {
+        f"kinds/{kind}": np.frombuffer(np.random.default_rng(0).bytes(240), kind).reshape(2, 3, -1).copy()
+        for kind in ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8")
+    }
+    arrays["kinds/flags"] = np.array([True, False, True])
+    arrays["kinds/not finite"] = np.array([np.nan, np.inf, -np.inf, -0.0])
+    arrays["odd/empty"] = np.empty((0, 7), np.float32)
+    arrays["odd/scalar"] = np.array(3.5)
+    arrays["odd/transposed"] = np.arange(6.0).reshape(2, 3).T
+    arrays["odd/ünïcode/with a slash"] = np.zeros(1)
+    arrays["alone"] = np.ones(2)
+    # The number: PCG64's state has 128 bits.
+    meta = {"random": 2**127 + 1, "third": 1 / 3, "infinite": float("inf"), "names": ["a", None, True, 1, 1.0]}
+    service = {"totals": {"x": 3}, "task": None}
+    original = Checkpoint(
+        7, 3, {0: Position(5, 2)}, LearnerState(meta, arrays), service, 12.25, {"online": LearnerState({}, {})}
+    )
+    store = CheckpointStore(tmp_path / "model" / "checkpoints")
+    info = store.save(original)
+    found = store.load()
+    assert found is not None
+    assert (found.version, found.epoch, found.positions, found.service, found.created) == (
+        7,
+        3,
+        {0: Position(5, 2)},
+        service,
+        12.25,
+    )
+    assert isinstance(found.positions[0], Position)
+    assert_same(found.learner, original.learner)
+    assert [type(name) for name in found.learner.meta["names"]] == [str, type(None), bool, int, float]
+    assert_same(found.others["online"], original.others["online"])
+    assert all(array.flags.writeable and array.flags.owndata for array in found.learner.arrays.values())
+    assert store.list() == [info]
+    assert info.size == sum(path.stat().st_size for path in tmp_path.rglob("*.safetensors"))
+    assert store.load(info) is not None
+
+
+def test_no_checkpoint_at_all(tmp_path: Path) -> None:
+    """A first start would fail."""
+    store = CheckpointStore(tmp_path / "nowhere")
+    assert store.load() is None
+    assert store.list() == []
+    assert store.verify() == []
+
+
+def test_segments_are_what_the_library_writes(tmp_path: Path) -> None:
+    """Other tools could not read the parameters."""
+    CheckpointStore(tmp_path).save(checkpoint(1))
+    for path in tmp_path.glob("segments/*/*"):
+        with safe_open(path, "numpy") as file:
+            for name in file.keys():  # noqa: SIM118 -- it is no dict
+                assert file.get_tensor(name).size in (1000, 5000)
+
+
+def test_unchanged_segments_are_not_written_again(tmp_path: Path) -> None:
+    """Every checkpoint would cost as much as the whole model."""
+    store = CheckpointStore(tmp_path)
+    store.save(checkpoint(1))
+    before = segments(tmp_path)
+    store.save(checkpoint(2))
+    after = segments(tmp_path)
+    assert len(before) == 2
+    assert len(after) == 3
+    assert before.items() <= after.items()
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    """The disk would fill, or a kept checkpoint would lack a segment."""
+    store = CheckpointStore(tmp_path, keep=3)
+    for version in range(1, 11):
+        store.save(checkpoint(version))
+        assert all(problem is None for _, problem in store.verify())
+    assert [info.version for info in store.list()] == [10, 9, 8]
+    assert len(segments(tmp_path)) == 4
+    for info in store.list():
+        found = store.load(info)
+        assert found is not None
+        assert_same(found.learner, state(info.version))
+
+
+def test_a_former_owner_removes_nothing_of_its_successor(tmp_path: Path) -> None:
+    """A thawed trainer would delete what its successor's checkpoints stand on."""
+    former, current = CheckpointStore(tmp_path, keep=2), CheckpointStore(tmp_path, keep=2)
+    former.save(checkpoint(1, epoch=1))
+    current.save(checkpoint(2, epoch=2))
+    for version in range(3, 6):  # the very same slow segment all along
+        former.save(checkpoint(version, epoch=1))
+    current.save(checkpoint(6, epoch=2))
+    former.save(checkpoint(5, epoch=1))
+    assert loaded(tmp_path).version == 6
+    assert all(problem is None for _, problem in current.verify())
+
+
+def test_an_owner_clears_what_its_predecessors_left(tmp_path: Path) -> None:
+    """Segments of crashed checkpoints would stay for ever."""
+    first = CheckpointStore(tmp_path, keep=2)
+    first.save(checkpoint(1, epoch=1))
+    (tmp_path / "segments/000001/half.safetensors.tmp").write_bytes(b"x")
+    second = CheckpointStore(tmp_path, keep=2)
+    for version in range(2, 4):
+        second.save(checkpoint(version, epoch=2))
+    assert not (tmp_path / "segments/000001").exists()
+    assert len(segments(tmp_path)) == 3
+
+
+Damage = Callable[[Path], None]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, flip, empty, Path.unlink])
+@pytest.mark.parametrize("what", ["manifest", "segment"])
+def test_a_broken_checkpoint_is_passed_over(tmp_path: Path, damage: Damage, what: str) -> None:
+    """One bad block on the disk would stop the trainer, or be learned on from."""
+    problems: list[str] = []
+    store = CheckpointStore(tmp_path, on_problem=problems.append)
+    store.save(checkpoint(1))
+    before = set(segments(tmp_path))
+    newest = store.save(checkpoint(2)).path
+    broken = newest if what == "manifest" else tmp_path / "segments/000001" / (set(segments(tmp_path)) - before).pop()
+    damage(broken)
+    found = store.load()
+    assert found is not None
+    assert found.version == 1
+    assert_same(found.learner, state(1))
+    if broken.exists() or what == "segment":
+        assert len(problems) == 1
+        assert str(broken) in problems[0]
+        assert [problem is None for _, problem in store.verify()] == [False, True]
+    store.save(checkpoint(3))
+    assert loaded(tmp_path).version == 3
+
+
+def test_nothing_but_broken_checkpoints(tmp_path: Path) -> None:
+    """The trainer would quietly begin from nothing and overwrite what could be restored from a backup."""
+    store = CheckpointStore(tmp_path)
+    flip(store.save(checkpoint(1)).path)
+    with pytest.raises(CheckpointInvalid, match="backup"):
+        store.load()
+
+
+def test_the_schema_version_before_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade would lose the model."""
+    store = CheckpointStore(tmp_path)
+    store.save(checkpoint(1))
+    monkeypatch.setattr(manifest, "SCHEMA", manifest.SCHEMA + 1)
+    assert loaded(tmp_path).version == 1
+    monkeypatch.setattr(manifest, "SCHEMA", manifest.SCHEMA + 1)
+    with pytest.raises(SchemaUnknown):
+        store.load()
+
+
+def test_a_later_schema_is_not_replaced_by_an_older_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a downgrade the trainer would quietly go back to the last checkpoint that it understands."""
+    store = CheckpointStore(tmp_path)
+    store.save(checkpoint(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(manifest, "SCHEMA", manifest.SCHEMA + 1)
+        store.save(checkpoint(2))
+    with pytest.raises(SchemaUnknown, match="use the version"):
+        store.load()
+
+
+def test_an_array_that_cannot_be_kept(tmp_path: Path) -> None:
+    """A learner's mistake would surface at the restart, when it is too late."""
+    broken = LearnerState({}, {"x/y": np.array(["text"])})
+    with pytest.raises(CheckpointInvalid, match="y has type <U4"):
+        CheckpointStore(tmp_path).save(checkpoint(1, learner=broken))
+
+
+class Failing(Files):
+    """Fails at one step, counted over all kinds of steps."""
+
+    def __init__(self, at: int, fail: Callable[[], None]) -> None:
+        self.at = at
+        self.fail = fail
+        self.steps: list[str] = []
+
+    def _step(self, name: str) -> None:
+        self.steps.append(name)
+        if len(self.steps) == self.at:
+            self.fail()
+
+    def create(self, path: Path) -> int:
+        self._step("create")
+        return super().create(path)
+
+    def append(self, descriptor: int, part: Buffer) -> None:
+        half = memoryview(part).cast("B")
+        super().append(descriptor, half[: len(half) // 2])
+        self._step("append")
+        super().append(descriptor, half[len(half) // 2 :])
+
+    def sync(self, descriptor: int, path: Path) -> None:
+        self._step("sync")
+        super().sync(descriptor, path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._step("rename")
+        super().rename(source, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._step("sync_folder")
+        super().sync_folder(folder)
+
+    def remove(self, path: Path) -> None:
+        self._step("remove")
+        super().remove(path)
+
+
+def no_fault() -> None:
+    """Go on."""
+
+
+def steps_of_a_save(folder: Path) -> list[str]:
+    """Return the steps of the second save, which prunes the first."""
+    CheckpointStore(folder, keep=1).save(checkpoint(1))
+    files = Failing(-1, no_fault)
+    CheckpointStore(folder, keep=1, files=files).save(checkpoint(2))
+    return files.steps
+
+
+def test_every_step_can_be_made_to_fail(tmp_path: Path) -> None:
+    """The tests below would crash at no step at all."""
+    assert set(steps_of_a_save(tmp_path)) == {"create", "append", "sync", "rename", "sync_folder", "remove"}
+
+
+def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    """A trainer killed while it writes a checkpoint could not start again, or would start from a mixture."""
+    count = len(steps_of_a_save(tmp_path / "count"))
+    assert count > 10
+    # A process of its own that forks for each step: it has no threads, and its children just vanish.
+    code = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, "tests/service")
+from test_checkpoints import CheckpointStore, Failing, checkpoint, assert_same, state
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
+versions = []
+for step in range(1, count + 1):
+    path = folder / str(step)
+    CheckpointStore(path, keep=1).save(checkpoint(1))
+    child = os.fork()
+    if child == 0:
+        CheckpointStore(path, keep=1, files=Failing(step, lambda: os._exit(9))).save(checkpoint(2))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9, step
+    found = CheckpointStore(path, keep=1).load()
+    assert_same(found.learner, state(found.version))
+    assert found.service == {"events": found.version}
+    versions.append(found.version)
+    again = CheckpointStore(path, keep=1)
+    again.save(checkpoint(3, epoch=2))
+    assert again.load().version == 3
+    assert [problem for _, problem in again.verify()] == [None]
+    left = [item for item in path.rglob("*") if item.is_file()]
+    assert len(left) == 3, left
+print(sorted(set(versions)))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path), str(count)]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[1, 2]"
+
+
+def test_a_refused_step_leaves_the_old_one_and_the_next_succeeds(tmp_path: Path) -> None:
+    """A full disk would cost the checkpoints that are there, or every later one."""
+
+    def refuse() -> None:
+        raise OSError(28, "No space left on device")
+
+    steps = steps_of_a_save(tmp_path / "count")
+    for at, name in enumerate(steps, 1):
+        if name in ("sync", "sync_folder", "remove"):
+            continue
+        folder = tmp_path / str(at)
+        CheckpointStore(folder).save(checkpoint(1))
+        store = CheckpointStore(folder, files=Failing(at, refuse))
+        with pytest.raises(StorageFailed, match="No space left"):
+            store.save(checkpoint(2))
+        assert not list(folder.rglob("*.tmp"))
+        assert loaded(folder).version == 1
+        store.save(checkpoint(3))
+        assert loaded(folder).version == 3
+
+
+def test_a_failing_fsync_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint would be reported that is not on the disk."""
+
+    def fail(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    CheckpointStore(tmp_path).save(checkpoint(1))
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(DurabilityLost):
+        CheckpointStore(tmp_path).save(checkpoint(2))
+    assert loaded(tmp_path).version == 1
+
+
+def test_every_file_is_synced_before_it_has_its_name(tmp_path: Path) -> None:
+    """After a power loss a manifest would name segments that are empty."""
+    steps = steps_of_a_save(tmp_path)
+    written = [step for step in steps if step not in ("append", "remove")]
+    one_file: Mapping[int, str] = dict(enumerate(["create", "sync", "rename", "sync_folder"]))
+    assert written[:8] == [one_file[index % 4] for index in range(8)]
+
+
+def test_the_segments_folder_of_a_first_epoch_is_made_durable(tmp_path: Path) -> None:
+    """After a power loss the folder that a manifest points into would be missing."""
+    files = Failing(-1, no_fault)
+    CheckpointStore(tmp_path / "new", files=files).save(checkpoint(1))
+    assert files.steps[:4] == ["sync_folder", "sync_folder", "sync_folder", "create"]
