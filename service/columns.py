@@ -156,8 +156,6 @@ class _Assembly:
         for block in self.blocks:
             numbers[:, column : column + block.shape[1]] = block
             column += block.shape[1]
-        # Minus zero becomes zero: an integer knows no sign of zero, and both decoding paths must agree to the bit.
-        numbers += 0.0
         features = Features(self.rows, tuple(self.keys), numbers, self.categories, self.tokens)
         self.problems += crowded(features)
         return features

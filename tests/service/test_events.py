@@ -1,6 +1,7 @@
 """Records into examples: what an event may be, what becomes of what is none, and where everything came from."""
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -12,6 +13,14 @@ from service.events import EventDecoder
 from tests.support.events import ENVELOPE, NDJSON, decode, reasons, record, records
 
 GOOD = {"features": {"price": 3.2}, "label": "late"}
+
+
+def experienced() -> EventDecoder:
+    """Return a decoder that takes the fast path at its next call."""
+    decoder = EventDecoder(ENVELOPE, {})
+    for _ in range(2):
+        decoder.decode(records(GOOD, {"features": {"a": 1}, "label": 1}))
+    return decoder
 
 
 def test_every_kind_of_feature_finds_its_column() -> None:
@@ -132,13 +141,11 @@ POISON = {
 }
 
 
-@pytest.mark.parametrize("experienced", [False, True])
+@pytest.mark.parametrize("knows", [False, True])
 @pytest.mark.parametrize(("value", "reason"), POISON.values(), ids=POISON)
-def test_a_bad_event_costs_one_event(value: object, reason: str, experienced: bool) -> None:
+def test_a_bad_event_costs_one_event(value: object, reason: str, knows: bool) -> None:
     """Fails when a bad event gets through, under another reason, or takes its neighbours with it."""
-    decoder = EventDecoder(ENVELOPE, {})
-    if experienced:
-        decoder.decode(records(GOOD, {"features": {"a": 1}, "label": 1}))
+    decoder = experienced() if knows else EventDecoder(ENVELOPE, {})
     decoded = decoder.decode(records(GOOD, value, GOOD))
     assert reasons(decoded) == [(1, 0, reason)]
     assert len(decoded.rejected[0].detail) <= 500
@@ -156,12 +163,19 @@ def test_a_broken_array_is_one_dead_letter(bad: bytes) -> None:
 
 def test_messages_that_only_together_make_events_are_not_joined() -> None:
     """Fails when decoding many messages in one call lets one message's bytes complete another's."""
-    decoder = EventDecoder(ENVELOPE, {})
-    decoder.decode(records(GOOD))
+    decoder = experienced()
     good = json.dumps(GOOD).encode()
     decoded = decoder.decode(records(good[:10], good[10:], good + good, b"", good + b"\n" + good, good))
     assert [offset for offset, _, _ in reasons(decoded)] == [0, 1, 2, 3, 4]
     assert decoded.track.next_offsets.tolist() == [6]
+
+
+def test_as_many_objects_as_messages_is_not_enough_to_join_them() -> None:
+    """Fails when two messages that make one event, and one that holds two, are taken for one event each."""
+    decoder = experienced()
+    good = json.dumps(GOOD).encode()
+    decoded = decoder.decode(records(good[:1], good[1:], good + good))
+    assert [offset for offset, _, _ in reasons(decoded)] == [0, 1, 2]
 
 
 def test_tombstones_are_ignored_and_passed() -> None:
@@ -254,6 +268,18 @@ def test_timestamps(timestamp: object, seconds: float) -> None:
     """Fails when an event's time is misread: milliseconds for seconds, or local time for UTC."""
     decoded = decode({**GOOD, "timestamp": timestamp}, {**GOOD, "timestamp": 1.5})
     np.testing.assert_array_equal(decoded.examples.timestamps, [seconds, 1.5])
+
+
+def test_a_time_without_a_zone_is_utc_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails when an event's time depends on where the machine stands."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        decoded = decode({**GOOD, "timestamp": "2025-11-21T00:00:00"})
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert decoded.examples.timestamps.tolist() == [1763683200.0]
 
 
 def test_events_before_the_start_are_neither_returned_nor_counted() -> None:

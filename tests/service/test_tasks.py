@@ -135,6 +135,13 @@ def test_a_refused_row_at_the_end_of_a_message_does_not_hold_it_up() -> None:
     assert decoded.rejected[0].value == b'{"features": {"a": 2}, "label": 2}'
 
 
+def test_a_refused_row_leaves_no_feature_behind() -> None:
+    """Fails when the learner meets a feature that only a refused event had."""
+    events = [{"features": {"a": 1}, "label": 1}, {"features": {"b": 1}, "label": "x"}]
+    (decoded,) = TaskGate(Task.REGRESSION).offer(EventDecoder(ENVELOPE, {}).decode(records(*events)))
+    assert [key.name for key in decoded.examples.features.keys] == ["a"]
+
+
 def test_classes_known_before_a_restart_are_kept_to() -> None:
     """Fails when a restart lets a third class in, or one that JSON confuses with a known one."""
     first = TaskGate(Task.BINARY)

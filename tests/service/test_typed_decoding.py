@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from models.examples import Kind
+from service.decoding import Decoding
 from service.event_options import EventOptions
 from service.event_problems import Problem
 from service.events import EventDecoder
 from service.flattening import Selection
 from service.payloads import JSON, NDJSON
+from service.record_batch import RecordBatch
 from service.schema import MAXIMUM_LEAVES
 from service.single_decoding import SingleDecoder
 from service.typed_decoding import TypedDecoder
@@ -98,7 +100,7 @@ def test_what_was_not_wanted_may_hold_what_is() -> None:
     assert decoded.examples.features.numbers.tolist() == [[2.0]]
 
 
-def test_minus_zero_is_zero_on_both_paths() -> None:
+def test_minus_zero_is_the_same_on_both_paths() -> None:
     """Fails when an integer's -0 keeps its sign on one path only, so that a replay is not equal to the bit."""
     decoder = EventDecoder(ENVELOPE, {})
     results = [decoder.decode([record(b'{"features": {"a": -0}, "label": 1}')]) for _ in range(2)]
@@ -113,6 +115,19 @@ def test_whole_messages_are_taken() -> None:
     assert len(typed.message(line + b"\r\n" + line + b"\n", NDJSON) or ()) == 2
     assert typed.message(line + b" " + line, NDJSON) is None
     assert typed.message(line, "application/avro") is None
+
+
+@pytest.mark.parametrize("value", [{"features": {"a": 1}}, [{"features": {"a": 1}}] * 2, {"features": {"a": {"b": 1}}}])
+def test_what_was_decoded_one_by_one_is_known_the_next_time(value: Any) -> None:
+    """Fails when nothing is learned from what did not fit, so that decoding stays slow for ever."""
+    selection = Selection()
+    typed, single = TypedDecoder(ENVELOPE, selection), SingleDecoder(ENVELOPE, selection)
+    smooth = []
+    for _ in range(2):
+        decoding = Decoding(RecordBatch.of(records(value, value)), typed, single)
+        decoding.run(together=True)
+        smooth.append(decoding.smooth)
+    assert smooth == [False, True]
 
 
 def test_good_messages_are_decoded_together_again_after_a_bad_one() -> None:
