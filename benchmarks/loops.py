@@ -1,7 +1,7 @@
 """What a user would otherwise run, as a program of its own.
 
-``python -m benchmarks.loops poll|river ADDRESS TOPIC COUNT`` prints the events, and the seconds from the first record to
-the last, as JSON.
+``python -m benchmarks.loops poll|river ADDRESS TOPIC COUNT`` prints the events, and the seconds from the first
+record to the last, as JSON.
 """
 
 import json

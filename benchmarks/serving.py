@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.ingest import kafka_settings, trainer_settings
 from benchmarks.report import Result, ratio
-from tests.support.processes import installation
+from tests.support.processes import Installation, installation
 
 SECONDS = 5
 CONNECTIONS = 4
