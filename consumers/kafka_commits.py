@@ -19,8 +19,8 @@ from consumers.kafka_options import KafkaOptions
 
 log = logging.getLogger(__name__)
 
-_COMMIT_TIMEOUT_MS = 5_000
-_CLOSE_SECONDS = 3.0
+_COMMIT_TIMEOUT_MS = 2_000
+_CLOSE_SECONDS = 4.0
 
 
 class OffsetCommitter:

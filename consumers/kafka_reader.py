@@ -107,13 +107,16 @@ class KafkaReader:
 
     def commit(self, positions: Positions) -> None:
         """Have `positions` committed to Kafka by a thread of its own. Never raises, never waits."""
-        if self._committer is not None and positions:
-            self._committer.submit(
-                {
-                    partition: OffsetAndMetadata(position.offset, "", self._epochs.get(partition, -1))
-                    for partition, position in positions.items()
-                }
-            )
+        if self._committer is None:
+            return
+        offsets = {
+            partition: OffsetAndMetadata(position.offset, "", self._epochs.get(partition, -1))
+            for partition, position in positions.items()
+            # One that the topic does not have would keep the committer trying.
+            if partition in self._partitions
+        }
+        if offsets:
+            self._committer.submit(offsets)
 
     def ends(self) -> Mapping[int, int]:
         """Return partition → offset after its last record, as last heard of."""
