@@ -81,4 +81,4 @@ async def _refresh(context: Context) -> None:
         await anyio.to_thread.run_sync(context.refresh)
     # Whatever it is, what is served now goes on being served, and the next look may fare better.
     except Exception as error:  # noqa: BLE001
-        _log.warning("looking for newer parameters failed", error=str(error), exc_info=error)
+        _log.error("looking for newer parameters failed", error=str(error), exc_info=error)

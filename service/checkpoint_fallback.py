@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from models.errors import ModelError
 from models.examples import Task
 from models.learner import LearnerOptions, Predictor
 from models.registry import create_learner
 from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
+from service.errors import CheckpointInvalid
 
 _log = structlog.get_logger("headrace.serve")
 
@@ -29,7 +31,8 @@ class CheckpointFallback:
     def __init__(self, folder: Path) -> None:
         self._store = CheckpointStore(folder)
         self._loaded: tuple[Checkpoint, Predictor] | None = None
-        self._newest: CheckpointInfo | None = None
+        self._seen: list[CheckpointInfo] | None = None
+        self._error: CheckpointInvalid | ModelError | None = None
 
     @property
     def loaded(self) -> tuple[Checkpoint, Predictor] | None:
@@ -37,7 +40,7 @@ class CheckpointFallback:
         return self._loaded
 
     def load(self) -> None:
-        """Load the newest checkpoint, unless it is loaded already or there is none.
+        """Load the newest checkpoint that is whole, unless nothing has changed since the last time.
 
         Raises
         ------
@@ -46,21 +49,28 @@ class CheckpointFallback:
         ModelError
             The learner cannot be built from it.
         """
-        kept = self._store.list()
-        newest = kept[0] if kept else None
-        if newest is not None and newest == self._newest:
-            return
+        seen = self._store.list()
+        if seen != self._seen:
+            self._error = None
+            try:
+                self._load_newest()
+            except (CheckpointInvalid, ModelError) as error:
+                self._error = error
+            self._seen = seen
+        if self._error is not None:
+            raise self._error
+
+    def _load_newest(self) -> None:
         checkpoint = self._store.load()
         if checkpoint is None:
             return
         self._loaded = (checkpoint, _predictor_of(checkpoint))
-        self._newest = newest
         _log.info("serving from a checkpoint: no trainer publishes", version=checkpoint.version)
 
     def unload(self) -> None:
         """Let go of the parameters."""
         self._loaded = None
-        self._newest = None
+        self._seen = None
 
 
 def _predictor_of(checkpoint: Checkpoint) -> Predictor:

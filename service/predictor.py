@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import structlog
 
+from models.errors import ModelError
 from models.examples import Features
 from models.learner import Json, Predictions, Predictor
 from models.registry import load_predictor
@@ -21,6 +23,8 @@ from service.subscription import Subscription, View
 Origin = Literal["publication", "checkpoint", "nothing"]
 
 _PREDICTOR = "predictor"
+
+_log = structlog.get_logger("headrace.serve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +81,15 @@ class ServingModel:
         return self._looked and self._problem is None
 
     def refresh(self) -> None:
-        """Look for parameters where that takes longer than a request may.
-
-        Raises
-        ------
-        ModelError
-            A checkpoint's learner cannot be built here.
-        """
+        """Look for parameters where that takes longer than a request may; what is wrong with them is logged once."""
+        problem = None
         if self._subscription.refresh():
             self._fallback.unload()
-            self._problem = None
         else:
-            self._load_checkpoint()
+            problem = self._load_checkpoint()
+        if problem is not None and problem != self._problem:
+            _log.error("the newest checkpoint cannot be served", reason=problem)
+        self._problem = problem
         self._looked = True
 
     def predict(self, features: Features) -> tuple[Served, Predictions]:
@@ -114,15 +115,14 @@ class ServingModel:
                 return None
         return self._unpublished()[0]
 
-    def _load_checkpoint(self) -> None:
+    def _load_checkpoint(self) -> str | None:
+        """Load the newest checkpoint, if need be; return what keeps version 0 from being the truth."""
         try:
             self._fallback.load()
-        except CheckpointInvalid as error:
-            # Version 0's answer would be a lie: something was learned, it just cannot be read.
-            if self._fallback.loaded is None:
-                self._problem = str(error)
-            raise PublicationMissing(str(error)) from error
-        self._problem = None
+        except (CheckpointInvalid, ModelError) as error:
+            # Something was learned, it just cannot be had: version 0's answer would be a lie. An older one would not.
+            return str(error) if self._fallback.loaded is None else None
+        return None
 
     def _predict_unpublished(self, features: Features) -> tuple[Served, Predictions]:
         if not self.attached:

@@ -73,7 +73,7 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
     except msgspec.ValidationError as error:
         if "[...]" in str(error):
             return _decode_slowly(body, decoder)
-        raise _wrong_shape(error) from error
+        raise _wrong_shape(body, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestInvalid(f"the body is not JSON: {error}", 400) from error
     except RecursionError as error:
@@ -85,12 +85,16 @@ def _decode_slowly(body: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decod
     try:
         return msgspec.convert(json.loads(body), decoder.type)
     except msgspec.ValidationError as error:
-        raise _wrong_shape(error) from error
+        raise _wrong_shape(body, error) from error
     except (ValueError, RecursionError) as error:
         raise RequestInvalid(f"the body is not JSON: {error}", 400) from error
 
 
-def _wrong_shape(error: msgspec.ValidationError) -> RequestInvalid:
+def _wrong_shape(body: bytes, error: msgspec.ValidationError) -> RequestInvalid:
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError) as malformed:  # the typed decoder may stop before it gets there
+        return RequestInvalid(f"the body is not JSON: {malformed}", 400)
     found = _WHERE.match(str(error))
     what, field = (found["what"], found["path"] or "") if found else (str(error), "")
     missing = _MISSING.search(what)

@@ -73,6 +73,8 @@ class EventRoutes:
 
     def _append(self, model: ServedModel, body: bytes, content_type: str, key: str | None) -> bytes:
         judged = events_from_body(body, content_type, self._decoder(model))
+        if len(judged) == 1 and isinstance(judged[0][1], Problem) and judged[0][1].reason == "malformed":
+            raise RequestInvalid(judged[0][1].detail, 400)
         accepted = [event for _, event in judged if isinstance(event, bytes)]
         rejected = [
             {"index": index, "reason": problem.reason, "detail": problem.detail}

@@ -102,6 +102,7 @@ def _config(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         Application(settings, drain),
         factory=True,
+        ws="none",
         workers=settings.serve.workers,
         log_config=None,
         access_log=False,

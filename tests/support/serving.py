@@ -1,11 +1,11 @@
-"""A serving process for tests: in this process without a port, or as a real one; and something for it to serve."""
+"""A server for tests: in a thread, or as a process of its own; and something for it to serve."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from fastapi.testclient import TestClient
+import uvicorn
 
 from consumers.source import Position
 from models.examples import Examples, FeatureKey, Features, Kind, Label, Task
@@ -121,15 +121,24 @@ def _plain(options: LearnerOptions) -> dict[str, Any]:
 
 def report(settings: Settings, model: str = "default", **fields: Any) -> None:
     """Write the status of a trainer."""
-    status = Status(model=model, epoch=1, pid=1, written_at=time.time(), **({"state": "learning"} | fields))
+    status = Status(model=model, epoch=1, pid=1, **({"state": "learning", "written_at": time.time()} | fields))
     write_status(model_paths(settings, model).status, status)
 
 
 @contextmanager
-def serving_here(settings: Settings) -> Iterator[TestClient]:
-    """Serve in this process, without a port; what goes wrong inside becomes an answer, as it does on a port."""
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        yield client
+def serving_here(settings: Settings) -> Iterator[httpx.Client]:
+    """Serve in a thread of this process, so that a test can reach into it; yield a client."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(create_app(settings), log_config=None, ws="none", timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=30) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 class ServingProcess:
@@ -148,7 +157,7 @@ class ServingProcess:
             [sys.executable, "-c", program, str(file)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=Path(__file__).parents[2],
         )
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
