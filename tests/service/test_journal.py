@@ -5,49 +5,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from consumers.source import Position
-from consumers.track import Run
-from service import journal_format
-from service.errors import DurabilityLost, JournalInvalid, StorageFailed
+from service.errors import DurabilityLost, StorageFailed
 from service.files import Files
-from service.journal import RESERVED_BLOCK, Decision, Entry, Journal, JournalTail, Update, read_journal
+from service.journal import Decision, Entry, Journal, Update, read_journal
+from tests.support.journaling import append, begin, newest, update, updates
 
 REPOSITORY = Path(__file__).parents[2]
-
-
-def update(version: int) -> Update:
-    return Update(version, "microbatch", [Run(0, 3), Run(7, 61)], {0: Position(version, 2), 7: Position(2**40, 0)})
-
-
-def updates(first: int, last: int) -> list[Entry]:
-    return [update(version) for version in range(first, last + 1)]
-
-
-def begin(folder: Path, epoch: int, after: int = -1) -> tuple[Journal, JournalTail]:
-    """Start as a trainer does."""
-    tail = read_journal(folder, after)
-    return Journal(folder, epoch, tail.resume_version, tail), tail
-
-
-def append(journal: Journal, entries: Sequence[Entry]) -> None:
-    for entry in entries:
-        journal.append(entry)
-
-
-def newest(folder: Path) -> Path:
-    return max(folder.glob("*.journal"))
-
-
-@pytest.fixture
-def rebooted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the reading side believe that the machine was restarted."""
-    monkeypatch.setattr("service.journal_reading.boot_id", lambda: "another boot")
 
 
 def test_entries_come_back(tmp_path: Path) -> None:
@@ -140,185 +109,6 @@ def test_an_owner_that_died_before_it_wrote(tmp_path: Path) -> None:
     assert tail.entries == updates(1, 3)
     append(third, updates(4, 4))
     assert read_journal(tmp_path, -1).entries == updates(1, 4)
-
-
-def test_torn_end(tmp_path: Path) -> None:
-    """Half an entry would be replayed, or would keep the trainer from starting, or its version would be used again."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    path = newest(tmp_path)
-    path.write_bytes(path.read_bytes()[:-3])
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == updates(1, 4)
-    assert tail.tail_lost
-    assert tail.resume_version == RESERVED_BLOCK
-    again, _ = begin(tmp_path, 2)
-    append(again, updates(RESERVED_BLOCK + 1, RESERVED_BLOCK + 2))
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == [*updates(1, 4), *updates(RESERVED_BLOCK + 1, RESERVED_BLOCK + 2)]
-    assert not tail.tail_lost
-
-
-def test_damage_in_the_middle(tmp_path: Path) -> None:
-    """Entries would be applied to a state that lacks those before them."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 50))
-    journal.rotate(50)
-    append(journal, updates(51, 60))
-    path = min(tmp_path.glob("*.journal"))
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-    tail = read_journal(tmp_path, -1)
-    assert list(tail.entries) == updates(1, len(tail.entries))
-    assert 10 < len(tail.entries) < 40
-    assert tail.tail_lost
-    assert tail.resume_version >= 60
-    assert path.name in tail.problems[0]
-    assert read_journal(tmp_path, 50).entries == updates(51, 60)
-    begin(tmp_path, 2)
-    assert read_journal(tmp_path, -1).entries == tail.entries
-
-
-def test_a_skip_outlasts_another_restart(tmp_path: Path) -> None:
-    """A trainer that restarts twice after a loss, without an update in between, would use lost versions again."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    newest(tmp_path).write_bytes(newest(tmp_path).read_bytes()[:-100])
-    begin(tmp_path, 2)
-    tail = read_journal(tmp_path, -1)
-    assert not tail.tail_lost
-    assert tail.resume_version == RESERVED_BLOCK
-
-
-def test_zeros_are_not_entries(tmp_path: Path) -> None:
-    """A file system that filled the end with zeros after a power loss would yield empty entries."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    with newest(tmp_path).open("ab") as file:
-        file.write(bytes(4096))
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == updates(1, 5)
-    assert tail.tail_lost
-
-
-def test_empty_newest_file(tmp_path: Path) -> None:
-    """A crash between making a file and writing its header would end the history there."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    (tmp_path / journal_format.file_name(1, 5)).touch()
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == updates(1, 5)
-    assert not tail.tail_lost
-    assert read_journal(tmp_path, 5).entries == []
-
-
-def test_damaged_header(tmp_path: Path) -> None:
-    """The versions in a file that cannot be read at all would be used again."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    journal.rotate(5)
-    append(journal, updates(6, 9))
-    path = newest(tmp_path)
-    path.write_bytes(b"\0" + path.read_bytes()[1:])
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == updates(1, 5)
-    assert tail.tail_lost
-    assert tail.resume_version >= 9
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    """Entries would be applied to a state that lacks those before them."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    journal.rotate(5)
-    append(journal, updates(6, 9))
-    journal.rotate(9)
-    append(journal, updates(10, 12))
-    (tmp_path / journal_format.file_name(1, 5)).unlink()
-    tail = read_journal(tmp_path, 2)
-    assert tail.entries == updates(3, 5)
-    assert tail.tail_lost
-    assert tail.resume_version >= 12
-    assert read_journal(tmp_path, 9).entries == updates(10, 12)
-
-
-def test_journal_that_begins_after_the_checkpoint(tmp_path: Path) -> None:
-    """Entries would be applied to an older state than they belong to."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    journal.rotate(5)
-    append(journal, updates(6, 9))
-    journal.prune(5)
-    tail = read_journal(tmp_path, 3)
-    assert not tail.entries
-    assert tail.tail_lost
-    again, _ = begin(tmp_path, 2, after=3)
-    version = tail.resume_version
-    append(again, updates(version + 1, version + 2))
-    assert read_journal(tmp_path, 3).entries == updates(version + 1, version + 2)
-
-
-def test_journal_folder_is_gone(tmp_path: Path) -> None:
-    """Versions after the checkpoint would be used again."""
-    tail = read_journal(tmp_path / "journal", 100)
-    assert tail.tail_lost
-    assert tail.resume_version > 100
-
-
-@pytest.mark.usefixtures("rebooted")
-def test_after_a_power_loss_versions_skip_ahead(tmp_path: Path) -> None:
-    """A version whose journal entry never reached the disk would be given to other parameters."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == updates(1, 5)
-    assert tail.tail_lost
-    assert tail.resume_version == RESERVED_BLOCK
-
-
-@pytest.mark.usefixtures("rebooted")
-def test_a_closed_journal_lost_nothing(tmp_path: Path) -> None:
-    """Every orderly restart of the machine would leave a gap in the versions."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    journal.close()
-    tail = read_journal(tmp_path, -1)
-    assert tail.entries == updates(1, 5)
-    assert not tail.tail_lost
-
-
-@pytest.mark.usefixtures("rebooted")
-def test_versions_are_reserved_before_they_are_used(tmp_path: Path) -> None:
-    """After a power loss numbering would resume below a version that was served."""
-    journal, _ = begin(tmp_path, 1)
-    for version in range(1, 3 * RESERVED_BLOCK, 997):
-        journal.append(update(version))
-        assert read_journal(tmp_path, version).reserved >= version
-        if version % 2:
-            journal.sync()
-    again, tail = begin(tmp_path, 2)
-    again.append(update(tail.resume_version + 1))
-    assert read_journal(tmp_path, -1).reserved > tail.resume_version
-    assert len(list(tmp_path.glob("*.reserved"))) == 1
-
-
-def test_unreadable_reservation(tmp_path: Path) -> None:
-    """A damaged reservation would let versions be used again."""
-    journal, _ = begin(tmp_path, 1)
-    append(journal, updates(1, 5))
-    next(tmp_path.glob("*.reserved")).write_bytes(b"garbage")
-    tail = read_journal(tmp_path, -1)
-    assert tail.tail_lost
-    assert tail.resume_version > RESERVED_BLOCK
-
-
-def test_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A journal that this version cannot understand would be taken for damaged, and its end dropped."""
-    monkeypatch.setattr("service.journal.SCHEMA", 2)
-    begin(tmp_path, 1)
-    with pytest.raises(JournalInvalid, match="newer version"):
-        read_journal(tmp_path, -1)
 
 
 def test_pruning(tmp_path: Path) -> None:
