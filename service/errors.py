@@ -12,6 +12,9 @@
     ├── StorageFailed             a file could not be written now; what was there before is intact
     ├── DurabilityLost            an fsync failed: what was written cannot be relied on; the process must end
     ├── PublicationMissing        nothing is published yet, or not any more
+    ├── StreamFileInvalid         a file of rows to be replayed cannot be read, or lacks a column
+    ├── DeliveryFailed            replayed events do not arrive; the message says why and what to do
+    ├── DemoFailed                the demonstration's own service did not start, or did not learn
     └── RequestInvalid            a request that cannot be used; becomes problem+json
 """
 
@@ -54,6 +57,18 @@ class DurabilityLost(ServiceError):
 
 class PublicationMissing(ServiceError):
     """No parameters are published (yet)."""
+
+
+class StreamFileInvalid(ServiceError):
+    """A file of rows cannot be read, or has no such column."""
+
+
+class DeliveryFailed(ServiceError):
+    """Events of a replay were not taken where they were sent."""
+
+
+class DemoFailed(ServiceError):
+    """The service that a demonstration started did not do what it should."""
 
 
 class RequestInvalid(ServiceError):
