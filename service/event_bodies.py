@@ -59,19 +59,22 @@ def events_from_body(
     except PayloadInvalid as invalid:
         problem = invalid.problem
         raise RequestInvalid(problem.detail, _STATUS.get(problem.reason, 400)) from None
-    refused = _refused(_Body(body, (("content-type", content_type.encode()),)), decoder)
+    refused = (
+        _refused(_Body(body, (("content-type", content_type.encode()),)), decoder) if decoder else _shapeless(events)
+    )
     return [(index, refused.get(index) or _one_line(event)) for index, event in enumerate(events)]
 
 
-def _refused(body: Record, decoder: "EventDecoder | None") -> dict[int, Problem]:
+def _refused(body: Record, decoder: "EventDecoder") -> dict[int, Problem]:
     """Return index → why the decoder would refuse the event."""
-    if decoder is None:
-        return {}
     return {each.index: Problem(each.reason, each.detail) for each in decoder.decode([body]).rejected}
 
 
-def _one_line(event: bytes) -> bytes | Problem:
-    decoded = decode_anything(event)
-    if isinstance(decoded, Problem):
-        return decoded
+def _shapeless(events: list[bytes]) -> dict[int, Problem]:
+    """Return index → why an element is no JSON object."""
+    decoded = map(decode_anything, events)
+    return {index: each for index, each in enumerate(decoded) if isinstance(each, Problem)}
+
+
+def _one_line(event: bytes) -> bytes:
     return msgspec.json.format(event, indent=-1) if b"\n" in event or b"\r" in event else event
