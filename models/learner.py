@@ -44,6 +44,8 @@ class LearnerOptions:
         Events per gradient step within a microbatch; 0 makes the whole microbatch one step.
     chunk_size
         Events that are on the device at once while the gradient of one step accumulates; 0 is the whole step.
+    replay
+        Rows of the recent past that are learned again beside each step's new ones; ``auto`` is the network's default.
     window
         Events in the recent window of the prequential evaluation.
     seed
@@ -62,6 +64,7 @@ class LearnerOptions:
     gradient_clip: float = 1.0
     step_size: int = 128
     chunk_size: int = 0
+    replay: int | str = "auto"
     window: int = 5000
     seed: int = 0
     network: Mapping[str, Any] = field(default_factory=dict)

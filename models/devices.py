@@ -1,0 +1,51 @@
+"""Where to compute, and what its failures are called."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from models.errors import DeviceFailed, DeviceOutOfMemory, LearnerOptionsInvalid
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` is CUDA where there is one, and otherwise the CPU.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+        There is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise LearnerOptionsInvalid(f"device: {name!r} is not known; use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise LearnerOptionsInvalid(f"device: {name!r} is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise LearnerOptionsInvalid(
+            f"device: {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto"
+        )
+    return device
+
+
+@contextmanager
+def device_errors() -> Iterator[None]:
+    """Raise what an accelerator's failures are to the service: :class:`DeviceFailed`, :class:`DeviceOutOfMemory`."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise DeviceOutOfMemory(f"out of device memory ({error}): set learner.chunk_size, or halve it") from error
+    except torch.AcceleratorError as error:
+        raise DeviceFailed(f"the accelerator failed: {error}") from error
+    except RuntimeError as error:
+        if any(word in str(error) for word in ("CUDA", "cuBLAS", "CUBLAS", "cuDNN", "CUDNN")):
+            raise DeviceFailed(f"the accelerator failed: {error}") from error
+        raise
+
+
+def memory_held(device: torch.device) -> int:
+    """Return the bytes that are held on an accelerator; 0 on the CPU."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0

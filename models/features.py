@@ -1,0 +1,236 @@
+"""The feature encoder: columns of features → the input of a network. Stands between examples and parameters.
+
+Numbers are standardised by their running mean and variance and clipped to ±4; a missing one is the mean, and marked.
+Strings are hashed: into 64 dense columns with signs, for dense networks, and into 2^16 rows for tables of parameters. A
+category's columns of target statistics say what the target was where it had this value. Features that appear later get
+their places after those that are there (see ``encoder_layout.py``).
+
+:meth:`FeatureEncoder.encode` changes nothing and is the same code in the trainer and in a serving process;
+:meth:`FeatureEncoder.observe` and :meth:`FeatureEncoder.learn_targets` are what the trainer learns from a microbatch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.encoder_layout import HASHED, NONE, Layout, Role, power_of_two
+from models.encoder_numbers import add_numbers, new_moments, standardised
+from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
+from models.encoder_strings import Bag, StringReader
+from models.examples import FeatureKey, Features, Kind, Task
+from models.learner import Array
+
+TABLE_ROWS = 1 << 16
+"""Rows of a network's table of parameters for hashed strings."""
+
+LEAST_CAPACITY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sparse:
+    """Hashed strings of some rows, for tables of parameters.
+
+    Attributes
+    ----------
+    places
+        int64, shape (values,); rows of the table, from 0 to ``TABLE_ROWS``, in the order of the examples.
+    amounts
+        float32, shape (values,).
+    starts
+        int64, shape (rows + 1,); the first value of each example, and the end.
+    """
+
+    places: NDArray[np.int64]
+    amounts: NDArray[np.float32]
+    starts: NDArray[np.int64]
+
+    def slice(self, start: int, stop: int) -> Self:
+        """Return the hashed strings of rows `start` to `stop`."""
+        starts = self.starts[start : stop + 1]
+        values = slice(starts[0], starts[-1])
+        return type(self)(self.places[values], self.amounts[values], starts - starts[0])
+
+    def followed_by(self, other: Self) -> Self:
+        """Return these rows and then those of another."""
+        return type(self)(
+            np.concatenate([self.places, other.places]),
+            np.concatenate([self.amounts, other.amounts]),
+            np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What of some features does not depend on anything learned: read once, encoded before and after learning.
+
+    Attributes
+    ----------
+    rows
+        How many.
+    keys, numbers
+        Numbers, those drawn from dates included: float64, shape (rows, len(keys)), NaN where missing.
+    gaps
+        Whether there is a NaN among them.
+    bags
+        Hashed strings, in the order of their keys.
+    """
+
+    rows: int
+    keys: tuple[FeatureKey, ...]
+    numbers: NDArray[np.float64]
+    gaps: bool
+    bags: Mapping[FeatureKey, Bag]
+
+
+class FeatureEncoder:
+    """Encodes features, by a layout and by arrays that a trainer may be changing.
+
+    Parameters
+    ----------
+    task
+        Statistics of the target are kept for two classes and for regression.
+    layout
+        Places of the features known.
+    arrays
+        ``moments``, float64, and, once there is a category, ``statistics``, float64: taken as they are, not copied. An
+        empty mapping for a new encoder.
+    """
+
+    def __init__(self, task: Task, layout: Layout, arrays: Mapping[str, Array]) -> None:
+        self.layout = layout
+        self.arrays: dict[str, Array] = dict(arrays)
+        self.arrays.setdefault("moments", new_moments(LEAST_CAPACITY))
+        self._statistics = 0 if task is Task.MULTICLASS else statistics_width(numeric=task is Task.REGRESSION)
+        self._reader = StringReader()
+
+    def prepare(self, features: Features) -> Prepared:
+        """Read `features`: hash strings, draw numbers from dates."""
+        bags, dates = self._reader.read(features.categories, features.tokens)
+        keys, numbers = features.keys, features.numbers
+        if dates:
+            keys = (*keys, *dates)
+            numbers = np.column_stack([numbers, *dates.values()])
+        # A sum is the quickest way to learn that there is no NaN; when it overflows, a closer look costs little.
+        with np.errstate(over="ignore", invalid="ignore"):
+            gaps = bool(np.isnan(numbers.sum()))
+        return Prepared(features.rows, keys, numbers, gaps, bags)
+
+    def encode(self, prepared: Prepared, scale: Scale) -> NDArray[np.float32]:
+        """Return the dense input, float32, shape (rows, capacity): 0 in columns that are not in use.
+
+        Parameters
+        ----------
+        prepared
+            The features.
+        scale
+            Of the target, for its statistics.
+        """
+        dense = np.zeros((prepared.rows, self.capacity), np.float32)
+        if prepared.rows:
+            self._encode_numbers(prepared, dense)
+            self._encode_strings(prepared, dense)
+            self.encode_statistics(prepared, scale, dense)
+        return dense
+
+    @property
+    def capacity(self) -> int:
+        """Columns of the dense input."""
+        return power_of_two(self.layout.width, LEAST_CAPACITY)
+
+    def _encode_numbers(self, prepared: Prepared, dense: NDArray[np.float32]) -> None:
+        """Write standardised numbers and marks of missing ones."""
+        known = [column for column, key in enumerate(prepared.keys) if key in self.layout.numbers]
+        slots = [self.layout.numbers[prepared.keys[column]] for column in known]
+        marks = [
+            (place, self.layout.marks[slot]) for place, slot in enumerate(slots) if self.layout.marks[slot] != NONE
+        ]
+        numbers = prepared.numbers if len(known) == len(prepared.keys) else prepared.numbers[:, known]
+        if known:
+            values = standardised(self.arrays["moments"][:, slots], numbers)
+            if prepared.gaps:
+                missing = np.isnan(values)
+                values[missing] = 0.0
+                for place, column in marks:
+                    dense[:, column] = missing[:, place]
+            dense[:, [self.layout.values[slot] for slot in slots]] = values
+        absent = set(range(len(self.layout.marks))).difference(slots)
+        dense[:, [self.layout.marks[slot] for slot in absent if self.layout.marks[slot] != NONE]] = 1.0
+
+    def _encode_strings(self, prepared: Prepared, dense: NDArray[np.float32]) -> None:
+        """Write strings into their dense columns, by signed hashing."""
+        for key, bag in prepared.bags.items():
+            if key in self.layout.strings:
+                columns = self.layout.hashed + (bag.hashes >> 16) % HASHED
+                signs = 1 - 2 * ((bag.hashes >> 24) & 1)
+                np.add.at(dense, (bag.rows, columns), (bag.amounts * signs).astype(np.float32))
+
+    def encode_statistics(self, prepared: Prepared, scale: Scale, dense: NDArray[np.float32]) -> None:
+        """Write what the target was where a category had the same value."""
+        for key, bag in prepared.bags.items():
+            column = self.layout.strings.get(key, NONE)
+            if column != NONE:
+                width = self._statistics
+                found = read_statistics(self.arrays["statistics"], bag.hashes, scale, width)
+                dense[bag.rows, column : column + width] = found
+
+    def sparse(self, prepared: Prepared) -> Sparse:
+        """Return the hashed strings of known features, for tables of parameters."""
+        bags = [bag for key, bag in prepared.bags.items() if key in self.layout.strings]
+        rows = np.concatenate([bag.rows for bag in bags]) if bags else np.empty(0, np.int64)
+        hashes = np.concatenate([bag.hashes for bag in bags]) if bags else np.empty(0, np.int64)
+        amounts = np.concatenate([bag.amounts for bag in bags]) if bags else np.empty(0, np.float32)
+        if len(bags) > 1:
+            order = rows.argsort(kind="stable")
+            rows, hashes, amounts = rows[order], hashes[order], amounts[order]
+        starts = np.searchsorted(rows, np.arange(prepared.rows + 1))
+        return Sparse(hashes & (TABLE_ROWS - 1), amounts, starts)
+
+    def observe(self, prepared: Prepared) -> None:
+        """Take in features: give places to new ones, and update means and variances."""
+        layout = self.layout
+        missing = np.isnan(prepared.numbers) if prepared.gaps else None
+        used = [column for column in range(len(prepared.keys)) if missing is None or not missing[:, column].all()]
+        # In an order of their own: the columns of a microbatch may come in any.
+        layout.add_numbers(sorted({prepared.keys[column] for column in used}.difference(layout.numbers)))
+        layout.add_strings([key for key in prepared.bags if key not in layout.strings], self._statistics)
+        self._grow_arrays()
+        slots = [layout.numbers[prepared.keys[column]] for column in used]
+        if used:
+            moments = self.arrays["moments"][:, slots]
+            add_numbers(moments, prepared.numbers if len(used) == len(prepared.keys) else prepared.numbers[:, used])
+            self.arrays["moments"][:, slots] = moments
+        whole = (
+            set(slots) if missing is None else {s for s, c in zip(slots, used, strict=True) if not missing[:, c].any()}
+        )
+        layout.add_marks(slot for slot in range(len(layout.values)) if slot not in whole and layout.marks[slot] == NONE)
+
+    def _grow_arrays(self) -> None:
+        """Make room in the arrays for all that has a place."""
+        slots, held = len(self.layout.values), self.arrays["moments"].shape[1]
+        if slots > held:
+            grown = new_moments(power_of_two(slots, LEAST_CAPACITY))
+            grown[:, :held] = self.arrays["moments"]
+            self.arrays["moments"] = grown
+        if "statistics" not in self.arrays and any(column != NONE for column in self.layout.strings.values()):
+            self.arrays["statistics"] = np.zeros((ROWS, COLUMNS))
+
+    def learn_targets(self, prepared: Prepared, targets: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Take in the targets, shape (rows,), for the statistics of categories; return the rows that changed."""
+        changed = [
+            add_targets(self.arrays["statistics"], bag.hashes, targets[bag.rows])
+            for key, bag in prepared.bags.items()
+            if self.layout.strings.get(key, NONE) != NONE
+        ]
+        return np.concatenate(changed) if changed else np.empty(0, np.int64)
+
+    def new_columns(self, before: int) -> list[Role]:
+        """Return what input columns carry that were added since the width was `before`."""
+        return self.layout.roles[before:]
+
+    def features(self) -> list[dict[str, str]]:
+        """Return name and kind of the features known, in order of appearance."""
+        numbers = [key for key in self.layout.numbers if key.kind is not Kind.CATEGORY]
+        return [{"name": key.name, "kind": key.kind.value} for key in (*numbers, *self.layout.strings)]

@@ -1,0 +1,164 @@
+"""One gradient step: rows → gradients, in chunks if need be → clipped → parameters. Nothing waits for the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from models.features import Sparse
+from models.guard import Guard
+from models.losses import Loss
+from models.network import Entries, Inputs, Network
+from models.optimizers import Optimizer
+from models.parameters import Parameters
+
+TINY = 1e-6  # keeps the factor of clipping finite where the gradient is zero
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Encoded rows to learn from.
+
+    Attributes
+    ----------
+    dense
+        float32, shape (rows, inputs).
+    targets
+        What the loss takes: indices, int64, or standardised numbers, float32; shape (rows,).
+    weights
+        float32, shape (rows,): what each row's gradient is multiplied by, the mean over the rows included.
+    sparse
+        Their hashed strings, if the network has a table.
+    """
+
+    dense: Tensor
+    targets: Tensor
+    weights: Tensor
+    sparse: Sparse | None
+
+    def slice(self, start: int, stop: int) -> "Rows":
+        """Return rows `start` to `stop`."""
+        part = slice(start, stop)
+        sparse = self.sparse.slice(start, stop) if self.sparse else None
+        return Rows(self.dense[part], self.targets[part], self.weights[part], sparse)
+
+    def chunks(self, size: int) -> Iterator["Rows"]:
+        """Yield these rows in pieces of at most `size`; 0 for one piece."""
+        if not 0 < size < len(self.targets):
+            yield self
+            return
+        for start in range(0, len(self.targets), size):
+            yield self.slice(start, start + size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Touched:
+    """What of the table a step's rows name: the entries, and a block of shape (1 + memories, places, width)."""
+
+    entries: Entries | None
+    block: Tensor | None
+
+    @property
+    def now(self) -> Tensor | None:
+        """The parameters, shape (places, width)."""
+        return None if self.block is None else self.block[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How to take gradient steps.
+
+    Attributes
+    ----------
+    network, loss, optimizer
+        What is learned, and how.
+    rate
+        Learning rate.
+    clip
+        Bound on the gradient's norm; 0 for none.
+    chunk
+        Rows whose gradient is computed at once; 0 for all.
+    """
+
+    network: Network
+    loss: Loss
+    optimizer: Optimizer
+    rate: float
+    clip: float
+    chunk: int
+
+    def take(self, rows: Rows, offsets: Tensor, parameters: Parameters, guard: Guard, number: int) -> None:
+        """Learn from `rows`.
+
+        Parameters
+        ----------
+        rows
+            What to learn from.
+        offsets
+            What the outputs are relative to, shape (outputs,) or fewer: only so many outputs are in use.
+        parameters, guard
+            Changed.
+        number
+            Of this step, from 1.
+        """
+        table = parameters.table
+        entries = None
+        if table is not None and rows.sparse is not None and len(rows.sparse.places):
+            entries = Entries.of(rows.sparse, table.shape[1], rows.dense.device)
+        block = None if table is None or entries is None else table.index_select(1, entries.places)
+        check, block_gradient = self._gradients(rows, offsets, parameters, _Touched(entries, block), number)
+        norm = torch.linalg.vector_norm(parameters.gradient)
+        if block_gradient is not None:
+            norm = torch.hypot(norm, torch.linalg.vector_norm(block_gradient))
+        sound = torch.isfinite(check + norm)
+        rate = guard.rate_scale * self.rate
+        factor = (self.clip / (norm + TINY)).clamp_(max=1.0) if self.clip else torch.ones_like(norm)
+        after = self.optimizer.stepped(parameters.block, parameters.gradient * factor, rate, number)
+        torch.where(sound, after, parameters.block, out=parameters.block)
+        if table is not None and entries is not None and block is not None and block_gradient is not None:
+            after = self.optimizer.stepped(block, block_gradient * factor, rate, number)
+            table.index_copy_(1, entries.places, torch.where(sound, after, block))
+        guard.count(sound)
+
+    def _gradients(
+        self, rows: Rows, offsets: Tensor, parameters: Parameters, touched: _Touched, seed: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Write the gradient; return a number that is finite if the outputs are, and the gradient of the block."""
+        if not 0 < self.chunk < len(rows.targets):
+            inputs = Inputs(rows.dense, touched.entries, touched.now, seed)
+            return self._gradient(inputs, rows, offsets)
+        check = torch.zeros((), device=rows.dense.device)
+        total = torch.zeros_like(parameters.gradient)
+        of_block = None if touched.now is None else torch.zeros_like(touched.now)
+        for number, chunk in enumerate(rows.chunks(self.chunk)):
+            inputs, inside = _chunk_inputs(chunk, touched, parameters, hash((seed, number)))
+            chunk_check, of_chunk = self._gradient(inputs, chunk, offsets)
+            check += chunk_check
+            total += parameters.gradient
+            if of_block is not None and of_chunk is not None:
+                of_block.index_add_(0, inside, of_chunk)
+        parameters.gradient.copy_(total)
+        return check, of_block
+
+    def _gradient(self, inputs: Inputs, rows: Rows, offsets: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Write the gradient of some rows; return the sum of the outputs, and the gradient of the block."""
+
+        def loss_gradient(outputs: Tensor) -> Tensor:
+            used = outputs[:, : len(offsets)] + offsets
+            gradient = self.loss.gradient(used, rows.targets).mul_(rows.weights.unsqueeze(1))
+            return pad(gradient, (0, outputs.shape[1] - len(offsets))) if outputs.shape[1] > len(offsets) else gradient
+
+        outputs, of_block = self.network.learn(inputs, loss_gradient)
+        return outputs.sum(), of_block
+
+
+def _chunk_inputs(chunk: Rows, touched: _Touched, parameters: Parameters, seed: int) -> tuple[Inputs, Tensor]:
+    """Return the inputs of a chunk, and where its places are among those of the step."""
+    table, sparse = parameters.table, chunk.sparse
+    if touched.entries is None or touched.now is None or table is None or sparse is None or not len(sparse.places):
+        return Inputs(chunk.dense, seed=seed), torch.empty(0, dtype=torch.int64)
+    own = Entries.of(sparse, table.shape[1], chunk.dense.device)
+    inside = torch.searchsorted(touched.entries.places, own.places)
+    return Inputs(chunk.dense, own, touched.now.index_select(0, inside), seed), inside

@@ -1,0 +1,84 @@
+"""Steps that must not count: found, undone and counted on the device, without the host waiting for it.
+
+A step whose outputs or gradients are not finite leaves parameters and optimizer as they were. When several in a row
+were like that, the parameters of the last time that all was well come back, and the learning rate is halved. That is
+looked after every so many microbatches, by their number, so that learning the same stream again does the same again.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.learner import Array
+from models.parameters import Parameters
+
+PATIENCE = 5  # steps in a row that did not count, after which the last good parameters come back
+INTERVAL = 32  # microbatches from one look to the next
+
+
+class Guard:
+    """Counters on the device, and a copy of the last good parameters.
+
+    Parameters
+    ----------
+    device
+        Of the parameters.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.restorations = torch.zeros((), dtype=torch.int64, device=device)
+        self.rate_scale = torch.ones((), device=device)
+        self._good: Tensor | None = None
+        self._good_table: Tensor | None = None
+
+    def accept(self, block: Tensor, after: Tensor, sound: Tensor) -> Tensor:
+        """Return `after` if the step was `sound`, a boolean of shape (), otherwise `block`."""
+        return torch.where(sound, after, block)
+
+    def count(self, sound: Tensor) -> None:
+        """Count a step."""
+        wrong = ~sound
+        self.skipped += wrong
+        self.in_a_row.add_(1).mul_(wrong)
+
+    def look(self, parameters: Parameters) -> None:
+        """Bring the last good parameters back where it is time to, otherwise remember these where they are good."""
+        fits = self._good is not None and self._good.shape == parameters.block[0].shape
+        if not fits or self._good is None:
+            self._good = parameters.block[0].clone()
+        lost = self.in_a_row >= PATIENCE
+        good = self.in_a_row == 0
+        torch.where(lost, self._good, parameters.block[0], out=parameters.block[0])
+        torch.where(good, parameters.block[0], self._good, out=self._good)
+        if parameters.table is not None:
+            self._look_at_table(parameters.table[0], lost, good)
+        self.restorations += lost
+        self.rate_scale.mul_(torch.where(lost, 0.5, 1.0))
+        self.in_a_row.mul_(~lost)
+
+    def _look_at_table(self, table: Tensor, lost: Tensor, good: Tensor) -> None:
+        """Do the same for the table."""
+        if self._good_table is None or self._good_table.shape != table.shape:
+            self._good_table = table.clone()
+        torch.where(lost, self._good_table, table, out=table)
+        torch.where(good, table, self._good_table, out=self._good_table)
+
+    def state(self) -> dict[str, Array]:
+        """Return what :meth:`restore` needs, copied to the host."""
+        tensors = {
+            "in_a_row": self.in_a_row, "skipped": self.skipped, "restorations": self.restorations,
+            "rate_scale": self.rate_scale, "parameters": self._good, "table": self._good_table,
+        }  # fmt: skip
+        return {name: np.array(held.cpu().numpy()) for name, held in tensors.items() if held is not None}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Become what :meth:`state` was taken from."""
+        held = {name: torch.tensor(array, device=self._device) for name, array in arrays.items()}
+        self.in_a_row, self.skipped = held["in_a_row"], held["skipped"]
+        self.restorations, self.rate_scale = held["restorations"], held["rate_scale"]
+        self._good, self._good_table = held.get("parameters"), held.get("table")

@@ -1,0 +1,183 @@
+"""What a network is to a learner: :class:`Network`, and the inputs that it gets.
+
+The built-in networks are in ``networks.py``; they compute their gradients themselves, for the bookkeeping of autograd
+costs more than their arithmetic. Networks of a user's own are modules and go through autograd (``network_user.py``).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from models.encoder_layout import Role
+from models.features import Sparse
+
+Shape = tuple[int, ...]
+LossGradient = Callable[[Tensor], Tensor]
+"""Outputs, shape (rows, outputs) → gradient of the loss with respect to them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Hashed strings of some rows, as places in a block that holds the rows of a table that they name.
+
+    Sums by example and sums by place are both bags in order, so that they come out the same, bit for bit, each time,
+    on an accelerator too, where adding by index would not.
+
+    Attributes
+    ----------
+    places
+        int64, shape (places,); rows of the table, ascending.
+    inside, amounts, starts
+        Shapes (values,), (values,), (rows,); for each value its place within the block, its amount, and each example's
+        first value.
+    owners, owned, place_starts
+        Shapes (values,), (values,), (places,); the same values in the order of their places: the example of each, its
+        amount, and each place's first value.
+    """
+
+    places: Tensor
+    inside: Tensor
+    amounts: Tensor
+    starts: Tensor
+    owners: Tensor
+    owned: Tensor
+    place_starts: Tensor
+
+    @classmethod
+    def of(cls, sparse: Sparse, table_rows: int, device: torch.device) -> Self:
+        """Return the entries of some rows for a table of so many rows, a power of two."""
+        places = sparse.places & (table_rows - 1)
+        order = places.argsort(kind="stable")
+        ordered = places[order]
+        first = np.flatnonzero(np.diff(ordered, prepend=-1))
+        inside = np.empty_like(places)
+        inside[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(ordered)))
+        owners = np.repeat(np.arange(len(sparse.starts) - 1), np.diff(sparse.starts))[order]
+        arrays: Sequence[NDArray[np.generic]] = (
+            ordered[first], inside, sparse.amounts, sparse.starts[:-1], owners, sparse.amounts[order], first,
+        )  # fmt: skip
+        return cls(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays))
+
+    def sum_by_row(self, block: Tensor, *, squared: bool = False) -> Tensor:
+        """Return for each example the sum of its places' rows of `block` times their amounts (or these squared)."""
+        amounts = self.amounts.square() if squared else self.amounts
+        return embedding_bag(self.inside, block, self.starts, mode="sum", per_sample_weights=amounts)
+
+    def sum_by_place(self, rows: Tensor, *, squared: bool = False) -> Tensor:
+        """Return for each place the sum of its examples' `rows` times their amounts (or these squared)."""
+        amounts = self.owned.square() if squared else self.owned
+        return embedding_bag(self.owners, rows, self.place_starts, mode="sum", per_sample_weights=amounts)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Encoded rows.
+
+    Attributes
+    ----------
+    dense
+        float32, shape (rows, inputs).
+    entries
+        Hashed strings; None where there are none, or the network has no table.
+    block
+        Rows of the table that the entries name, shape (places, table width).
+    seed
+        What random layers draw from.
+    """
+
+    dense: Tensor
+    entries: Entries | None = None
+    block: Tensor | None = None
+    seed: int = 0
+
+
+class Network(Protocol):
+    """A function of inputs with parameters.
+
+    Its parameters live in memory that others own: see :meth:`bind`. `inputs` is the number of dense columns and
+    `outputs` that of logits (or 1). Both may grow; every parameter's new values are then put beside the old ones.
+    """
+
+    default_rates: ClassVar[Mapping[str, float]]
+    """Optimizer → learning rate; the first one is the default optimizer."""
+    default_replay: ClassVar[int]
+    """Rows of the recent past to learn again with each step."""
+    spare: ClassVar[bool]
+    """Whether inputs and outputs are rounded up to powers of two, the spare ones without any effect."""
+
+    def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
+        """Return the parameters' names and shapes."""
+
+    def buffers(self) -> Mapping[str, Tensor]:
+        """Return what is learned without gradients, changed in place by :meth:`learn`; often nothing."""
+
+    def table_width(self, outputs: int) -> int:
+        """Return how many parameters there are for each hashed string; 0 for no table."""
+
+    def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
+        """Fill new parameters, which are zeros; not called for what grows later."""
+
+    def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
+        """Fill a new table, shape (rows, width), which is zeros."""
+
+    def add_inputs(
+        self, parameters: Mapping[str, Tensor], first: int, roles: Sequence[Role], generator: torch.Generator
+    ) -> None:
+        """Fill what weighs new input columns, which is zeros: no output of a row without them may change."""
+
+    def bind(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None) -> None:
+        """Use this memory from now on: parameters, and where their gradients are to be written."""
+
+    def outputs(self, inputs: Inputs) -> Tensor:
+        """Return the outputs, float32, shape (rows, outputs), for predicting."""
+
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+        """Compute the gradient of a loss and write it where :meth:`bind` said, over what was there.
+
+        Returns
+        -------
+        outputs
+            float32, shape (rows, outputs).
+        block_gradient
+            Gradient of ``inputs.block``; None where there is none.
+        """
+
+
+class BuiltIn:
+    """What the built-in networks share."""
+
+    spare: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self._parameters: Mapping[str, Tensor] = {}
+        self._gradients: Mapping[str, Tensor] = {}
+
+    def buffers(self) -> Mapping[str, Tensor]:
+        """See :class:`Network`: nothing."""
+        return {}
+
+    def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
+        """See :class:`Network`: leave zeros."""
+
+    def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
+        """See :class:`Network`: leave zeros."""
+
+    def add_inputs(
+        self, parameters: Mapping[str, Tensor], first: int, roles: Sequence[Role], generator: torch.Generator
+    ) -> None:
+        """See :class:`Network`: leave zeros."""
+
+    def bind(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None) -> None:
+        """See :class:`Network`."""
+        self._parameters, self._gradients = parameters, gradients or {}
+
+
+def fill_uniformly(parameters: Tensor, bound: float, generator: torch.Generator) -> None:
+    """Fill with random numbers within ±`bound`; drawn on the host, so that they are the same on every device."""
+    parameters.copy_(torch.rand(parameters.shape, generator=generator).mul_(2 * bound).sub_(bound))

@@ -1,0 +1,165 @@
+"""The built-in networks and the registry of all of them: ``linear``, ``mlp``, ``fm``, and a user's own.
+
+Their gradients are written out: see ``network.py`` for why. A new network is one class and one line in ``NETWORKS``.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from models.encoder_layout import Role
+from models.errors import LearnerOptionsInvalid
+from models.network import BuiltIn, Inputs, LossGradient, Network, Shape, fill_uniformly
+from models.network_fm import FactorizationMachine
+from models.network_user import UserNetwork, is_user_network
+
+
+class Linear(BuiltIn):
+    """A linear model of the dense columns and of the hashed strings, each of which has a row of a table."""
+
+    default_rates: ClassVar[Mapping[str, float]] = {"adagrad": 0.1, "adam": 3e-3, "adamw": 3e-3, "sgd": 0.03}
+    default_replay: ClassVar[int] = 0
+
+    def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
+        """See :class:`models.network.Network`."""
+        return {"bias": (outputs,), "weight": (inputs, outputs)}
+
+    def table_width(self, outputs: int) -> int:
+        """See :class:`models.network.Network`."""
+        return outputs
+
+    def outputs(self, inputs: Inputs) -> Tensor:
+        """See :class:`models.network.Network`."""
+        outputs = torch.addmm(self._parameters["bias"], inputs.dense, self._parameters["weight"])
+        if inputs.entries is not None and inputs.block is not None:
+            outputs += inputs.entries.sum_by_row(inputs.block)
+        return outputs
+
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+        """See :class:`models.network.Network`."""
+        outputs = self.outputs(inputs)
+        gradient = loss_gradient(outputs)
+        torch.sum(gradient, 0, out=self._gradients["bias"])
+        torch.mm(inputs.dense.t(), gradient, out=self._gradients["weight"])
+        return outputs, None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
+
+
+class Mlp(BuiltIn):
+    """Layers of rectified linear units, with a linear skip from the inputs to the outputs.
+
+    Parameters
+    ----------
+    hidden
+        Units of each hidden layer.
+    wide
+        Whether hashed strings also have a table of their own, linear in the outputs (wide and deep learning: Cheng et
+        al., 2016).
+    """
+
+    default_rates: ClassVar[Mapping[str, float]] = {"adam": 3e-3, "adamw": 3e-3, "adagrad": 0.03, "sgd": 0.03}
+    default_replay: ClassVar[int] = 64
+
+    def __init__(self, hidden: Sequence[int] = (64, 64), *, wide: bool = True) -> None:
+        super().__init__()
+        if not hidden or any(not isinstance(units, int) or units < 1 for units in hidden):
+            raise LearnerOptionsInvalid(
+                f"network.hidden: {hidden!r} is not a list of positive integers such as [64, 64]"
+            )
+        self._hidden = tuple(hidden)
+        self._wide = wide
+
+    def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
+        """See :class:`models.network.Network`."""
+        sizes = (inputs, *self._hidden, outputs)
+        shapes: dict[str, Shape] = {"skip": (inputs, outputs)}
+        for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+            shapes[f"bias{layer}"] = (fan_out,)
+            shapes[f"weight{layer}"] = (fan_in, fan_out)
+        return shapes
+
+    def table_width(self, outputs: int) -> int:
+        """See :class:`models.network.Network`."""
+        return outputs if self._wide else 0
+
+    def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
+        """Fill hidden layers as Glorot and Bengio (2010) scale them; outputs start at zero."""
+        for layer, units in enumerate(self._hidden):
+            bound = 1 / math.sqrt(units)
+            fill_uniformly(parameters[f"bias{layer}"], bound, generator)
+            if layer:
+                fill_uniformly(parameters[f"weight{layer}"], 1 / math.sqrt(self._hidden[layer - 1]), generator)
+
+    def add_inputs(
+        self, parameters: Mapping[str, Tensor], first: int, roles: Sequence[Role], generator: torch.Generator
+    ) -> None:
+        """See :class:`models.network.Network`: values are 0 in rows without them, so their weights may be anything."""
+        bound = 1 / math.sqrt(max(first + len(roles), 1))
+        for column, role in enumerate(roles, first):
+            if role is Role.VALUE:
+                fill_uniformly(parameters["weight0"][column], bound, generator)
+
+    def _activations(self, inputs: Inputs) -> list[Tensor]:
+        """Return what goes into each layer, and last the outputs."""
+        parameters, last = self._parameters, len(self._hidden)
+        flow = [inputs.dense]
+        for layer in range(last):
+            flow.append(torch.addmm(parameters[f"bias{layer}"], flow[-1], parameters[f"weight{layer}"]).relu_())
+        outputs = torch.addmm(parameters[f"bias{last}"], flow[-1], parameters[f"weight{last}"])
+        outputs.addmm_(inputs.dense, parameters["skip"])
+        if inputs.entries is not None and inputs.block is not None:
+            outputs += inputs.entries.sum_by_row(inputs.block)
+        return [*flow, outputs]
+
+    def outputs(self, inputs: Inputs) -> Tensor:
+        """See :class:`models.network.Network`."""
+        return self._activations(inputs)[-1]
+
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+        """See :class:`models.network.Network`."""
+        *flow, outputs = self._activations(inputs)
+        gradient = loss_gradient(outputs)
+        block_gradient = None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
+        torch.mm(inputs.dense.t(), gradient, out=self._gradients["skip"])
+        for layer in reversed(range(len(flow))):
+            torch.sum(gradient, 0, out=self._gradients[f"bias{layer}"])
+            torch.mm(flow[layer].t(), gradient, out=self._gradients[f"weight{layer}"])
+            if layer:
+                # Where a unit was 0, nothing flows back.
+                gradient = torch.mm(gradient, self._parameters[f"weight{layer}"].t()).mul_(flow[layer] > 0)
+        return outputs, block_gradient
+
+
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "auto": Mlp,  # a mixture of experts is to take its place
+    "linear": Linear,
+    "mlp": Mlp,
+    "fm": FactorizationMachine,
+}
+
+
+def create_network(kind: str, options: Mapping[str, Any]) -> Network:
+    """Return a built-in network, or one of a user's own: ``path/to/file.py:ClassName`` or an entry point's name.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+        No network has this name, or it does not take these options.
+    NetworkInvalid
+        A user's own network cannot be loaded or does not keep the contract.
+    """
+    if kind not in NETWORKS:
+        if is_user_network(kind):
+            return UserNetwork(kind, options)
+        known = ", ".join(NETWORKS)
+        raise LearnerOptionsInvalid(
+            f"kind: {kind!r} is not known; use {known}, online, path/to/file.py:ClassName, or the name of an entry "
+            "point of the group headrace.networks"
+        )
+    try:
+        return NETWORKS[kind](**options)
+    except TypeError as error:
+        raise LearnerOptionsInvalid(f"network: {dict(options)} does not fit the network {kind!r}: {error}") from error

@@ -1,0 +1,97 @@
+"""All parameters of a network, with what the optimizer remembers of them, in two blocks of memory.
+
+The dense ones are one flat block of shape (1 + memories, count): a gradient step is then a few operations on one
+tensor, and publishing it is one copy. The table for hashed strings is a block of shape (1 + memories, rows, width), of
+which a step touches only the rows that its examples name. When the network grows, old values go to the beginning of
+every dimension, optimizer memories alike.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from models.network import Network, Shape
+
+TABLE_LIMIT = 1 << 22  # parameters of a table: with more than 64 columns it has fewer than 2^16 rows
+
+
+def table_rows(most: int, width: int) -> int:
+    """Return the rows of a table of so many columns: `most`, halved until it is within the limit."""
+    while width * most > TABLE_LIMIT and most > 1:
+        most //= 2
+    return most
+
+
+def named_views(flat: Tensor, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
+    """Return parts of a flat tensor, shape (count,), under their names and in their shapes."""
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        size = math.prod(shape)
+        views[name] = flat[start : start + size].view(shape)
+        start += size
+    return views
+
+
+class Parameters:
+    """Parameters of one network on one device.
+
+    Attributes
+    ----------
+    block
+        float32, shape (1 + memories, count).
+    gradient
+        float32, shape (count,).
+    table
+        float32, shape (1 + memories, rows, width), or None.
+    shapes
+        The dense parameters' names and shapes, in the order of the block.
+    """
+
+    def __init__(self, network: Network, memories: int, device: torch.device) -> None:
+        self._network = network
+        self._rows = 1 + memories
+        self._device = device
+        self.shapes: dict[str, Shape] = {}
+        self.table: Tensor | None = None
+        self.adopt({}, torch.zeros((self._rows, 0), device=device))
+
+    def adopt(self, shapes: Mapping[str, Shape], block: Tensor) -> None:
+        """Take over parameters of these shapes."""
+        self.shapes = dict(shapes)
+        self.block = block
+        self.gradient = torch.zeros_like(block[0])
+        self.views = named_views(block[0], self.shapes)
+        if self.shapes:
+            self._network.bind(self.views, named_views(self.gradient, self.shapes))
+
+    def grow(self, shapes: Mapping[str, Shape], generator: torch.Generator) -> None:
+        """Take on other shapes: the first ones, or larger ones."""
+        if dict(shapes) == self.shapes:
+            return
+        before, old = self.shapes, self.block
+        count = sum(math.prod(shape) for shape in shapes.values())
+        self.adopt(shapes, torch.zeros((self._rows, count), device=self._device))
+        if not before:
+            self._network.initialise(self.views, generator)
+        for row in range(self._rows if before else 0):
+            target = named_views(self.block[row], self.shapes)
+            for name, values in named_views(old[row], before).items():
+                target[name][tuple(slice(0, size) for size in values.shape)] = values
+
+    def grow_table(self, rows: int, width: int, generator: torch.Generator) -> None:
+        """Take on another width of the table, or make the first one.
+
+        A wider table may have fewer rows. Values whose rows fall together then share the sum: nearly all rows are
+        zeros, so that nearly all values keep what was learned.
+        """
+        held = self.table
+        if held is not None and held.shape[1:] == (rows, width):
+            return
+        self.table = torch.zeros((self._rows, rows, width), device=self._device)
+        if held is None:
+            self._network.initialise_table(self.table[0], generator)
+        else:
+            folded = held.reshape(self._rows, -1, rows, held.shape[2]).sum(1)
+            self.table[:, :, : held.shape[2]] = folded

@@ -1,0 +1,75 @@
+"""Which learner a configuration means, and which predictor what was published needs.
+
+The one place where learners are named. Networks, losses and optimizers of the microbatch learner have tables of their
+own, in ``networks.py``, ``losses.py`` and ``optimizers.py``.
+"""
+
+from collections.abc import Callable, Mapping
+
+from models.errors import StateMismatch
+from models.examples import Task
+from models.learner import Array, Json, Learner, LearnerOptions, Predictor
+
+
+def _online(options: LearnerOptions, task: Task) -> Learner:
+    """Return River's learner; imported late, because importing River takes a second."""
+    from models.online_learner import OnlineLearner  # noqa: PLC0415
+
+    return OnlineLearner(options, task)
+
+
+def _microbatch(options: LearnerOptions, task: Task) -> Learner:
+    """Return PyTorch's learner; imported late, because importing PyTorch takes seconds."""
+    from models.torch_learner import TorchLearner  # noqa: PLC0415
+
+    return TorchLearner(options, task)
+
+
+def _online_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
+    """Return River's predictor."""
+    from models.online_predictor import OnlinePredictor  # noqa: PLC0415
+
+    return OnlinePredictor.from_published(spec, dict(arrays))
+
+
+def _microbatch_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
+    """Return PyTorch's predictor."""
+    from models.torch_predictor import TorchPredictor  # noqa: PLC0415
+
+    return TorchPredictor.from_published(spec, arrays)
+
+
+LEARNERS: dict[str, Callable[[LearnerOptions, Task], Learner]] = {"online": _online}
+"""Kinds that are learners of their own; every other kind is a network of the microbatch learner."""
+
+PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {
+    "online": _online_predictor,
+    "microbatch": _microbatch_predictor,
+}
+"""``spec["learner"]`` → what makes the predictor."""
+
+
+def create_learner(options: LearnerOptions, task: Task) -> Learner:
+    """Return a new learner.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+        No learner can be built from these options; the message names the key and what would be right.
+    NetworkInvalid
+        A user's own network cannot be loaded or does not keep the contract.
+    """
+    return LEARNERS.get(options.kind, _microbatch)(options, task)
+
+
+def load_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
+    """Return a predictor over published arrays, which are not copied.
+
+    Raises
+    ------
+    StateMismatch
+        `spec` is of a learner that this version does not know.
+    """
+    if spec.get("learner") not in PREDICTORS:
+        raise StateMismatch(f"published by the learner {spec.get('learner')!r}, known are {', '.join(PREDICTORS)}")
+    return PREDICTORS[spec["learner"]](spec, arrays)

@@ -1,0 +1,105 @@
+"""The most recent rows, kept to be learned again beside new ones (experience replay: Lin, 1992).
+
+One pass over a stream leaves most of what a network could learn from it unlearned; rows of the recent past, drawn at
+random, make up for it without going back in time. Rows are kept as they were encoded when they were new.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import pad
+
+from models.features import Sparse
+from models.learner import Array
+
+CAPACITY = 4096
+
+
+class Replay:
+    """A ring of encoded rows on the device; their hashed strings on the host, where places in tables are computed.
+
+    Parameters
+    ----------
+    device
+        Where the rows are.
+    targets
+        dtype of the targets.
+    """
+
+    def __init__(self, device: torch.device, targets: torch.dtype) -> None:
+        self._device = device
+        self.dense = torch.zeros((CAPACITY, 0), device=device)
+        self.targets = torch.zeros(CAPACITY, dtype=targets, device=device)
+        self.weights = torch.zeros(CAPACITY, device=device)
+        self._places = np.full((CAPACITY, 0), -1, np.int32)
+        self._amounts = np.zeros((CAPACITY, 0), np.float32)
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return min(self.seen, CAPACITY)
+
+    def add(self, dense: Tensor, targets: Tensor, weights: Tensor, sparse: Sparse | None) -> None:
+        """Keep rows; of more than fit, the last."""
+        rows = min(len(dense), CAPACITY)
+        skipped = len(dense) - rows
+        if dense.shape[1] > self.dense.shape[1]:
+            self.dense = pad(self.dense, (0, dense.shape[1] - self.dense.shape[1]))
+        start = (self.seen + skipped) % CAPACITY
+        first = min(rows, CAPACITY - start)
+        for ring, values in ((self.dense, dense), (self.targets, targets), (self.weights, weights)):
+            ring[start : start + first] = values[skipped : skipped + first]
+            if first < rows:
+                ring[: rows - first] = values[skipped + first :]
+        if sparse is not None:
+            self._add_sparse(sparse, (np.arange(rows) + start) % CAPACITY, skipped)
+        self.seen += len(dense)
+
+    def _add_sparse(self, sparse: Sparse, places: NDArray[np.intp], skipped: int) -> None:
+        """Keep hashed strings, as lines padded with -1."""
+        counts = np.diff(sparse.starts)[skipped:]
+        longest = int(counts.max(initial=0))
+        held = self._places.shape[1]
+        if longest > held:
+            wider = ((0, 0), (0, (1 << (longest - 1).bit_length()) - held))
+            self._places = np.pad(self._places, wider, constant_values=-1)
+            self._amounts = np.pad(self._amounts, wider)
+        used = np.arange(self._places.shape[1]) < counts[:, None]
+        start = sparse.starts[skipped]
+        for ring, values, blank in ((self._places, sparse.places, -1), (self._amounts, sparse.amounts, 0)):
+            lines = np.full(used.shape, blank, ring.dtype)
+            lines[used] = values[start:]
+            ring[places] = lines
+
+    def sparse(self, rows: NDArray[np.intp]) -> Sparse:
+        """Return the hashed strings of some rows."""
+        lines = self._places[rows]
+        used = lines >= 0
+        starts = np.concatenate([[0], used.sum(1).cumsum()])
+        return Sparse(lines[used].astype(np.int64), self._amounts[rows][used], starts)
+
+    def state(self) -> dict[str, Array]:
+        """Return what :meth:`restore` needs, copied to the host."""
+        rows = len(self)
+        tensors = {"dense": self.dense, "targets": self.targets, "weights": self.weights}
+        return {
+            **{name: np.array(tensor[:rows].cpu().numpy(), order="C") for name, tensor in tensors.items()},
+            "places": self._places[:rows].copy(),
+            "amounts": self._amounts[:rows].copy(),
+            "seen": np.array([self.seen]),
+        }
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Become what :meth:`state` was taken from."""
+        self.seen = int(arrays["seen"][0])
+        rows = len(self)
+        for name in ("dense", "targets", "weights"):
+            held = torch.tensor(arrays[name], device=self._device)
+            ring = torch.zeros((CAPACITY, *held.shape[1:]), dtype=held.dtype, device=self._device)
+            ring[:rows] = held
+            setattr(self, name, ring)
+        missing = ((0, CAPACITY - rows), (0, 0))
+        self._places = np.pad(arrays["places"], missing, constant_values=-1)
+        self._amounts = np.pad(arrays["amounts"], missing)

@@ -1,0 +1,132 @@
+"""Labels ↔ what a network learns: indices of classes, or numbers; and what its outputs are relative to.
+
+Outputs for numbers are standardised by the running mean and variance of the labels; outputs for classes are relative
+to the logarithms of the classes' shares so far. So a network that has learned nothing predicts the mean, or the shares,
+whatever the labels' unit.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.encoder_layout import power_of_two
+from models.encoder_numbers import LIMIT, OUTLIER, WARM, add_numbers
+from models.encoder_statistics import Scale
+from models.examples import Label, Task
+from models.learner import Array
+
+LEAST_CLASSES = 2
+FARTHEST = 0.25  # how far beyond the labels seen a prediction may lie, as a share of their range
+
+
+class ClassTargets:
+    """Classes in order of appearance, and how often each was met.
+
+    Parameters
+    ----------
+    classes
+        Those known.
+    arrays
+        ``summary``: float64, shape (capacity,), rows of each class; taken as it is, not copied.
+    """
+
+    def __init__(self, classes: Sequence[Label], arrays: Mapping[str, Array]) -> None:
+        self.classes = list(classes)
+        self.arrays: dict[str, Array] = {"summary": np.zeros(LEAST_CLASSES), **arrays}
+        # By type: 1 and true are two classes, though Python takes them for equal.
+        self._places: dict[type, dict[Label, int]] = {}
+        for place, label in enumerate(self.classes):
+            self._places.setdefault(type(label), {})[label] = place
+
+    def read(self, labels: Sequence[Label]) -> NDArray[np.int64]:
+        """Return the classes' indices, shape (rows,); classes that are new get theirs."""
+        kinds = set(map(type, labels))
+        try:
+            (kind,) = kinds
+            return np.fromiter(map(self._places[kind].__getitem__, labels), np.int64, len(labels))
+        except (KeyError, ValueError):  # a new class, or several types of labels
+            self._add(labels)
+        return np.fromiter((self._places[type(label)][label] for label in labels), np.int64, len(labels))
+
+    def _add(self, labels: Sequence[Label]) -> None:
+        """Give places to new classes."""
+        for label in labels:
+            places = self._places.setdefault(type(label), {})
+            if label not in places:
+                places[label] = len(self.classes)
+                self.classes.append(label)
+        missing = power_of_two(len(self.classes), LEAST_CLASSES) - len(self.arrays["summary"])
+        if missing > 0:
+            self.arrays["summary"] = np.pad(self.arrays["summary"], (0, missing))
+
+    def observe(self, targets: NDArray[Any]) -> None:
+        """Count classes."""
+        summary = self.arrays["summary"]
+        summary += np.bincount(targets, minlength=len(summary))
+
+    def scale(self) -> Scale:
+        """Return mean and standard deviation of the second class's indicator."""
+        share = self._shares()[1] if len(self.classes) > 1 else 0.0
+        return Scale(share, math.sqrt(share * (1 - share)))
+
+    def _shares(self) -> NDArray[np.float64]:
+        """Return the share of each class, at least one of them being one half of a row."""
+        counts: NDArray[np.float64] = self.arrays["summary"][: len(self.classes)] + 0.5
+        counts /= counts.sum()
+        return counts
+
+    def offsets(self) -> NDArray[np.float32]:
+        """Return what is added to each class's logit, shape (classes,)."""
+        return np.log(self._shares()).astype(np.float32)
+
+
+class NumberTargets:
+    """Running mean, variance and range of numeric labels.
+
+    Parameters
+    ----------
+    arrays
+        ``summary``: float64, shape (5, 1): count, mean, sum of squared deviations, lowest and highest; taken as it is.
+    """
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self.classes: list[Label] = []
+        self.arrays: dict[str, Array] = {"summary": np.zeros((5, 1)), **arrays}
+
+    def read(self, labels: Sequence[Label]) -> NDArray[np.float64]:
+        """Return labels as numbers, shape (rows,)."""
+        return np.clip(np.array(labels, np.float64), -LIMIT, LIMIT)
+
+    def observe(self, targets: NDArray[Any]) -> None:
+        """Take in labels; a single one far from all others moves no scale at will."""
+        summary = self.arrays["summary"]
+        count, mean, squares, low, high = summary[:, 0].tolist()
+        if count >= WARM and squares > 0:
+            reach = OUTLIER * math.sqrt(squares / count)
+            targets = targets.clip(mean - reach, mean + reach)
+        add_numbers(summary[:3], targets[:, None])
+        least, most = float(targets.min()), float(targets.max())
+        summary[3:, 0] = (min(low, least), max(high, most)) if count else (least, most)
+
+    def scale(self) -> Scale:
+        """Return mean and standard deviation, 0 where all labels were the same."""
+        count, mean, squares = self.arrays["summary"][:3, 0].tolist()
+        deviation = math.sqrt(squares / count) if count else 0.0
+        return Scale(mean, deviation if deviation > abs(mean) * 1e-13 else 0.0)
+
+    def bounds(self) -> tuple[float, float]:
+        """Return the lowest and the highest number that may be predicted."""
+        low, high = self.arrays["summary"][3:, 0].tolist()
+        reach = FARTHEST * (high - low)
+        return low - reach, high + reach
+
+
+Targets = ClassTargets | NumberTargets
+
+
+def create_targets(task: Task, classes: Sequence[Label] = (), arrays: Mapping[str, Any] | None = None) -> Targets:
+    """Return the targets of a task."""
+    return NumberTargets(arrays or {}) if task is Task.REGRESSION else ClassTargets(classes, arrays or {})

@@ -1,0 +1,108 @@
+"""Encoder, network and targets together: features → answers. The trainer's and the serving process's common core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.examples import Features, Task
+from models.features import FeatureEncoder, Prepared
+from models.learner import Predictions
+from models.network import Entries, Inputs, Network
+from models.targets import ClassTargets, NumberTargets, Targets
+
+
+@dataclass
+class TorchModel:
+    """All that a prediction needs.
+
+    Attributes
+    ----------
+    task
+        What is predicted.
+    single
+        Whether two classes share one logit.
+    encoder, targets
+        On the host.
+    network
+        Bound to its parameters.
+    table
+        Rows of parameters for hashed strings, shape (rows, width); None where there is none.
+    device
+        Of the parameters.
+    ready
+        Whether the network has any parameters yet.
+    """
+
+    task: Task
+    single: bool
+    encoder: FeatureEncoder
+    targets: Targets
+    network: Network
+    table: Tensor | None
+    device: torch.device
+    ready: bool = False
+
+    def inputs(self, prepared: Prepared) -> Inputs:
+        """Return the network's inputs, on its device."""
+        dense = self.encoder.encode(prepared, self.targets.scale())
+        moved = torch.from_numpy(dense).to(self.device, non_blocking=True)
+        if self.table is None or not prepared.bags:
+            return Inputs(moved)
+        entries = Entries.of(self.encoder.sparse(prepared), len(self.table), self.device)
+        return Inputs(moved, entries, self.table.index_select(0, entries.places))
+
+    def answers(self, prepared: Prepared) -> Tensor:
+        """Return probabilities, float32, shape (rows, classes), or values, float64, shape (rows,)."""
+        if not self.ready:
+            return self.uninformed(prepared.rows)
+        return self.answers_of(self.network.outputs(self.inputs(prepared)))
+
+    def uninformed(self, rows: int) -> Tensor:
+        """Return what is answered before anything was learned."""
+        if self.task is Task.REGRESSION:
+            return torch.zeros(rows, dtype=torch.float64, device=self.device)
+        return torch.zeros((rows, 0), device=self.device)
+
+    def answers_of(self, outputs: Tensor) -> Tensor:
+        """Return the answers that the network's outputs mean."""
+        if isinstance(self.targets, NumberTargets):
+            mean, deviation = self.targets.scale()
+            return outputs[:, 0].double().mul_(deviation).add_(mean).clamp_(*self.targets.bounds())
+        if not self.single:
+            return self.logits(outputs[:, : len(self.targets.classes)]).softmax(1)
+        if len(self.targets.classes) < 2:
+            return torch.ones((len(outputs), len(self.targets.classes)), device=self.device)
+        second = self.logits(outputs).sigmoid()
+        return torch.cat([1 - second, second], 1)
+
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Return outputs for classes with what they are relative to."""
+        return outputs + self.offsets()
+
+    def offsets(self) -> Tensor:
+        """Return what is added to outputs for classes, shape (outputs,)."""
+        if not isinstance(self.targets, ClassTargets):
+            return torch.zeros(1, device=self.device)
+        offsets = self.targets.offsets()
+        if self.single:
+            offsets = offsets[1:] - offsets[:1] if len(offsets) > 1 else np.zeros(1, np.float32)
+        return torch.from_numpy(offsets).to(self.device, non_blocking=True)
+
+    @torch.no_grad()
+    def predict(self, features: Features) -> Predictions:
+        """Return predictions on the host."""
+        answers = self.answers(self.encoder.prepare(features)).cpu().numpy()
+        if self.task is Task.REGRESSION:
+            return Predictions(values=answers)
+        return Predictions(tuple(self.targets.classes), probabilities=answers)
+
+
+def outputs_needed(task: Task, single: bool, classes: int) -> int:
+    """Return how many outputs a network needs."""
+    return 1 if single or task is Task.REGRESSION else max(classes, 2)
+
+
+Arrays = Mapping[str, Tensor]
