@@ -128,11 +128,12 @@ class _Assembly:
     def __init__(self, rows: int) -> None:
         self.rows = rows
         self.problems: list[Problem] = []
-        self.keys: list[FeatureKey] = []
-        self.blocks: list[NDArray[np.float64]] = []
-        self.categories: dict[str, Sequence[str | None]] = {}
-        self.tokens: dict[str, Sequence[Sequence[str] | None]] = {}
-        self.expected: Kind | None = None
+        self._keys: list[FeatureKey] = []
+        self._scalars: dict[int, Sequence[float | None]] = {}
+        self._vectors: dict[int, NDArray[np.float64]] = {}
+        self._categories: dict[str, Sequence[str | None]] = {}
+        self._tokens: dict[str, Sequence[Sequence[str] | None]] = {}
+        self._expected: Kind | None = None
 
     def add(self, name: str, values: Sequence[Any], declared: Kind | None) -> None:
         """Add a column whose kind is seen from its values."""
@@ -143,29 +144,35 @@ class _Assembly:
         if len(name) > MAXIMUM_NAME:
             self._refuse(name, values, f"its name has more than {MAXIMUM_NAME} characters")
             return
-        self.expected = declared
+        self._expected = declared
         if declared is not None and not types <= _TYPES_OF[declared]:
             values, types = self._enforce(name, values, declared)
         self._add_by_type(name, values, types)
 
     def features(self) -> Features:
-        """Return the columns added so far, rows with too many features emptied."""
-        width = sum(block.shape[1] for block in self.blocks)
-        numbers = np.empty((self.rows, width))
-        column = 0
-        for block in self.blocks:
-            numbers[:, column : column + block.shape[1]] = block
-            column += block.shape[1]
-        features = Features(self.rows, tuple(self.keys), numbers, self.categories, self.tokens)
+        """Return the columns added so far; what is no usable number is missing."""
+        numbers = np.empty((self.rows, len(self._keys)))
+        if self._scalars:
+            numbers[:, list(self._scalars)] = _as_matrix(list(self._scalars.values())).T
+        for start, block in self._vectors.items():
+            numbers[:, start : start + block.shape[1]] = block
+        infinite = np.isinf(numbers)
+        if infinite.any():
+            where = np.argwhere(infinite).tolist()
+            self.problems += [Problem(row, self._keys[column].name, "too large a number") for row, column in where]
+            numbers[infinite] = np.nan
+        features = Features(self.rows, tuple(self._keys), numbers, self._categories, self._tokens)
         self.problems += crowded(features)
         return features
 
     def _add_by_type(self, name: str, values: Sequence[Any], types: set[type]) -> None:
         for accepted, method in _KINDS:
             found = types & accepted
+            if found == types:
+                getattr(self, method)(name, values)
+                return
             if found:
-                part = values if found == types else [v if type(v) in accepted else None for v in values]
-                getattr(self, method)(name, part)
+                getattr(self, method)(name, [v if type(v) in accepted else None for v in values])
         unknown = types.difference(*(accepted for accepted, _ in _KINDS))
         if unknown:
             part = [v if type(v) in unknown else None for v in values]
@@ -185,37 +192,38 @@ class _Assembly:
         """Note a problem for each row that has a value."""
         self.problems += [Problem(row, name, message) for row, v in enumerate(values) if v is not None]
 
-    def _add_numbers(self, name: str, values: Sequence[float | None], kind: Kind = Kind.NUMBER) -> None:
-        try:
-            column = np.array(values, dtype=np.float64)
-        except OverflowError:
-            column = np.array([_as_float(v) for v in values])
-        infinite = np.isinf(column)
-        if infinite.any():
-            self.problems += [Problem(int(row), name, "too large a number") for row in np.flatnonzero(infinite)]
-            column[infinite] = np.nan
-        self.keys.append(FeatureKey(name, kind))
-        self.blocks.append(column[:, None])
+    def _add_numbers(self, name: str, values: Sequence[float | None]) -> None:
+        self._scalars[len(self._keys)] = values
+        self._keys.append(FeatureKey(name, Kind.NUMBER))
 
     def _add_booleans(self, name: str, values: Sequence[bool | None]) -> None:
-        self._add_numbers(name, values, Kind.BOOLEAN)
+        self._scalars[len(self._keys)] = values
+        self._keys.append(FeatureKey(name, Kind.BOOLEAN))
 
     def _add_categories(self, name: str, values: Sequence[str | None]) -> None:
         if max(map(len, filter(None, values)), default=0) > MAXIMUM_TEXT:
             long = [v if v is not None and len(v) > MAXIMUM_TEXT else None for v in values]
             self._refuse(name, long, f"text of more than {MAXIMUM_TEXT} characters")
             values = [v if v is None or len(v) <= MAXIMUM_TEXT else None for v in values]
-        self.categories[name] = values
+        self._categories[name] = values
 
     def _add_lists(self, name: str, values: Sequence[list[Any] | None]) -> None:
-        vectors, tokens, problems = split_lists(values, self.expected)
+        vectors, tokens, problems = split_lists(values, self._expected)
         self.problems += [Problem(row, name, message) for row, message in problems]
         if vectors is not None:
             block = stack_vectors(vectors)
-            self.keys += [FeatureKey(f"{name}[{i}]", Kind.VECTOR) for i in range(block.shape[1])]
-            self.blocks.append(block)
+            self._vectors[len(self._keys)] = block
+            self._keys += [FeatureKey(f"{name}[{i}]", Kind.VECTOR) for i in range(block.shape[1])]
         if tokens is not None:
-            self.tokens[name] = tokens
+            self._tokens[name] = tokens
+
+
+def _as_matrix(columns: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:
+    """Return float64 of shape (columns, rows); NaN for None, infinite for integers beyond all floats."""
+    try:
+        return np.array(columns, np.float64)
+    except OverflowError:
+        return np.array([[_as_float(value) for value in column] for column in columns])
 
 
 def _as_float(value: float | None) -> float:

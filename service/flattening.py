@@ -50,12 +50,13 @@ class Selection:
     def __init__(self, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> None:
         self._include = tuple(include)
         self._exclude = tuple(exclude)
-        self._everything = not include and not exclude
+        self.is_everything = not include and not exclude
+        """Whether every name is wanted."""
         self._known: dict[str, bool] = {}
 
     def wants(self, name: str) -> bool:
         """Whether the feature of this dotted name is wanted."""
-        if self._everything:
+        if self.is_everything:
             return True
         wanted = self._known.get(name)
         if wanted is None:
@@ -109,7 +110,7 @@ def flatten(
     FeatureInvalid
         Two values have one name, or objects are nested too deeply; its index is 0.
     """
-    if selection is EVERYTHING and not parts and dict not in set(map(type, nested.values())):
+    if selection.is_everything and not parts and dict not in set(map(type, nested.values())):
         return nested if type(nested) is dict else dict(nested)
     flattener = _Flattener(selection, parts)
     flattener.descend(nested, "", 1)
