@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from models.examples import Kind
-from service.columns import MAXIMUM_NAME
+from service.assembly import MAXIMUM_NAME
 from service.event_options import EventOptions
 from service.flattening import MAXIMUM_DEPTH, Selection
 from service.single_decoding import part_paths

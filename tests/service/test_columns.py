@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.examples import FeatureKey, Features, Kind
-from service.columns import MAXIMUM_FEATURES, compact, features_from_rows, gather
+from service.assembly import MAXIMUM_FEATURES
+from service.columns import compact, features_from_rows, gather
 from service.event_options import EventOptions
 from service.flattening import FeatureInvalid
 
