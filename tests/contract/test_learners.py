@@ -7,9 +7,11 @@ import pytest
 from models.checks import yield_checks
 from models.examples import Task
 from models.learner import Learner, LearnerOptions
-from models.registry import create_learner
+from models.networks import NETWORKS
+from models.registry import LEARNERS, create_learner
 
-KINDS = ("auto", "linear", "mlp", "fm", "online")
+# An alias, such as auto for the network that it stands for, is not tested twice.
+KINDS = (*LEARNERS, *{network: kind for kind, network in NETWORKS.items()}.values())
 
 
 def cases() -> list[object]:
