@@ -49,6 +49,22 @@ PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {
 """``spec["learner"]`` → what makes the predictor."""
 
 
+def prepare(threads: int) -> None:
+    """Import what learners need, so that none has to wait for it later, and bound the threads that they compute with.
+
+    Parameters
+    ----------
+    threads
+        For each operation on the CPU.
+    """
+    import torch  # noqa: PLC0415
+
+    import models.online_learner  # noqa: PLC0415
+    import models.torch_learner  # noqa: F401, PLC0415
+
+    torch.set_num_threads(threads)
+
+
 def create_learner(options: LearnerOptions, task: Task) -> Learner:
     """Return a new learner.
 

@@ -13,7 +13,7 @@ import structlog
 
 from consumers.dead_letters import DeadLetters
 from models.errors import DeviceFailed
-from models.registry import create_learner, use_threads
+from models.registry import create_learner, prepare
 from service.checkpoints import CheckpointStore
 from service.config import Settings
 from service.errors import ConfigurationInvalid, OwnershipLost
@@ -64,8 +64,8 @@ def run_trainer(settings: Settings, name: str) -> int:
 
 
 def _prepare() -> None:
-    """Spend what imports have left behind once, and leave the other cores to the broker and the server."""
-    use_threads(max(1, (os.cpu_count() or 2) // 2))
+    """Import everything before it is urgent, and leave some cores to the broker and the server."""
+    prepare(threads=max(1, (os.cpu_count() or 2) // 2))
     gc.collect()
     gc.freeze()
 
