@@ -89,6 +89,8 @@ class LogReader:
         self._signal = log_file.signal_of(path)
         self._read_to_end_at: int | None = None
         try:
+            # Readers never wait for writers, except for a moment while the last one closes the file.
+            self._connection.execute("PRAGMA busy_timeout = 5000")
             self._identity = log_file.identity_of(self._connection)
             first, end = log_file.bounds(self._connection)
             self._ends = {PARTITION: end}

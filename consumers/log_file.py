@@ -10,6 +10,8 @@ import sqlite3
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from consumers.errors import AppendFailed, ConsumerError, LogUnreadable, SourceUnavailable
@@ -65,7 +67,7 @@ def connect(path: Path, timeout: float = 30.0) -> sqlite3.Connection:
     """
     try:
         _make_folder(path.parent)
-        connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise SourceUnavailable(f"cannot open the log {path}: {error}. Check that the folder is writable") from error
     try:
@@ -99,8 +101,9 @@ def signal_of(path: Path) -> threading.Condition:
     return _signals.setdefault(os.path.realpath(path), threading.Condition())
 
 
-def begin(connection: sqlite3.Connection, timeout: float) -> None:
-    """Begin a transaction that writes, waiting at most `timeout` seconds for other writers.
+@contextmanager
+def transaction(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
+    """Write in one transaction, waiting at most `timeout` seconds for other writers.
 
     SQLite's own waiting backs off to a tenth of a second; short naps let many writers take turns.
     """
@@ -113,7 +116,15 @@ def begin(connection: sqlite3.Connection, timeout: float) -> None:
                 raise
             time.sleep(0.001)
         else:
-            return
+            break
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors (a full disk) SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def is_busy(error: sqlite3.Error) -> bool:
@@ -168,18 +179,12 @@ def _make_tables(connection: sqlite3.Connection) -> None:
     # Both must come before the first table; the file then shrinks when retention has emptied it.
     connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
-    begin(connection, timeout=10.0)
-    try:
+    with transaction(connection, timeout=10.0):
         for statement in _SCHEMA:
             connection.execute(statement)
-        connection.execute(
-            "INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT * FROM identity)", (uuid.uuid4().hex,)
-        )
+        made = (uuid.uuid4().hex,)
+        connection.execute("INSERT INTO identity SELECT ? WHERE NOT EXISTS (SELECT * FROM identity)", made)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def _make_folder(folder: Path) -> None:

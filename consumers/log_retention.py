@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 from consumers import log_file
-from consumers.log_file import begin, writing_error
+from consumers.log_file import is_busy, transaction, writing_error
 
 # Rows deleted in one transaction: few enough that nobody who appends has to wait noticeably.
 _BATCH = 2_000
+
+_TIMEOUT = 10.0
 
 _LAST_TO_DELETE = """
 SELECT max(id) FROM (
@@ -67,16 +69,14 @@ class LogRetention:
             deleted = 0
             while batch := self._delete_batch(lowest):
                 deleted += batch
-            if deleted:
-                # Gives the disk back what became free; fetching is what makes SQLite do it.
-                self._connection.execute("PRAGMA incremental_vacuum").fetchall()
         except sqlite3.Error as error:
             raise writing_error(self._path, error) from error
         return deleted
 
     def forget(self, reader: str) -> None:
         """Drop the floor of a reader that will not come back."""
-        self._connection.execute("DELETE FROM floors WHERE reader = ?", (reader,))
+        with transaction(self._connection, _TIMEOUT):
+            self._connection.execute("DELETE FROM floors WHERE reader = ?", (reader,))
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
@@ -84,22 +84,29 @@ class LogRetention:
 
     def _keep_floor(self, floor: int) -> int:
         """Write this reader's floor down and return the lowest one."""
-        self._connection.execute("INSERT OR REPLACE INTO floors VALUES (?, ?)", (self._reader, floor))
-        (lowest,) = self._connection.execute("SELECT min(position) FROM floors").fetchone()
+        with transaction(self._connection, _TIMEOUT):
+            self._connection.execute("INSERT OR REPLACE INTO floors VALUES (?, ?)", (self._reader, floor))
+            (lowest,) = self._connection.execute("SELECT min(position) FROM floors").fetchone()
         return int(lowest)
 
     def _delete_batch(self, floor: int) -> int:
         """Delete some of the oldest records, if they may and should go; return how many."""
-        begin(self._connection, timeout=10.0)
-        try:
+        with transaction(self._connection, _TIMEOUT):
             last = self._last_to_delete(floor)
             deleted = self._connection.execute("DELETE FROM records WHERE id <= ?", (last,)).rowcount
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        if deleted:
+            self._shrink()
         return deleted
+
+    def _shrink(self) -> None:
+        """Give the disk back what became free."""
+        try:
+            # As a script, because `execute` takes one step of this statement, and so frees one page.
+            self._connection.executescript("PRAGMA incremental_vacuum")
+        except sqlite3.OperationalError as error:
+            # While somebody appends it can wait: what is free is written to again.
+            if not is_busy(error):
+                raise
 
     def _last_to_delete(self, floor: int) -> int:
         """Return the id of the last record of the batch to delete; 0 for none."""

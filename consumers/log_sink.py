@@ -40,7 +40,8 @@ _LARGEST_RECORD = 900_000_000
 class _Piece:
     """Records as one blob, and where each of them lies in it: ``start << 31 | length``."""
 
-    blob: bytearray = field(default_factory=bytearray)
+    # Never empty: an empty blob would be bound as NULL, and cutting an empty value out of NULL gives NULL.
+    blob: bytearray = field(default_factory=lambda: bytearray(1))
     spans: list[tuple[int, int | None]] = field(default_factory=list)
     extras: bool = False
 
@@ -154,16 +155,9 @@ class LogSink:
             self._signal.notify_all()
 
     def _transact(self, requests: Sequence[_Request]) -> None:
-        log_file.begin(self._connection, self._timeout)
-        try:
-            now = time.time_ns() // 1_000_000
+        now = time.time_ns() // 1_000_000
+        with log_file.transaction(self._connection, self._timeout):
             outcomes = [self._insert(request, now) for request in requests]
-            self._connection.execute("COMMIT")
-        except BaseException:
-            # After some errors (a full disk) SQLite has rolled back by itself.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
         for request, appended in zip(requests, outcomes, strict=True):
             request.appended = appended
 

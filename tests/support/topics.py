@@ -129,6 +129,16 @@ def read_all(source: Source, positions: Positions, count: int) -> list[Record]:
         reader.close()
 
 
+def read_rest(source: Source, positions: Positions | None = None) -> list[Record]:
+    """Open a source that has no network between, read all that it holds now, and close."""
+    reader = source.open(positions or {})
+    records: list[Record] = []
+    while polled := reader.poll(10_000, 0.0):
+        records += polled
+    reader.close()
+    return records
+
+
 def values(records: Sequence[Record], partition: int | None = None) -> list[int]:
     """Return the numbers that `records` (of one partition) hold."""
     return [int(each.value or b"") for each in records if partition is None or each.partition == partition]
