@@ -111,13 +111,11 @@ class Settings(Section):
     @model_validator(mode="after")
     def _check_strangers(self) -> Self:
         """Refuse to listen where strangers are unless somebody decided that they may call."""
-        security = self.security
-        if is_loopback(self.serve.host) or security.api_keys_file is not None or security.allow_anonymous:
+        if is_loopback(self.serve.host) or self.security.allow_anonymous:
             return self
         raise ValueError(
-            f"serve.host {self.serve.host} can be reached from other machines, and without keys anybody there may send "
-            "events and roll back models: set security.api_keys_file to a file of keys, or listen on 127.0.0.1, or "
-            "say security.allow_anonymous: true where something else keeps strangers out"
+            f"serve.host: {self.serve.host!r} can be reached from other machines, and anybody there could send events: "
+            "listen on 127.0.0.1, or say security.allow_anonymous: true where something else keeps strangers out"
         )
 
     def resolved_publish_dir(self) -> Path:

@@ -96,3 +96,8 @@ def _explain(error: Exception) -> str:
         mark = error.problem_mark
         return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     return " ".join(str(error).split())
+
+
+def as_yaml(settings: dict[str, Any]) -> str:
+    """Return `settings` as a file that :func:`read_file` takes."""
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)

@@ -1,0 +1,98 @@
+"""The command ``headrace``: what it takes, and how its errors look. The commands themselves are in ``commands/``.
+
+Nothing heavy is imported before a command runs, so that ``--help`` answers at once; and nothing at all of `consumers`
+and `models` before the guard has seen that they are ours.
+"""
+
+import sys
+import traceback
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from service.commands import config, demo, replay, run
+from service.errors import ConfigurationInvalid, PackagesShadowed, ServiceError
+from service.guard import check_packages
+
+app = typer.Typer(
+    name="headrace",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+for group in (run, demo, replay, config):
+    group.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"headrace {version('headrace')}")
+        except PackageNotFoundError:
+            typer.echo("headrace, run from a folder without being installed")
+        raise typer.Exit
+
+
+@app.callback(help="Keeps a PyTorch model learning from a Kafka topic and serves it while it learns.")
+def _headrace(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    """Take the options that stand before any command."""
+
+
+def main() -> None:
+    """Run the command line and end the process: 0 when all went well, 2 for wrong usage or settings, 1 for the rest."""
+    try:
+        check_packages()
+        app(prog_name="headrace")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not complain about it when it flushes.
+        sys.stdout = None
+        sys.exit(141)
+    except Exception as error:  # noqa: BLE001  # every error ends here, in one line where somebody can do something
+        sys.exit(_explain(error))
+
+
+def _explain(error: Exception) -> int:
+    """Print what went wrong, and return the exit status."""
+    status = 2 if isinstance(error, ConfigurationInvalid | PackagesShadowed) else 1
+    if not _is_for_users(error) or _wants_traceback():
+        traceback.print_exception(error)
+    else:
+        print(f"error: {_say(error)}", file=sys.stderr)
+    return status
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether the message says what to do; anything else is a defect, whose traceback is wanted."""
+    if isinstance(error, ServiceError | OSError):
+        return True
+    # After the guard: these packages are ours, or were never reached.
+    from consumers.errors import ConsumerError  # noqa: PLC0415
+    from models.errors import ModelError  # noqa: PLC0415
+
+    return isinstance(error, ConsumerError | ModelError)
+
+
+def _say(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ServiceError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+def _wants_traceback() -> bool:
+    try:
+        from service.config import wants_traceback  # noqa: PLC0415
+    except ImportError:
+        return False
+    return wants_traceback()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""``headrace replay``: a labelled file as a stream of events, to a server or to a Kafka topic."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.commands.options import ConfigOption, JsonOption
+
+
+class Form(StrEnum):
+    """How events are written down."""
+
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+    app.command()(replay)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="CSV, NDJSON (both also .gz) or Parquet.", metavar="FILE")],
+    *,
+    label: Annotated[
+        str | None,
+        typer.Option(help="Column to learn; not for NDJSON of events in Headrace's own format.", metavar="COLUMN"),
+    ] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the event's id.", metavar="COLUMN")] = None,
+    timestamp: Annotated[str | None, typer.Option(help="Column of the event's time.", metavar="COLUMN")] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Events per second; without it as fast as possible.", min=0.01)
+    ] = None,
+    to: Annotated[
+        str, typer.Option(help="Address of a server, or kafka.", metavar="URL|kafka")
+    ] = "http://127.0.0.1:8000",
+    topic: Annotated[str | None, typer.Option(help="Kafka topic; without it the model's.")] = None,
+    model: Annotated[str, typer.Option(help="Which model's events they are.")] = "default",
+    limit: Annotated[int | None, typer.Option(help="Send only so many rows.", min=1)] = None,
+    batch: Annotated[int, typer.Option(help="Events sent at once, at most.", min=1, max=100_000)] = 500,
+    form: Annotated[
+        Form | None,
+        typer.Option(
+            "--as",
+            help="How a batch is sent. HTTP: json is an array, ndjson (the usual) lines. Kafka: json (the usual) is a "
+            "message for each event, ndjson one message for each batch.",
+        ),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="End only when the events are learned.")] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the rows of a file as events, in its order, and show how well they are predicted before they are learned."""
+    from service.replay_command import ReplayOrder, run_replay  # noqa: PLC0415
+    from service.replay_events import Roles  # noqa: PLC0415
+
+    order = ReplayOrder(
+        file=file,
+        roles=Roles(label, id_column, timestamp),
+        to=to,
+        topic=topic,
+        model=model,
+        rate=rate,
+        limit=limit,
+        batch=batch,
+        form=None if form is None else form.value,
+        wait=wait,
+        config=config,
+    )
+    raise typer.Exit(run_replay(order, as_json=as_json))

@@ -1,0 +1,71 @@
+"""``headrace up``, ``train`` and ``serve``: the service, whole or by halves, until Ctrl-C or SIGTERM."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from service.commands.options import ConfigOption
+
+if TYPE_CHECKING:
+    from service.config import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command()(up)
+    app.command()(train)
+    app.command()(serve)
+
+
+def up(config: ConfigOption = None) -> None:
+    """Run everything: a trainer for each model, and the server, started again when they die."""
+    settings = _prepare(config)
+    from service.supervisor import run_supervisor  # noqa: PLC0415
+
+    raise typer.Exit(run_supervisor(settings, config))
+
+
+def train(
+    config: ConfigOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Which model to train; needed only where several are configured.")
+    ] = None,
+) -> None:
+    """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
+    settings = _prepare(config)
+    name = _one_of(settings, model)
+    from service.trainer_process import run_trainer  # noqa: PLC0415
+
+    raise typer.Exit(run_trainer(settings, name))
+
+
+def serve(config: ConfigOption = None) -> None:
+    """Answer predictions, take events, and tell how learning goes, over HTTP."""
+    settings = _prepare(config)
+    from service.serving import run_server  # noqa: PLC0415
+
+    raise typer.Exit(run_server(settings))
+
+
+def _prepare(config: ConfigOption) -> "Settings":
+    """Load the settings, and set up logs: these commands talk to operators."""
+    from service.config import load_settings, wants_traceback  # noqa: PLC0415
+    from service.logs import configure_logs  # noqa: PLC0415
+
+    settings = load_settings(config)
+    configure_logs(verbose=wants_traceback())
+    return settings
+
+
+def _one_of(settings: "Settings", model: str | None) -> str:
+    """Return the model that is meant."""
+    from service.errors import ConfigurationInvalid  # noqa: PLC0415
+
+    names = ", ".join(settings.models)
+    if model is None:
+        if len(settings.models) > 1:
+            raise ConfigurationInvalid(f"several models are configured: say which one to train, --model one of {names}")
+        return next(iter(settings.models))
+    if model not in settings.models:
+        raise ConfigurationInvalid(f"--model {model}: there is no such model; the configuration has {names}")
+    return model
