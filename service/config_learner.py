@@ -5,10 +5,13 @@ The names are those of the registries in ``models``; ``tests/service/test_config
 
 import re
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from importlib.metadata import entry_points
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
+
+from models.learner import LearnerOptions
 
 KINDS = ("auto", "linear", "mlp", "fm", "online")
 LOSSES = ("auto", "bce", "ce", "mse", "mae", "huber")
@@ -23,26 +26,26 @@ _LOSSES_OF = {
 _NETWORK_GROUP = "headrace.networks"
 
 
-class _LearnerCheck(BaseModel):
-    """The fields of :class:`models.learner.LearnerOptions` with their ranges; serves only to check."""
+_RANGES: dict[str, Any] = {
+    "loss": Literal["auto", "bce", "ce", "mse", "mae", "huber"],
+    "optimizer": Literal["auto", "sgd", "adam", "adamw", "adagrad"],
+    "momentum": Annotated[float, Field(ge=0, lt=1)],
+    "weight_decay": Annotated[float, Field(ge=0)],
+    "gradient_clip": Annotated[float, Field(ge=0)],
+    "step_size": Annotated[int, Field(ge=0)],
+    "chunk_size": Annotated[int, Field(ge=0)],
+    "window": Annotated[int, Field(ge=1)],
+    "seed": Annotated[int, Field(ge=0, lt=2**63)],
+}
+"""Setting → what it may be, where its type alone does not say."""
+
+
+class _LearnerRules(BaseModel):
+    """What no type can say of the learner's settings."""
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: str = "auto"
-    loss: Literal["auto", "bce", "ce", "mse", "mae", "huber"] = "auto"
-    optimizer: Literal["auto", "sgd", "adam", "adamw", "adagrad"] = "auto"
-    learning_rate: float | str = "auto"
-    device: str = "auto"
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    gradient_clip: Annotated[float, Field(ge=0)] = 1.0
-    step_size: Annotated[int, Field(ge=0)] = 128
-    chunk_size: Annotated[int, Field(ge=0)] = 0
-    window: Annotated[int, Field(ge=1)] = 5000
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    network: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("kind")
+    @field_validator("kind", check_fields=False)
     @classmethod
     def _check_kind(cls, value: str) -> str:
         if value in KINDS or ":" in value or value in entry_points(group=_NETWORK_GROUP).names:
@@ -52,7 +55,7 @@ class _LearnerCheck(BaseModel):
             f"or an installed entry point of the group {_NETWORK_GROUP}"
         )
 
-    @field_validator("learning_rate", mode="plain")
+    @field_validator("learning_rate", mode="plain", check_fields=False)
     @classmethod
     def _check_learning_rate(cls, value: Any) -> float | str:
         if value == "auto":
@@ -65,7 +68,16 @@ class _LearnerCheck(BaseModel):
             raise ValueError("must be a positive number, or auto")
         return rate
 
-    @field_validator("device")
+    @field_validator("replay", mode="plain", check_fields=False)
+    @classmethod
+    def _check_replay(cls, value: Any) -> int | str:
+        if value == "auto":
+            return "auto"
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ValueError("must be an integer of at least 0, or auto")
+        return value
+
+    @field_validator("device", check_fields=False)
     @classmethod
     def _check_device(cls, value: str) -> str:
         if re.fullmatch(r"auto|cpu|cuda(:\d+)?", value) is None:
@@ -73,7 +85,20 @@ class _LearnerCheck(BaseModel):
         return value
 
 
-LEARNER_KEYS = tuple(_LearnerCheck.model_fields)
+def _make_check() -> type[BaseModel]:
+    """Return a model with the fields of ``LearnerOptions``, so that a new one there needs nothing here."""
+    types = get_type_hints(LearnerOptions)
+    named: dict[str, Any] = {
+        field.name: (
+            _RANGES.get(field.name, types[field.name]),
+            Field(default_factory=field.default_factory) if field.default is MISSING else field.default,
+        )
+        for field in fields(LearnerOptions)
+    }
+    return create_model("LearnerCheck", __base__=_LearnerRules, **named)
+
+
+_LearnerCheck = _make_check()
 
 
 def check_learner(settings: Mapping[str, Any]) -> dict[str, Any]:
