@@ -14,6 +14,7 @@ import structlog
 from fastapi import FastAPI
 
 from service.config import Settings
+from service.predictor import preload
 from service.problems import install_problem_handlers
 from service.routes_events import EventRoutes
 from service.routes_health import HealthRoutes
@@ -59,6 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Attach to what is published, keep looking for more, and let go of everything in the end."""
     context: Context = app.state.context
+    await anyio.to_thread.run_sync(preload)
     await _refresh(context)
     refreshing = asyncio.create_task(_keep_refreshing(context))
     try:

@@ -4,6 +4,8 @@ On the path it stands between the routes and the client: a route raises, and a h
 error becomes which status is decided here and nowhere else.
 """
 
+import math
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from consumers.errors import AppendFailed, ConsumerError, SourceUnavailable
+from consumers.errors import ConsumerError, SourceUnavailable
 from models.errors import ModelError
 from service.errors import PublicationMissing, RequestInvalid, StorageFailed
 from service.schemas import Problem
@@ -24,6 +26,14 @@ PROBLEM_JSON = "application/problem+json"
 
 _TRY_AGAIN = 2.0
 """Seconds for ``Retry-After`` where the cause names none: a trainer or a broker takes about that long to come back."""
+
+_TELL_EVERY = 10.0
+"""Seconds between two lines of log for one reason."""
+
+_TELL_MOST = 100
+"""Reasons that are remembered."""
+
+_told: dict[str, float] = {}
 
 _UNAVAILABLE = (ConsumerError, PublicationMissing, ModelError, StorageFailed)
 """What may be different in a moment, and is nothing that the client did."""
@@ -124,9 +134,19 @@ async def _disconnected(request: Request, _: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     retry_after = error.retry_after if isinstance(error, SourceUnavailable) else _TRY_AGAIN
-    reason = "the events could not be made durable" if isinstance(error, AppendFailed) else "not available now"
-    _log.warning(reason, path=request.url.path, error=str(error))
+    _tell_operator(str(error), request.url.path)
     return problem_response(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=retry_after)
+
+
+def _tell_operator(reason: str, path: str) -> None:
+    """Log why requests are refused, now and then: an outage fails thousands of them for one and the same reason."""
+    now = time.monotonic()
+    if now - _told.get(reason, -math.inf) < _TELL_EVERY:
+        return
+    if len(_told) >= _TELL_MOST:
+        _told.clear()
+    _told[reason] = now
+    _log.warning("requests are refused", reason=reason, path=path)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -12,6 +12,7 @@ import signal
 import socket
 import threading
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from types import FrameType
 
 import structlog
@@ -21,6 +22,7 @@ from uvicorn.supervisors import Multiprocess
 
 from service.config import Settings
 from service.errors import ConfigurationInvalid
+from service.logs import configure_logs
 
 _DRAIN_SHARE = 0.05
 _DRAIN_LONGEST = 1.0
@@ -56,7 +58,10 @@ class Application:
         # Imported only here, so that the parent of several workers stays small.
         from service.api import create_app  # noqa: PLC0415
 
-        _end_with_parent()
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            configure_logs()
+            _end_with(parent)
         app = create_app(self.settings)
         _stop_slowly(app, self.drain_seconds)
         return app
@@ -147,11 +152,8 @@ def _stop_slowly(app: FastAPI, seconds: float) -> None:
         signal.signal(number, begin)
 
 
-def _end_with_parent() -> None:
-    """Have a worker stop when its parent is gone, however it went: else it would keep the port for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
+def _end_with(parent: BaseProcess) -> None:
+    """Have this process stop when `parent` is gone, however it went: else it would keep the port for ever."""
 
     def wait() -> None:
         parent.join()

@@ -133,7 +133,7 @@ def test_a_port_that_is_taken_is_said_to_be(settings: Settings) -> None:
 
 
 def test_a_broker_that_cannot_be_reached_is_a_503(settings: Settings, tmp_path: Path) -> None:
-    """Without it, a client cannot tell an outage from its own mistake, nor when to try again; nor could Ctrl-C end it."""
+    """Without it, a client cannot tell an outage from its own mistake, nor end the server with Ctrl-C."""
     kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1", connect_timeout=0.5, unreachable_after=0.5)
     chosen = settings.model_copy(update={"source": SourceSettings(kind="kafka"), "kafka": kafka})
     with serving_process(chosen, tmp_path) as server:
