@@ -7,12 +7,12 @@ import gc
 import os
 import signal
 import threading
-from dataclasses import replace
 
 import structlog
 
 from consumers.dead_letters import DeadLetters
 from models.errors import DeviceFailed
+from models.learner import LearnerOptions
 from models.registry import create_learner, prepare
 from service.checkpoints import CheckpointStore
 from service.config import Settings
@@ -107,8 +107,13 @@ def open_model(settings: Settings, name: str, lease: Lease) -> Model:
         publisher=Publisher(paths.publication, lease.epoch),
         dead_letters=DeadLetters(paths.dead_letters),
         make_learner=lambda task: create_learner(chosen.learner, task),
-        make_stand_in=lambda task: create_learner(replace(chosen.learner, kind="online"), task),
+        make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task),
     )
+
+
+def stand_in_options(options: LearnerOptions) -> LearnerOptions:
+    """Return what the online learner is built from when it stands in: what was chosen for a network is not for it."""
+    return LearnerOptions(kind="online", window=options.window, seed=options.seed)
 
 
 def start_trainer(model: Model) -> Trainer:
