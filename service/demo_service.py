@@ -15,6 +15,7 @@ import httpx
 from service.config import Settings, child_environment, load_settings
 from service.config_yaml import as_yaml
 from service.errors import DemoFailed
+from service.supervisor import end_with_parent
 
 _HOST = "127.0.0.1"
 _READY_SECONDS = 120.0
@@ -68,8 +69,14 @@ class DemoService:
         command = [sys.executable, "-P", "-m", "service.cli", "up", "--config", str(self._file)]
         with self.log.open("ab") as log:
             # Its own session: a Ctrl-C at the terminal reaches the demo alone, which then ends the service in order.
-            self._process = subprocess.Popen(  # noqa: S603
-                command, stdout=log, stderr=log, env=self._environment, start_new_session=True
+            self._process = subprocess.Popen(  # noqa: PLW1509, S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                start_new_session=True,
+                preexec_fn=end_with_parent(),
             )
 
     def wait_until_ready(self, notice: Callable[[float], None]) -> None:

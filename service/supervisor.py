@@ -34,7 +34,7 @@ _CANNOT_START = 2
 _PR_SET_PDEATHSIG = 1
 
 
-def _end_with_parent() -> Callable[[], None] | None:
+def end_with_parent() -> Callable[[], None] | None:
     """Return what a child runs before it becomes its program, so that the kernel ends it when the supervisor dies."""
     if sys.platform != "linux":
         return None
@@ -70,7 +70,7 @@ class Half:
     def start(self) -> None:
         """Start the process."""
         # Its own session: a Ctrl-C at the terminal reaches the supervisor alone, which then ends the halves in order.
-        self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=_end_with_parent())  # noqa: PLW1509, S603
+        self._process = subprocess.Popen(self._command, start_new_session=True, preexec_fn=end_with_parent())  # noqa: PLW1509, S603
         self._started = time.monotonic()
         _log.info("started", half=self.name, pid=self._process.pid)
 
@@ -160,7 +160,8 @@ class Supervisor:
 
 def halves_of(settings: Settings, config_path: Path | None) -> list[Half]:
     """Return the halves that `settings` asks for: a trainer for each model, and the server."""
-    program = [sys.executable, "-m", "service.cli"]
+    # -P: a folder `models` where somebody happens to stand is not ours (see guard.py).
+    program = [sys.executable, "-P", "-m", "service.cli"]
     config = ["--config", str(config_path)] if config_path is not None else []
     trainers = [Half(f"train {model}", [*program, "train", "--model", model, *config]) for model in settings.models]
     return [*trainers, Half("serve", [*program, "serve", *config])]
