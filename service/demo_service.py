@@ -69,14 +69,14 @@ class DemoService:
         command = [sys.executable, "-P", "-m", "service.cli", "up", "--config", str(self._file)]
         with self.log.open("ab") as log:
             # Its own session: a Ctrl-C at the terminal reaches the demo alone, which then ends the service in order.
-            self._process = subprocess.Popen(  # noqa: PLW1509, S603
+            self._process = subprocess.Popen(  # noqa: S603
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environment,
                 start_new_session=True,
-                preexec_fn=end_with_parent(),
+                preexec_fn=end_with_parent(),  # noqa: PLW1509  # the demo has no threads yet
             )
 
     def wait_until_ready(self, notice: Callable[[float], None]) -> None:
