@@ -14,7 +14,7 @@ import httpx
 
 from service.config import Settings, child_environment, load_settings
 from service.config_yaml import as_yaml
-from service.errors import DemoFailed
+from service.errors import DeliveryFailed, DemoFailed
 from service.supervisor import end_with_parent
 
 _HOST = "127.0.0.1"
@@ -91,7 +91,7 @@ class DemoService:
             while not _is_ready(client):
                 waited = time.monotonic() - began
                 if waited > _READY_SECONDS:
-                    raise DemoFailed(f"the service was not ready within {_READY_SECONDS:g} s; {self._last_words()}")
+                    raise DemoFailed(f"the service was not ready within {_READY_SECONDS:g} s; {self.last_words()}")
                 notice(waited)
                 self.sleep(0.1)
 
@@ -103,7 +103,7 @@ class DemoService:
         DemoFailed
         """
         if self._process is not None and self._process.poll() is not None:
-            raise DemoFailed(f"the service ended with status {self._process.returncode}; {self._last_words()}")
+            raise DemoFailed(f"the service ended with status {self._process.returncode}; {self.last_words()}")
         time.sleep(seconds)
 
     def stop(self) -> None:
@@ -118,7 +118,8 @@ class DemoService:
         # Volatile, and outside the folder.
         shutil.rmtree(self._settings.resolved_publish_dir(), ignore_errors=True)
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """Return how its log ends, for whoever has to find out why it does not work."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
         return "the end of its log:\n" + "\n".join(lines) if lines else "its log is empty"
 
@@ -127,13 +128,17 @@ class DemoService:
 def demo_service(folder: Path, port: int, task: str) -> Iterator[DemoService]:
     """Yield a service that has been started; it is gone afterwards, whatever happens."""
     service = DemoService(folder, port, task)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    # A terminal that is closed says SIGHUP.
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         service.start()
         yield service
+    except DeliveryFailed as error:
+        raise DemoFailed(f"{error}; {service.last_words()}") from error
     finally:
         service.stop()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def free_port(wanted: int) -> int:
