@@ -17,6 +17,7 @@ from service import config_environment, config_messages, config_yaml
 from service.config_sections import (
     CheckpointSettings,
     FallbackSettings,
+    IngestSettings,
     KafkaSettings,
     LogSettings,
     MicrobatchSettings,
@@ -35,6 +36,7 @@ __all__ = [
     "CheckpointSettings",
     "EventOptions",
     "FallbackSettings",
+    "IngestSettings",
     "KafkaSettings",
     "LogSettings",
     "MicrobatchSettings",
@@ -80,6 +82,7 @@ class Settings(Section):
     models: dict[str, ModelSettings] = Field(default_factory=lambda: {"default": ModelSettings()})
     serve: ServeSettings = Field(default_factory=ServeSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)
     shutdown_seconds: Annotated[float, Field(gt=0, le=3600)] = 25

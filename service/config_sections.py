@@ -224,6 +224,18 @@ class TrainSettings(Section):
     lease_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 3.0
 
 
+class IngestSettings(Section):
+    """How a trainer reads and decodes events.
+
+    Attributes
+    ----------
+    processes
+        1: in a process beside the trainer's, so that reading and learning each have a core; 0: in a thread of it.
+    """
+
+    processes: Annotated[int, Field(ge=0, le=1)] = 1
+
+
 class LogSettings(Section):
     """How long the embedded log keeps events; without a bound, for ever. What a checkpoint needs is always kept."""
 

@@ -75,7 +75,7 @@ class Fallback:
         _log.error("the device failed; the online learner takes over", error=str(error))
         self._model.notice(f"the device failed, the online learner took over: {error}")
         lost = self._trainer.lane
-        task = lost.ingest.gate.task
+        task = lost.ingest.task
         assert task is not None, "a device fails over examples, and they come after the task is settled"  # noqa: S101
         learner = self._model.make_stand_in(task)
         self._warm_up(learner, self._ring.pieces() or self._model.read_back(lost.positions, task))

@@ -1,28 +1,28 @@
-"""The thread that polls and decodes, so that learning never waits for the log: records in, chunks of examples out.
+"""From the log to decoded chunks: the loop that polls and decodes, and what the learning side sees of it.
 
 On the path it stands between the reader and the microbatcher, for which it is the feed. What cannot be used leaves the
 path here, into the dead letters, before its offset is passed. What it hands over is bounded: when learning lags, it
-stops polling, and the log holds what is to come.
+stops polling, and the log holds what is to come. The loop runs in a process of its own (``ingest_process.py``), because
+Python runs one thread at a time, or in a thread (``ingest_thread.py``).
 """
 
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import structlog
 
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.errors import SourceUnavailable
 from consumers.microbatch import Decoded
-from consumers.prefetch import Prefetcher
 from consumers.source import Positions, Reader, Record, Source
-from models.examples import Examples
+from models.examples import Examples, Task
 from service.events import DecodedEvents, EventDecoder, Rejected
 from service.tasks import TaskGate
 
 _log = structlog.get_logger("headrace.ingest")
 
-_POLL_RECORDS = 2000
+_POLL_RECORDS = 1000
 """Records a poll: enough for one decoding call to be cheap an event, few enough for an event not to wait for others."""
 
 _POLL_SECONDS = 0.05
@@ -32,51 +32,20 @@ _BACK_OFF_LAST = 10.0
 """Longest pause between two tries to reach the log, in seconds."""
 
 
-class Ingest:
-    """Polls and decodes in a thread of its own; a feed for the microbatcher.
+class Ingest(Protocol):
+    """What the learning side sees: a feed for the microbatcher, and how the log is doing."""
 
-    Parameters
-    ----------
-    source, positions
-        What to read, and from where.
-    decoder, gate
-        Bytes → events → examples of the model's task.
-    dead_letters
-        Where unusable events go.
-    max_rows, max_bytes
-        Bounds on what is decoded and waits for the learner.
-    notice
-        Called with what to tell the operator when the log cannot be reached.
-    """
+    @property
+    def task(self) -> Task | None:
+        """What is predicted; None while the labels leave that open."""
 
-    def __init__(
-        self,
-        source: Source,
-        positions: Positions,
-        decoder: EventDecoder,
-        gate: TaskGate,
-        dead_letters: DeadLetters,
-        *,
-        max_rows: int,
-        max_bytes: int,
-        notice: Callable[[str], None],
-    ) -> None:
-        self.gate = gate
-        self._source = source
-        self._positions = positions
-        self._decoder = decoder
-        self._dead_letters = dead_letters
-        self._notice = notice
-        self._queue: Prefetcher[Examples] = Prefetcher(max_rows=max_rows, max_bytes=max_bytes)
-        self._ends: Mapping[int, int] = {}
-        self._commit: Positions | None = None
-        self._waiting = True
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
+    @property
+    def ends(self) -> Mapping[int, int]:
+        """Partition → offset after its last record, as last heard of."""
 
-    def start(self) -> None:
-        """Begin to poll."""
-        self._thread.start()
+    @property
+    def waiting_for_source(self) -> bool:
+        """Whether the log cannot be reached at the moment."""
 
     def take(self, timeout: float) -> Decoded[Examples] | None:
         """Return the next chunk, waiting at most `timeout` seconds.
@@ -86,47 +55,86 @@ class Ingest:
         ConsumerError
             Reading cannot go on without an operator's decision.
         """
-        return self._queue.take(timeout)
-
-    @property
-    def ends(self) -> Mapping[int, int]:
-        """Partition → offset after its last record, as last heard of."""
-        return self._ends
-
-    @property
-    def waiting_for_source(self) -> bool:
-        """Whether the log cannot be reached at the moment."""
-        return self._waiting
 
     def commit(self, positions: Positions) -> None:
         """Have the positions committed to the log soon; advisory."""
-        self._commit = positions
 
     def close(self) -> None:
         """Stop polling and let go of connections."""
-        self._stop.set()
-        self._queue.close()
-        if self._thread.ident is not None:
-            self._thread.join()
 
-    def _run(self) -> None:
+
+class Outlet(Protocol):
+    """Where the loop hands over what it has, and hears what is wanted of it."""
+
+    def put(self, decoded: Decoded[Examples], task: Task | None) -> None:
+        """Hand a chunk over, waiting until there is room."""
+
+    def report(self, ends: Mapping[int, int], *, waiting: bool) -> None:
+        """Tell how the log is doing."""
+
+    def notice(self, message: str) -> None:
+        """Tell the operator something."""
+
+    def to_commit(self) -> Positions | None:
+        """Return positions to commit, once each."""
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, and return whether to go on; `seconds` may be 0."""
+
+
+class IngestLoop:
+    """Polls, decodes and hands over, until its outlet says that it is enough.
+
+    Parameters
+    ----------
+    source, positions
+        What to read, and from where.
+    decoder, gate
+        Bytes → events → examples of the model's task.
+    dead_letters
+        Where unusable events go.
+    outlet
+        Where the rest goes.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        positions: Positions,
+        decoder: EventDecoder,
+        gate: TaskGate,
+        *,
+        dead_letters: DeadLetters,
+        outlet: Outlet,
+    ) -> None:
+        self._source = source
+        self._positions = positions
+        self._decoder = decoder
+        self._gate = gate
+        self._dead_letters = dead_letters
+        self._outlet = outlet
+
+    def run(self) -> None:
+        """Run until the outlet has enough.
+
+        Raises
+        ------
+        ConsumerError
+            Reading cannot go on without an operator's decision.
+        """
+        reader = self._open()
+        if reader is None:
+            return
         try:
-            while not self._stop.is_set():
-                reader = self._open()
-                if reader is None:
-                    return
-                try:
-                    self._read(reader)
-                finally:
-                    reader.close()
-        # Whatever it is, the learning thread must hear of it: it raises it again and ends in order.
-        except BaseException as error:  # noqa: BLE001
-            self._queue.fail(error)
+            while self._outlet.pause(0):
+                self._step(reader)
+        finally:
+            reader.close()
 
     def _open(self) -> Reader | None:
         """Open the source, trying again for as long as it cannot be reached."""
         delay = 0.0
-        while not self._stop.wait(delay):
+        while self._outlet.pause(delay):
             try:
                 return self._source.open(self._positions)
             except SourceUnavailable as error:
@@ -134,43 +142,45 @@ class Ingest:
                 delay = min(max(error.retry_after, delay * 2), _BACK_OFF_LAST)
         return None
 
-    def _read(self, reader: Reader) -> None:
-        while not self._stop.is_set():
-            try:
-                records: Sequence[Record] = reader.poll(_POLL_RECORDS, _POLL_SECONDS)
-            except SourceUnavailable as error:
-                self._cannot_reach(error)
-                self._stop.wait(error.retry_after)
-                continue
-            self._waiting = False
-            self._ends = reader.ends()
-            if self._commit is not None:
-                positions, self._commit = self._commit, None
-                reader.commit(positions)
-            arrived = time.monotonic()
-            for decoded in self.gate.offer(self._decoder.decode(records)) if records else self.gate.poll():
-                self._hand_over(decoded, arrived)
+    def _step(self, reader: Reader) -> None:
+        """Poll once and hand over what that gives."""
+        try:
+            records: Sequence[Record] = reader.poll(_POLL_RECORDS, _POLL_SECONDS)
+        except SourceUnavailable as error:
+            self._cannot_reach(error)
+            self._outlet.pause(error.retry_after)
+            return
+        arrived = time.monotonic()
+        self._outlet.report(reader.ends(), waiting=False)
+        positions = self._outlet.to_commit()
+        if positions is not None:
+            reader.commit(positions)
+        for events in self._gate.offer(self._decoder.decode(records)) if records else self._gate.poll():
+            self._hand_over(events, arrived)
 
     def _hand_over(self, events: DecodedEvents, arrived: float) -> None:
         if events.rejected:
-            self._dead_letters.add([self._letter(rejected) for rejected in events.rejected])
+            self._dead_letters.add([_letter(self._source.topic, rejected) for rejected in events.rejected])
         unused = events.events - len(events.examples)
-        self._queue.put(Decoded(events.examples, events.track, events.positions, arrived, unused))
-
-    def _letter(self, rejected: Rejected) -> DeadLetter:
-        return DeadLetter(
-            topic=self._source.topic,
-            partition=rejected.partition,
-            offset=rejected.offset,
-            index=rejected.index,
-            reason=rejected.reason,
-            detail=rejected.detail,
-            key=rejected.key,
-            value=rejected.value,
-            headers=rejected.headers,
-            timestamp=rejected.timestamp,
-        )
+        decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
+        self._outlet.put(decoded, self._gate.task)
 
     def _cannot_reach(self, error: SourceUnavailable) -> None:
-        self._waiting = True
-        self._notice(str(error))
+        self._outlet.report({}, waiting=True)
+        self._outlet.notice(str(error))
+        _log.warning("the log cannot be reached; trying again", error=str(error))
+
+
+def _letter(topic: str, rejected: Rejected) -> DeadLetter:
+    return DeadLetter(
+        topic=topic,
+        partition=rejected.partition,
+        offset=rejected.offset,
+        index=rejected.index,
+        reason=rejected.reason,
+        detail=rejected.detail,
+        key=rejected.key,
+        value=rejected.value,
+        headers=rejected.headers,
+        timestamp=rejected.timestamp,
+    )

@@ -16,7 +16,9 @@ from models.learner import Json, Learner
 from service.checkpoints import CheckpointStore
 from service.config import ModelSettings, Settings
 from service.events import EventDecoder
-from service.ingest import Ingest
+from service.ingest import Ingest, IngestLoop
+from service.ingest_process import Job, ProcessIngest
+from service.ingest_thread import ThreadIngest
 from service.lease import Lease
 from service.manifest import decode_manifest
 from service.publication import Publisher
@@ -49,6 +51,8 @@ class Model:
         Ownership, and what only the owner may write.
     make_learner, make_stand_in
         Build the configured learner, and the one for when the device fails.
+    own_process
+        Whether events are read and decoded in a process of their own.
     notices
         The last things that an operator should know, newest last.
     """
@@ -64,6 +68,7 @@ class Model:
     dead_letters: DeadLetters
     make_learner: MakeLearner
     make_stand_in: MakeLearner
+    own_process: bool = False
     notices: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=10))
 
     def notice(self, message: str) -> None:
@@ -104,19 +109,19 @@ class Model:
 
     def open_ingest(self, positions: Positions, task: Task | None, classes: Sequence[Label]) -> Ingest:
         """Begin to read and decode from `positions` on."""
+        if self.own_process:
+            return ProcessIngest(Job(self.service, self.name, positions, task, tuple(classes)), self.notice)
         bounds = self.settings.microbatch
-        ingest = Ingest(
-            self.source,
-            positions,
-            EventDecoder(self.settings.events, positions),
-            TaskGate(task, classes),
-            self.dead_letters,
+        decoder, gate = EventDecoder(self.settings.events, positions), TaskGate(task, classes)
+        return ThreadIngest(
+            lambda outlet: IngestLoop(
+                self.source, positions, decoder, gate, dead_letters=self.dead_letters, outlet=outlet
+            ),
+            task,
             max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
             max_bytes=bounds.max_bytes * _READ_AHEAD,
             notice=self.notice,
         )
-        ingest.start()
-        return ingest
 
     def read_back(self, positions: Positions, task: Task | None) -> list[Examples]:
         """Return the last labelled events before `positions`, for a stand-in; fewer where no more can be had."""

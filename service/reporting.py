@@ -24,7 +24,7 @@ def report(model: Model, trainer: "Trainer", state: State, checkpoint: Checkpoin
         pid=os.getpid(),
         written_at=time.time(),
         state=state,
-        task=lane.ingest.gate.task.value if lane.ingest.gate.task is not None else None,
+        task=lane.ingest.task.value if lane.ingest.task is not None else None,
         classes=list(status.classes) if status else [],
         features=[dict(feature) for feature in status.features] if status else [],
         learner=lane.learner.name if lane.learner is not None else "microbatch",

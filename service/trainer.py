@@ -1,7 +1,7 @@
 """The trainer: one process that learns one model from one topic. Its loop is the heart of Headrace: start here.
 
 Take a microbatch, score it with the parameters before it (test), learn from it (train), journal, publish, and, when
-due, checkpoint. Before the loop stands recovery (``recovery.py``); beside it run the thread that polls and decodes
+due, checkpoint. Before the loop stands recovery (``recovery.py``); beside it run the process that polls and decodes
 (``ingest.py``) and the one that writes checkpoints (``checkpointing.py``).
 """
 
@@ -146,7 +146,7 @@ class Trainer:
         """Build the learner when the first labels have settled what is predicted."""
         if self.lane.learner is not None:
             return
-        task = self.lane.ingest.gate.task
+        task = self.lane.ingest.task
         assert task is not None, "examples come only after the task is settled"  # noqa: S101
         self.versions.note("task", {"task": task.value})
         _log.info("task settled", task=task.value)

@@ -106,6 +106,7 @@ def open_model(settings: Settings, name: str, lease: Lease) -> Model:
         store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
         publisher=Publisher(paths.publication, lease.epoch),
         dead_letters=DeadLetters(paths.dead_letters),
+        own_process=settings.ingest.processes > 0,
         make_learner=lambda task: create_learner(chosen.learner, task),
         make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task),
     )
