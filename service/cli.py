@@ -4,6 +4,7 @@ Nothing heavy is imported before a command runs, so that ``--help`` answers at o
 and `models` before the guard has seen that they are ours.
 """
 
+import logging
 import sys
 import traceback
 from importlib.metadata import PackageNotFoundError, version
@@ -62,11 +63,21 @@ def main() -> None:
 def _explain(error: Exception) -> int:
     """Print what went wrong, and return the exit status."""
     status = 2 if isinstance(error, ConfigurationInvalid | PackagesShadowed) else 1
-    if not _is_for_users(error) or _wants_traceback():
+    if not _is_for_users(error):
+        _report(error)
+    elif _wants_traceback():
         traceback.print_exception(error)
     else:
         print(f"error: {_say(error)}", file=sys.stderr)
     return status
+
+
+def _report(error: Exception) -> None:
+    """Show a defect of ours: in the log where there is one, so that it stays one entry of it."""
+    if logging.getLogger().handlers:
+        logging.getLogger("headrace").critical("headrace failed in a way that it must not", exc_info=error)
+    else:
+        traceback.print_exception(error)
 
 
 def _is_for_users(error: Exception) -> bool:

@@ -5,7 +5,7 @@ The names are those of the registries in ``models``; ``tests/service/test_config
 
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import fields
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -17,7 +17,7 @@ KINDS = ("auto", "linear", "mlp", "fm", "online")
 LOSSES = ("auto", "bce", "ce", "mse", "mae", "huber")
 OPTIMIZERS = ("auto", "sgd", "adam", "adamw", "adagrad")
 
-_LOSSES_OF = {
+LOSSES_OF = {
     "binary": ("auto", "bce", "ce"),
     "multiclass": ("auto", "ce"),
     "regression": ("auto", "mse", "mae", "huber"),
@@ -27,8 +27,8 @@ _NETWORK_GROUP = "headrace.networks"
 
 
 _RANGES: dict[str, Any] = {
-    "loss": Literal["auto", "bce", "ce", "mse", "mae", "huber"],
-    "optimizer": Literal["auto", "sgd", "adam", "adamw", "adagrad"],
+    "loss": Literal[LOSSES],
+    "optimizer": Literal[OPTIMIZERS],
     "momentum": Annotated[float, Field(ge=0, lt=1)],
     "weight_decay": Annotated[float, Field(ge=0)],
     "gradient_clip": Annotated[float, Field(ge=0)],
@@ -88,11 +88,9 @@ class _LearnerRules(BaseModel):
 def _make_check() -> type[BaseModel]:
     """Return a model with the fields of ``LearnerOptions``, so that a new one there needs nothing here."""
     types = get_type_hints(LearnerOptions)
+    defaults = LearnerOptions()
     named: dict[str, Any] = {
-        field.name: (
-            _RANGES.get(field.name, types[field.name]),
-            Field(default_factory=field.default_factory) if field.default is MISSING else field.default,
-        )
+        field.name: (_RANGES.get(field.name, types[field.name]), getattr(defaults, field.name))
         for field in fields(LearnerOptions)
     }
     return create_model("LearnerCheck", __base__=_LearnerRules, **named)
@@ -119,6 +117,6 @@ def check_loss_fits(loss: str, task: str) -> None:
     ------
     ValueError
     """
-    fitting = _LOSSES_OF.get(task, LOSSES)
+    fitting = LOSSES_OF.get(task, LOSSES)
     if loss not in fitting:
         raise ValueError(f"learner.loss {loss} does not fit task {task}, whose losses are {', '.join(fitting)}")

@@ -10,6 +10,7 @@ import sys
 from typing import TextIO
 
 import structlog
+from structlog.processors import TimeStamper
 from structlog.types import EventDict, Processor, WrappedLogger
 
 _TOO_CHATTY = {
@@ -35,7 +36,8 @@ def configure_logs(*, verbose: bool = False, stream: TextIO | None = None, as_js
     """
     target = stream or sys.stderr
     level = logging.DEBUG if verbose else logging.INFO
-    shared = _shared_processors()
+    json_lines = not target.isatty() if as_json is None else as_json
+    shared = _shared_processors(json_lines)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -44,7 +46,7 @@ def configure_logs(*, verbose: bool = False, stream: TextIO | None = None, as_js
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(target)
-    handler.setFormatter(_formatter(shared, not target.isatty() if as_json is None else as_json))
+    handler.setFormatter(_formatter(shared, json_lines))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
@@ -52,13 +54,15 @@ def configure_logs(*, verbose: bool = False, stream: TextIO | None = None, as_js
         logging.getLogger(name).setLevel(level if verbose else quiet)
 
 
-def _shared_processors() -> list[Processor]:
+def _shared_processors(as_json: bool) -> list[Processor]:
     """Return what is added to every line, whichever road it came by."""
+    # A person at a terminal knows the day, and the zone.
+    clock = TimeStamper(fmt="iso", utc=True) if as_json else TimeStamper(fmt="%H:%M:%S", utc=False)
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         _add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        clock,
     ]
 
 
