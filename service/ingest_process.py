@@ -1,8 +1,9 @@
 """Polling and decoding in a process of their own, so that they and learning each have a core.
 
 The trainer starts this module as a program and hands it one end of a socket pair; over it come the settings and where
-to begin, and back go decoded chunks. The socket's buffer is the bound on what waits: when it is full, the program waits,
-and the log holds what is to come. The program ends when the trainer does, however that ends, because its socket does.
+to begin, and back go decoded chunks. The socket's buffer is the bound on what waits: when it is full, the program
+waits, and the log holds what is to come. The program ends when the trainer does, however that ends, because its socket
+does.
 """
 
 import os
