@@ -13,8 +13,8 @@ import anyio.to_thread
 import structlog
 from fastapi import FastAPI
 
+from models.registry import prepare
 from service.config import Settings
-from service.predictor import preload
 from service.problems import install_problem_handlers
 from service.routes_events import EventRoutes
 from service.routes_health import HealthRoutes
@@ -27,6 +27,9 @@ from service.serving_context import Context
 
 _REFRESH_SECONDS = 0.5
 """How often to look for what a request must not wait for: a checkpoint to fall back to, a trainer that came back."""
+
+_THREADS = 1
+"""For one computation on the CPU: a request's is so small that sharing it out takes longer than doing it."""
 
 _DESCRIPTION = """\
 Keeps a model learning from a stream of events and serves it while it learns.
@@ -60,7 +63,8 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Attach to what is published, keep looking for more, and let go of everything in the end."""
     context: Context = app.state.context
-    await anyio.to_thread.run_sync(preload)
+    # Nothing is served yet, so this may block; and the bound on threads holds for the thread that sets it.
+    prepare(_THREADS)
     await _refresh(context)
     refreshing = asyncio.create_task(_keep_refreshing(context))
     try:

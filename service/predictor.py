@@ -6,7 +6,6 @@ computes over mapped memory and looks afterwards whether that still held one ver
 
 import time
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -141,12 +140,6 @@ class ServingModel:
         learner = str(checkpoint.service["learner"])
         restored_from = checkpoint.service.get("restored_from")
         return Served(checkpoint.version, learner, checkpoint.created, restored_from, "checkpoint"), predictor
-
-
-def preload() -> None:
-    """Import what any predictor needs: it takes seconds, which no request should wait for."""
-    for module in ("models.torch_predictor", "models.online_predictor"):
-        import_module(module)
 
 
 def _predictor_over(view: View) -> Predictor:

@@ -3,7 +3,8 @@
 It is the same prediction behind another door: see ``open_inference.py`` for what becomes of tensors.
 """
 
-import re
+import contextlib
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,18 +13,20 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from models.learner import Predictions
 from service.errors import RequestInvalid
+from service.flattening import FeatureInvalid
 from service.open_inference import InferenceRequest, Tensor, metadata_of, outputs_of, rows_of
+from service.predictor import Served
 from service.problems import problems
 from service.request_body import decode_json
-from service.routes_predict import INLINE_ROWS, answer_counted, predict_rows
+from service.routes_predict import INLINE_BYTES, answer_counted
 from service.routing import DirectRoute, model_parameter
 from service.serving_context import Context, ServedModel
 
 PREFIX = "/v2/models/{model}"
 
 _decoder = msgspec.json.Decoder(InferenceRequest)
-_ROW = re.compile(r"^instances\[(\d+)\]\.features\.?(.*)$", re.DOTALL)
 
 
 class OpenInferenceRoutes:
@@ -85,35 +88,45 @@ class OpenInferenceRoutes:
         return await answer_counted(self._context, request, self._answer)
 
     async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
+        if len(body) > INLINE_BYTES:
+            return await anyio.to_thread.run_sync(_answer, model, body)
         asked = decode_json(body, _decoder)
-        if sum(len(tensor.data) for tensor in asked.inputs) <= INLINE_ROWS:
-            return _answer(model, asked)
-        return await anyio.to_thread.run_sync(_answer, model, asked)
+        rows = rows_of(asked.inputs)
+        with _blaming_tensors(asked.inputs):
+            served, predictions = await model.coalescer.predict(rows)
+        return _encode(model, asked, served, predictions, len(rows))
 
 
-def _answer(model: ServedModel, asked: InferenceRequest) -> tuple[bytes, int]:
+def _answer(model: ServedModel, body: bytes) -> tuple[bytes, int]:
+    asked = decode_json(body, _decoder)
     rows = rows_of(asked.inputs)
+    with _blaming_tensors(asked.inputs):
+        served, predictions = model.predict(rows)
+    return _encode(model, asked, served, predictions, len(rows))
+
+
+def _encode(
+    model: ServedModel, asked: InferenceRequest, served: Served, predictions: Predictions, rows: int
+) -> tuple[bytes, int]:
     wanted = None if asked.outputs is None else [str(output.get("name", "")) for output in asked.outputs]
-    try:
-        served, predictions = predict_rows(model, rows, "instances[{}].")
-    except RequestInvalid as error:
-        raise _blame_tensor(error, asked.inputs) from error
     answer: dict[str, Any] = {
         "model_name": model.name,
         "model_version": str(served.version),
         "parameters": {"model_age_seconds": served.age(), "learner": served.learner},
-        "outputs": outputs_of(predictions, len(rows), wanted),
+        "outputs": outputs_of(predictions, rows, wanted),
     }
-    return msgspec.json.encode(answer | ({} if asked.id is None else {"id": asked.id})), len(rows)
+    return msgspec.json.encode(answer | ({} if asked.id is None else {"id": asked.id})), rows
 
 
-def _blame_tensor(error: RequestInvalid, inputs: list[Tensor]) -> RequestInvalid:
-    """Return `error` with the tensor's place instead of the row's."""
-    found = _ROW.match(error.field)
-    for index, tensor in enumerate(inputs):
-        if found and tensor.name == found[2]:
-            return RequestInvalid(str(error), error.status, f"inputs[{index}].data (row {found[1]})")
-    return error
+@contextlib.contextmanager
+def _blaming_tensors(inputs: list[Tensor]) -> Iterator[None]:
+    """Turn a feature that cannot be used into a 422 that says in which tensor it is."""
+    try:
+        yield
+    except FeatureInvalid as error:
+        names = [tensor.name for tensor in inputs]
+        field = f"inputs[{names.index(error.field)}].data" if error.field in names else "inputs"
+        raise RequestInvalid(f"{error.message} (row {error.index})", 422, field) from error
 
 
 _BODY: dict[str, Any] = {

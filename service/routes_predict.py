@@ -1,7 +1,8 @@
 """``POST …/predict``: the path from a request's bytes to its answer, as short as it can be."""
 
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import anyio.to_thread
@@ -9,23 +10,19 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from models.examples import Features
-from models.learner import Predictions
-from service.columns import features_from_rows
 from service.errors import RequestInvalid
 from service.flattening import FeatureInvalid
 from service.prediction_answers import InstanceId, encode_answer
-from service.predictor import Served
 from service.problems import problems, status_of
 from service.request_body import content_type_of, decode_json, read_body
 from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.schemas import Instance, Instances, PredictionAnswer
 from service.serving_context import Context, ServedModel
 
-INLINE_ROWS = 64
-"""Predictions for more rows than these take long enough to be worth a thread; for fewer, the thread takes longer."""
+INLINE_BYTES = 65_536
+"""Larger bodies take long enough to hold up other requests: they get a thread."""
 
-_INLINE_BYTES = 65_536
+IN_INSTANCES = "instances[{}].features"
 
 JSON = ("application/json",)
 
@@ -76,10 +73,12 @@ class PredictRoutes:
         return await answer_counted(self._context, request, self._answer)
 
     async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
-        asked = decode_json(body, _decoder)
-        if len(body) <= _INLINE_BYTES and len(asked.instances or ()) <= INLINE_ROWS:
-            return _answer(model, asked)
-        return await anyio.to_thread.run_sync(_answer, model, asked)
+        if len(body) > INLINE_BYTES:
+            return await anyio.to_thread.run_sync(_answer, model, body)
+        rows, ids, path = _rows_of(decode_json(body, _decoder))
+        with blaming(path):
+            served, predictions = await model.coalescer.predict(rows)
+        return encode_answer(model.name, served, predictions, ids), len(ids)
 
 
 async def answer_counted(context: Context, request: Request, answer: Answering) -> Response:
@@ -108,51 +107,38 @@ _BODY = {
 }
 
 
-def _answer(model: ServedModel, asked: _Body) -> tuple[bytes, int]:
+def _answer(model: ServedModel, body: bytes) -> tuple[bytes, int]:
     """Return the encoded answer and how many predictions are in it."""
-    rows, ids, one = _rows_of(asked)
-    served, predictions = predict_rows(model, rows, "" if one else "instances[{}].")
+    rows, ids, path = _rows_of(decode_json(body, _decoder))
+    with blaming(path):
+        served, predictions = model.predict(rows)
     return encode_answer(model.name, served, predictions, ids), len(ids)
 
 
-def _rows_of(asked: _Body) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], bool]:
-    """Return features and ids, and whether it was the form for a single instance."""
+def _rows_of(asked: _Body) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:
+    """Return the rows' features and ids, and where in the request a row's features are."""
     if asked.instances is not None:
         if asked.features is not None:
             raise RequestInvalid("send either features or instances, not both", 422, "features")
-        return [each.features for each in asked.instances], [each.id for each in asked.instances], False
+        return [each.features for each in asked.instances], [each.id for each in asked.instances], IN_INSTANCES
     if asked.features is None:
         raise RequestInvalid(
             'missing; send {"features": {…}} or {"instances": [{"features": {…}}, …]}', 422, "features"
         )
-    return [asked.features], [asked.id], True
+    return [asked.features], [asked.id], "features"
 
 
-def predict_rows(model: ServedModel, rows: Sequence[dict[str, Any]], prefix: str) -> tuple[Served, Predictions]:
-    """Return predictions for decoded features.
+@contextlib.contextmanager
+def blaming(path: str) -> Iterator[None]:
+    """Turn a feature that cannot be used into a 422 that says where it is.
 
     Parameters
     ----------
-    model
-        Whose predictions.
-    rows
-        Name → value, one mapping a row.
-    prefix
-        Path of a row in the request, with ``{}`` for its number: for errors.
-
-    Raises
-    ------
-    RequestInvalid
-        422 where a feature cannot be used.
-    PublicationMissing
-        There are parameters, but they cannot be reached now.
+    path
+        Of a row's features in the request, with ``{}`` for the row's number.
     """
-    return model.serving.predict(_features(model, rows, prefix))
-
-
-def _features(model: ServedModel, rows: Sequence[dict[str, Any]], prefix: str) -> Features:
     try:
-        return features_from_rows(rows, model.settings.events)
+        yield
     except FeatureInvalid as error:
-        field = f"{prefix.format(error.index)}features"
+        field = path.format(error.index)
         raise RequestInvalid(error.message, 422, f"{field}.{error.field}" if error.field else field) from error

@@ -3,19 +3,22 @@
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from starlette.requests import Request
 
 from consumers.source import Sink
+from models.learner import Predictions
 from service.answers import Answers
 from service.checkpoints import CheckpointInfo, CheckpointStore
+from service.coalescing import Coalescer, Rows
+from service.columns import features_from_rows
 from service.config import ModelSettings, Settings
 from service.errors import RequestInvalid
 from service.learning_metrics import trainer_is_up
 from service.prediction_counts import PredictionCounts
-from service.predictor import ServingModel
+from service.predictor import Served, ServingModel
 from service.status import Status, read_status
 from service.wiring import ModelPaths, make_sink, model_paths
 
@@ -37,6 +40,8 @@ class ServedModel:
         Whose, how, and where.
     serving
         Answers predictions.
+    coalescer
+        Answers those of small requests, several at a time; belongs to the event loop.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -45,10 +50,23 @@ class ServedModel:
         self.paths: ModelPaths = model_paths(settings, name)
         learner = "online" if self.settings.learner.kind == "online" else "microbatch"
         self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner)
+        self.coalescer = Coalescer(self.predict)
         self._checkpoints = CheckpointStore(self.paths.checkpoints)
         self._all_settings = settings
         self._sink: Sink | None = None
         self._lock = threading.Lock()
+
+    def predict(self, rows: Rows) -> tuple[Served, Predictions]:
+        """Return predictions for decoded features, one mapping a row, and which parameters they come from.
+
+        Raises
+        ------
+        FeatureInvalid
+            A feature cannot be used.
+        PublicationMissing
+            There are parameters, but they cannot be reached now.
+        """
+        return self.serving.predict(features_from_rows(rows, self.settings.events))
 
     def sink(self) -> Sink:
         """Return where this model's events go. Made at the first call, which may wait for a broker.
@@ -67,7 +85,7 @@ class ServedModel:
         """Return what the trainer last reported."""
         return read_status(self.paths.status)
 
-    def checkpoints(self) -> list[CheckpointInfo]:
+    def checkpoints(self) -> Sequence[CheckpointInfo]:
         """Return the checkpoints that are kept, newest first."""
         return self._checkpoints.list()
 
