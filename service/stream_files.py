@@ -110,6 +110,7 @@ class CsvFile(_ByteFile):
         super().__init__(path, compressed)
         with self._text() as text:
             header = text.readline()
+        self._raw = None
         self._delimiter = max(",;\t|", key=header.count)
         self.columns: Sequence[str] | None = self._names(next(csv.reader([header], delimiter=self._delimiter), []))
 
@@ -160,7 +161,7 @@ class NdjsonFile(_ByteFile):
         """Yield the rows."""
         decode = msgspec.json.Decoder(dict[str, Any]).decode
         with self._opened() as content:
-            for number, line in enumerate(io.BufferedReader(content), start=1):  # type: ignore[type-var]  # as above
+            for number, line in enumerate(content, start=1):
                 if not line.isspace():
                     try:
                         yield decode(line)
