@@ -32,7 +32,6 @@ from service.journal_format import (
     encode_number,
     epoch_of,
     file_name,
-    in_order,
     reservation_name,
 )
 from service.journal_reading import RESERVED_BLOCK, JournalTail, read_journal
@@ -149,11 +148,11 @@ class Journal:
             while needed and base_of(names[needed - 1]) == base_of(names[needed]):
                 needed -= 1  # decisions may stand in several files of one base version
             del self._chain[:needed]
-        keep = set(names[needed:])
-        for path in in_order(self._folder.glob("*.journal")):
-            # Files of a former owner, written after its time, are in no chain. Those of a later one are not ours.
-            if path.name not in keep and epoch_of(path.name) <= self._epoch:
-                self._files.remove(path)
+        keep, surplus = set(names[needed:]), names[:needed]
+        # What former owners wrote after their time is in no chain. A file of this epoch may be one begun just now.
+        strays = (path.name for path in self._folder.glob("*.journal") if epoch_of(path.name) < self._epoch)
+        for name in [*surplus, *(name for name in strays if name not in keep)]:
+            self._files.remove(self._folder / name)
 
     def close(self) -> None:
         """Mark the journal as complete, make it durable and let it go."""

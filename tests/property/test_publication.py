@@ -20,7 +20,8 @@ def ranges(size: int) -> st.SearchStrategy[list[tuple[int, int]]]:
     """Return ranges within an array of `size` elements, empty, overlapping and unordered ones included."""
     pair = st.tuples(st.integers(0, size), st.integers(0, size)).map(lambda bounds: (min(bounds), max(bounds)))
     few, many = st.lists(pair, max_size=4), st.lists(pair, min_size=9, max_size=40)
-    points = st.lists(st.integers(0, max(size - 1, 0)), max_size=60).map(
+    edges = st.sampled_from([0, min(63, size), max(size - 1, 0)])
+    points = st.lists(st.one_of(edges, st.integers(0, max(size - 1, 0))), max_size=60).map(
         lambda starts: [(start, min(start + 1, size)) for start in starts]
     )
     return st.one_of(few, many, points)

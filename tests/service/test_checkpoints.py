@@ -1,9 +1,6 @@
-"""Checkpoints: the old one or the new one, whole, whatever happens while it is written."""
+"""Checkpoints: exact, kept in small number, and passed over where they are broken."""
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +9,11 @@ import pytest
 from safetensors import safe_open
 
 from consumers.source import Position
-from models.learner import Array, LearnerState
+from models.learner import LearnerState
 from service import manifest
 from service.checkpoints import Checkpoint, CheckpointStore
-from service.errors import CheckpointInvalid, DurabilityLost, SchemaUnknown, StorageFailed
-from service.files import Buffer, Files
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-def state(version: int) -> LearnerState:
-    """Return a state with a segment that changes with every version and one that never does."""
-    arrays: dict[str, Array] = {
-        "fast/weights": np.full(1000, version, np.float32),
-        "slow/table": np.arange(5000, dtype=np.float64),
-    }
-    return LearnerState({"version": version}, arrays)
-
-
-def checkpoint(version: int, epoch: int = 1, learner: LearnerState | None = None, **more: Any) -> Checkpoint:
-    positions = {0: Position(version, 3), 11: Position(2**50)}
-    return Checkpoint(version, epoch, positions, learner or state(version), {"events": version}, 1.5, **more)
-
-
-def assert_same(found: LearnerState, expected: LearnerState) -> None:
-    assert dict(found.meta) == dict(expected.meta)
-    assert set(found.arrays) == set(expected.arrays)
-    for name, array in expected.arrays.items():
-        assert found.arrays[name].dtype == array.dtype
-        assert found.arrays[name].shape == array.shape
-        assert found.arrays[name].tobytes() == array.tobytes()
-
-
-def loaded(folder: Path) -> Checkpoint:
-    found = CheckpointStore(folder).load()
-    assert found is not None
-    return found
-
-
-def segments(folder: Path) -> dict[str, int]:
-    """Return the inode of every segment."""
-    return {path.name: path.stat().st_ino for path in folder.glob("segments/*/*")}
+from service.errors import CheckpointInvalid, SchemaUnknown
+from tests.support.checkpointing import assert_same, checkpoint, loaded, segments, state
 
 
 def test_a_round_trip_is_exact(tmp_path: Path) -> None:
@@ -238,148 +199,3 @@ def test_an_array_that_cannot_be_kept(tmp_path: Path) -> None:
     broken = LearnerState({}, {"x/y": np.array(["text"])})
     with pytest.raises(CheckpointInvalid, match="y has type <U4"):
         CheckpointStore(tmp_path).save(checkpoint(1, learner=broken))
-
-
-class Failing(Files):
-    """Fails at one step, counted over all kinds of steps."""
-
-    def __init__(self, at: int, fail: Callable[[], None]) -> None:
-        self.at = at
-        self.fail = fail
-        self.steps: list[str] = []
-
-    def _step(self, name: str) -> None:
-        self.steps.append(name)
-        if len(self.steps) == self.at:
-            self.fail()
-
-    def create(self, path: Path) -> int:
-        self._step("create")
-        return super().create(path)
-
-    def append(self, descriptor: int, part: Buffer) -> None:
-        half = memoryview(part).cast("B")
-        super().append(descriptor, half[: len(half) // 2])
-        self._step("append")
-        super().append(descriptor, half[len(half) // 2 :])
-
-    def sync(self, descriptor: int, path: Path) -> None:
-        self._step("sync")
-        super().sync(descriptor, path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._step("rename")
-        super().rename(source, target)
-
-    def sync_folder(self, folder: Path) -> None:
-        self._step("sync_folder")
-        super().sync_folder(folder)
-
-    def remove(self, path: Path) -> None:
-        self._step("remove")
-        super().remove(path)
-
-
-def no_fault() -> None:
-    """Go on."""
-
-
-def steps_of_a_save(folder: Path) -> list[str]:
-    """Return the steps of the second save, which prunes the first."""
-    CheckpointStore(folder, keep=1).save(checkpoint(1))
-    files = Failing(-1, no_fault)
-    CheckpointStore(folder, keep=1, files=files).save(checkpoint(2))
-    return files.steps
-
-
-def test_every_step_can_be_made_to_fail(tmp_path: Path) -> None:
-    """The tests below would crash at no step at all."""
-    assert set(steps_of_a_save(tmp_path)) == {"create", "append", "sync", "rename", "sync_folder", "remove"}
-
-
-def test_a_crash_at_any_step_leaves_the_old_or_the_new(tmp_path: Path) -> None:
-    """A trainer killed while it writes a checkpoint could not start again, or would start from a mixture."""
-    count = len(steps_of_a_save(tmp_path / "count"))
-    assert count > 10
-    # A process of its own that forks for each step: it has no threads, and its children just vanish.
-    code = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, "tests/service")
-from test_checkpoints import CheckpointStore, Failing, checkpoint, assert_same, state
-folder, count = Path(sys.argv[1]), int(sys.argv[2])
-versions = []
-for step in range(1, count + 1):
-    path = folder / str(step)
-    CheckpointStore(path, keep=1).save(checkpoint(1))
-    child = os.fork()
-    if child == 0:
-        CheckpointStore(path, keep=1, files=Failing(step, lambda: os._exit(9))).save(checkpoint(2))
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9, step
-    found = CheckpointStore(path, keep=1).load()
-    assert_same(found.learner, state(found.version))
-    assert found.service == {"events": found.version}
-    versions.append(found.version)
-    again = CheckpointStore(path, keep=1)
-    again.save(checkpoint(3, epoch=2))
-    assert again.load().version == 3
-    assert [problem for _, problem in again.verify()] == [None]
-    left = [item for item in path.rglob("*") if item.is_file()]
-    assert len(left) == 3, left
-print(sorted(set(versions)))
-"""
-    command = [sys.executable, "-c", code, str(tmp_path), str(count)]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[1, 2]"
-
-
-def test_a_refused_step_leaves_the_old_one_and_the_next_succeeds(tmp_path: Path) -> None:
-    """A full disk would cost the checkpoints that are there, or every later one."""
-
-    def refuse() -> None:
-        raise OSError(28, "No space left on device")
-
-    steps = steps_of_a_save(tmp_path / "count")
-    for at, name in enumerate(steps, 1):
-        if name in ("sync", "sync_folder", "remove"):
-            continue
-        folder = tmp_path / str(at)
-        CheckpointStore(folder).save(checkpoint(1))
-        store = CheckpointStore(folder, files=Failing(at, refuse))
-        with pytest.raises(StorageFailed, match="No space left"):
-            store.save(checkpoint(2))
-        assert not list(folder.rglob("*.tmp"))
-        assert loaded(folder).version == 1
-        store.save(checkpoint(3))
-        assert loaded(folder).version == 3
-
-
-def test_a_failing_fsync_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint would be reported that is not on the disk."""
-
-    def fail(_: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    CheckpointStore(tmp_path).save(checkpoint(1))
-    monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(DurabilityLost):
-        CheckpointStore(tmp_path).save(checkpoint(2))
-    assert loaded(tmp_path).version == 1
-
-
-def test_every_file_is_synced_before_it_has_its_name(tmp_path: Path) -> None:
-    """After a power loss a manifest would name segments that are empty."""
-    steps = steps_of_a_save(tmp_path)
-    written = [step for step in steps if step not in ("append", "remove")]
-    one_file: Mapping[int, str] = dict(enumerate(["create", "sync", "rename", "sync_folder"]))
-    assert written[:8] == [one_file[index % 4] for index in range(8)]
-
-
-def test_the_segments_folder_of_a_first_epoch_is_made_durable(tmp_path: Path) -> None:
-    """After a power loss the folder that a manifest points into would be missing."""
-    files = Failing(-1, no_fault)
-    CheckpointStore(tmp_path / "new", files=files).save(checkpoint(1))
-    assert files.steps[:4] == ["sync_folder", "sync_folder", "sync_folder", "create"]

@@ -133,6 +133,18 @@ def test_journal_that_begins_after_the_checkpoint(tmp_path: Path) -> None:
     assert read_journal(tmp_path, 3).entries == updates(version + 1, version + 2)
 
 
+def test_a_journal_begun_anew_belongs_to_its_checkpoint(tmp_path: Path) -> None:
+    """Where a later checkpoint turns out broken, entries that follow it would be applied to the one before."""
+    journal, tail = begin(tmp_path, 1, after=100)
+    version = tail.resume_version
+    append(journal, updates(version + 1, version + 2))
+    assert read_journal(tmp_path, 100).entries == updates(version + 1, version + 2)
+    older = read_journal(tmp_path, 50)
+    assert not older.entries
+    assert older.tail_lost
+    assert older.resume_version >= version + 2
+
+
 def test_journal_folder_is_gone(tmp_path: Path) -> None:
     """Versions after the checkpoint would be used again."""
     tail = read_journal(tmp_path / "journal", 100)
@@ -166,10 +178,12 @@ def test_a_closed_journal_lost_nothing(tmp_path: Path) -> None:
 def test_versions_are_reserved_before_they_are_used(tmp_path: Path) -> None:
     """After a power loss numbering would resume below a version that was served."""
     journal, _ = begin(tmp_path, 1)
-    for version in range(1, 3 * RESERVED_BLOCK, 997):
+    for number, version in enumerate(range(1, 5 * RESERVED_BLOCK, 997)):
         journal.append(update(version))
-        assert read_journal(tmp_path, version).reserved >= version
-        if version % 2:
+        reserved = journal_format.decode_number(next(tmp_path.glob("*.reserved")).read_bytes())
+        assert reserved is not None
+        assert reserved >= version
+        if number % 30 == 0:
             journal.sync()
     again, tail = begin(tmp_path, 2)
     again.append(update(tail.resume_version + 1))

@@ -231,6 +231,14 @@ def test_own_standstill_is_not_held_against_the_owner(tmp_path: Path, monkeypatc
     assert free
 
 
+def test_a_claim_is_made_once(tmp_path: Path) -> None:
+    """Two stand-bys that see an owner die at the same moment would both take over."""
+    descriptor = lease_module._claim(tmp_path, 1)
+    assert descriptor is not None
+    assert lease_module._claim(tmp_path, 1) is None
+    os.close(descriptor)
+
+
 def test_old_claims_are_cleared_and_their_owners_find_out(tmp_path: Path) -> None:
     """The folder would grow for ever; or an owner that slept very long would believe that it still is one."""
     first = acquire(tmp_path)

@@ -110,6 +110,39 @@ def test_hammering(tmp_path: Path, size: int) -> None:
         assert int(last) > 0
 
 
+def mounting(script: str) -> list[str]:
+    """Return the beginning of a command that runs the rest of it after `script`, which may mount; or skip the test."""
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", f'{script} && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let tests mount anything")
+    return command
+
+
+def test_a_full_tmpfs(tmp_path: Path) -> None:
+    """The trainer would be killed by a signal when it touches memory that is not there."""
+    code = """
+import sys
+from pathlib import Path
+import tests.support.publishing as t
+from service.errors import StorageFailed
+from service.publication import Publisher
+from service.subscription import Subscription
+folder = Path(sys.argv[1])
+publisher, reader = Publisher(folder, 1), Subscription(folder)
+t.publish(publisher, 1)
+try:
+    t.publish(publisher, 2, shape=(100_000, 3))
+except StorageFailed as error:
+    print(t.version_of(reader), error)
+"""
+    command = mounting(f'mount -t tmpfs -o size=2m none "{tmp_path}"')
+    child = [*command, sys.executable, "-c", code, str(tmp_path / "model")]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(child, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 cannot publish to")
+
+
 def test_a_reader_on_a_read_only_mount(tmp_path: Path) -> None:
     """A server whose container mounts the publication read-only could not read it."""
     publish(Publisher(tmp_path / "model", 1), 5)
@@ -120,10 +153,7 @@ def test_a_reader_on_a_read_only_mount(tmp_path: Path) -> None:
         "print(t.version_of(Subscription(folder)));"
         "(folder / 'x').touch()"
     )
-    script = f'mount --bind "{tmp_path}" "{tmp_path}" && mount -o remount,bind,ro "{tmp_path}" && exec "$@"'
-    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", script, "sh"]
-    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not let tests mount anything")
+    command = mounting(f'mount --bind "{tmp_path}" "{tmp_path}" && mount -o remount,bind,ro "{tmp_path}"')
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     child = [sys.executable, "-c", code, str(tmp_path / "model")]
     done = subprocess.run([*command, *child], capture_output=True, text=True, env=environment, check=False)

@@ -69,9 +69,12 @@ def test_a_slow_computation_gets_a_copy(tmp_path: Path) -> None:
         caches.append(view.cache)
         return before | values(view)
 
+    last = -1
     for _ in range(3):
         found, seen = reader.read(always_overtaken)
         assert seen == {float(found["version"])}
+        assert found["version"] > last
+        last = found["version"]
     assert caches[-1] == {}
 
 
@@ -88,16 +91,19 @@ def test_versions_never_go_back(tmp_path: Path) -> None:
             publish(publisher, version)
             time.sleep(0.0005)
 
+    slow = False
+
     def now_and_then_slow(view: View) -> set[float]:
         before = values(view)
-        if view.header["version"] % 7 == 0:
-            time.sleep(0.003)
+        if slow:
+            time.sleep(0.005)
         return before | values(view)
 
     thread = threading.Thread(target=keep_publishing)
     thread.start()
-    last, until = 0, time.monotonic() + 1.5
+    last, until = 0, time.monotonic() + 2.5
     while time.monotonic() < until:
+        slow = not slow
         found, seen = reader.read(now_and_then_slow)
         assert seen == {float(found["version"])}
         assert found["version"] >= last
