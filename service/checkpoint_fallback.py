@@ -3,6 +3,7 @@
 On the path it stands in for the publication. It is loaded between requests, never within one.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class CheckpointFallback:
     def __init__(self, folder: Path) -> None:
         self._store = CheckpointStore(folder)
         self._loaded: tuple[Checkpoint, Predictor] | None = None
-        self._seen: list[CheckpointInfo] | None = None
+        self._seen: Sequence[CheckpointInfo] | None = None
         self._error: CheckpointInvalid | ModelError | None = None
 
     @property

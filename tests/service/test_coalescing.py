@@ -1,7 +1,7 @@
 """Requests computed together get what each of them would have got alone."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Doubling:
         return SERVED, Predictions(values=values)
 
 
-def ask(predict: Doubling, *requests: Rows) -> list[Any]:
+def ask(predict: Callable[[Rows], tuple[Served, Predictions]], *requests: Rows) -> list[Any]:
     """Ask for all `requests` at once; return their answers or errors."""
 
     async def together() -> list[Any]:
@@ -47,7 +47,7 @@ def ask(predict: Doubling, *requests: Rows) -> list[Any]:
 
 def values_of(answer: tuple[Served, Predictions]) -> list[float]:
     assert answer[1].values is not None
-    return answer[1].values.tolist()
+    return [float(value) for value in answer[1].values]
 
 
 def test_everybody_gets_their_own_rows() -> None:
@@ -94,11 +94,10 @@ def test_many_features_are_not_taken_together() -> None:
 def test_everybody_hears_of_a_failure() -> None:
     """Without it, requests hang when the parameters cannot be reached."""
 
-    class Missing(Doubling):
-        def __call__(self, rows: Rows) -> tuple[Served, Predictions]:
-            raise PublicationMissing("not there")
+    def missing(_: Rows) -> tuple[Served, Predictions]:
+        raise PublicationMissing("not there")
 
-    assert [type(answer) for answer in ask(Missing(), [{"x": 1}], [{"x": 2}])] == [PublicationMissing] * 2
+    assert [type(answer) for answer in ask(missing, [{"x": 1}], [{"x": 2}])] == [PublicationMissing] * 2
 
 
 def test_a_client_that_went_away_disturbs_nobody() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import uvicorn
 
@@ -121,8 +122,8 @@ def _plain(options: LearnerOptions) -> dict[str, Any]:
 
 def report(settings: Settings, model: str = "default", **fields: Any) -> None:
     """Write the status of a trainer."""
-    status = Status(model=model, epoch=1, pid=1, **({"state": "learning", "written_at": time.time()} | fields))
-    write_status(model_paths(settings, model).status, status)
+    status = Status(model=model, epoch=1, pid=1, state="learning", written_at=time.time())
+    write_status(model_paths(settings, model).status, msgspec.structs.replace(status, **fields))
 
 
 @contextmanager
