@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from models.errors import DeviceFailed, DeviceOutOfMemory, LearnerOptionsInvalid
 
@@ -29,6 +31,14 @@ def choose_device(name: str) -> torch.device:
             f"device: {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto"
         )
     return device
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Return an array as a tensor on a device; the host does not wait for it. On the CPU it may be the same memory."""
+    if not array.flags.writeable or not array.flags.c_contiguous:
+        array = array.copy()
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.to(device, non_blocking=True)
 
 
 @contextmanager

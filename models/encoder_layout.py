@@ -1,7 +1,7 @@
 """Which feature is where in the input of a network: places are given once, in order of appearance, and never change.
 
 Because places are only ever added at the end, all that was learned for earlier ones stays where it is. The number of
-columns that a network sees is the width rounded up to a power of two, so that shapes seldom change.
+columns that a network sees is the width rounded up, so that shapes seldom change.
 """
 
 from collections.abc import Iterable
@@ -29,6 +29,12 @@ class Role(StrEnum):
 def power_of_two(size: int, least: int) -> int:
     """Return the smallest power of two that is at least `size` and `least`."""
     return 1 << (max(size, least, 1) - 1).bit_length()
+
+
+def rounded_up(width: int) -> int:
+    """Return `width` rounded up to a quarter of a power of two, at least 8: shapes change seldom, little is wasted."""
+    grain = max(power_of_two(width, 8) // 8, 1)
+    return max(-(-width // grain) * grain, 8)
 
 
 @dataclass

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.encoder_numbers import CLIP
+
 Table = NDArray[np.float64]
 
 ROWS = 1 << 16
@@ -32,26 +34,33 @@ def statistics_width(*, numeric: bool) -> int:
 
 def read_statistics(table: Table, hashes: NDArray[np.int64], scale: Scale, width: int) -> NDArray[np.float64]:
     """Return standardised statistics of values, shape (values, width); 0 for a value never met."""
-    count, mean, recent, last = table[hashes & (ROWS - 1)].T
-    shrunk = (mean - scale.mean) * (count / (count + SHRINKAGE))
-    found = np.stack([shrunk, recent - scale.mean, last - scale.mean][:width], axis=1)
-    found[count == 0] = 0.0
+    read = table[hashes & (ROWS - 1)]
+    count: Table = read[:, 0]
+    found: Table = read[:, 1 : 1 + width]
+    found -= scale.mean
     found *= 1 / scale.deviation if scale.deviation > 0 else 0.0
-    return np.clip(found, -4.0, 4.0, out=found)
+    found[:, 0] *= count / (count + SHRINKAGE)
+    found[count == 0] = 0.0
+    np.clip(found, -CLIP, CLIP, out=found)
+    return found
 
 
 def add_targets(table: Table, hashes: NDArray[np.int64], targets: NDArray[np.float64]) -> NDArray[np.int64]:
     """Merge the targets of some values into the table and return its rows that changed."""
-    rows, inverse, added = np.unique(hashes & (ROWS - 1), return_inverse=True, return_counts=True)
-    count, mean, recent, last = table[rows].T
-    # The last row of equal value is the one that a reversed search finds first.
-    latest = targets[len(targets) - 1 - np.unique(inverse[::-1], return_index=True)[1]]
+    places = hashes & (ROWS - 1)
+    order = places.argsort(kind="stable")
+    places, targets = places[order], targets[order]
+    stops = np.append(np.flatnonzero(places[1:] != places[:-1]), len(places) - 1) + 1
+    rows, latest = places[stops - 1], targets[stops - 1]
+    added = np.diff(stops, prepend=0)
+    found = table[rows]
+    count, mean, recent = found[:, 0], found[:, 1], found[:, 2]
+    # Relative to what is near: a large offset must not cost digits.
     anchor = np.where(count > 0, mean, latest)
-    here = anchor + np.bincount(inverse, targets - anchor[inverse]) / added
-    table[rows, 0] = count + added
+    here = anchor + np.add.reduceat(targets - np.repeat(anchor, added), stops - added) / added
     table[rows, 1] = anchor + (here - anchor) * (added / (count + added))
-    kept = np.where(count > 0, (1 - RECENT) ** added, 0.0)
-    table[rows, 2] = here + (recent - here) * kept
+    table[rows, 2] = here + (recent - here) * np.where(count > 0, (1 - RECENT) ** added, 0.0)
     table[rows, 3] = latest
-    del last
-    return rows
+    table[rows, 0] = count + added
+    changed: NDArray[np.int64] = rows
+    return changed

@@ -9,15 +9,16 @@ their places after those that are there (see ``encoder_layout.py``).
 :meth:`FeatureEncoder.observe` and :meth:`FeatureEncoder.learn_targets` are what the trainer learns from a microbatch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoder_layout import HASHED, NONE, Layout, Role, power_of_two
+from models.encoder_layout import HASHED, NONE, Layout, power_of_two, rounded_up
 from models.encoder_numbers import add_numbers, new_moments, standardised
+from models.encoder_plan import Plans
 from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
 from models.encoder_strings import Bag, StringReader
 from models.examples import FeatureKey, Features, Kind, Task
@@ -84,6 +85,12 @@ class Prepared:
     gaps: bool
     bags: Mapping[FeatureKey, Bag]
 
+    def only(self, columns: NDArray[np.intp]) -> Self:
+        """Return these rows with some of the columns of numbers."""
+        keys = tuple(self.keys[column] for column in columns.tolist())
+        # Taken, not indexed: the order in memory, and with it that of later sums, stays the same.
+        return type(self)(self.rows, keys, self.numbers.take(columns, axis=1), self.gaps, self.bags)
+
 
 class FeatureEncoder:
     """Encodes features, by a layout and by arrays that a trainer may be changing.
@@ -105,6 +112,7 @@ class FeatureEncoder:
         self.arrays.setdefault("moments", new_moments(LEAST_CAPACITY))
         self._statistics = 0 if task is Task.MULTICLASS else statistics_width(numeric=task is Task.REGRESSION)
         self._reader = StringReader()
+        self._plans = Plans()
 
     def prepare(self, features: Features) -> Prepared:
         """Read `features`: hash strings, draw numbers from dates."""
@@ -138,26 +146,22 @@ class FeatureEncoder:
     @property
     def capacity(self) -> int:
         """Columns of the dense input."""
-        return power_of_two(self.layout.width, LEAST_CAPACITY)
+        return rounded_up(self.layout.width)
 
     def _encode_numbers(self, prepared: Prepared, dense: NDArray[np.float32]) -> None:
         """Write standardised numbers and marks of missing ones."""
-        known = [column for column, key in enumerate(prepared.keys) if key in self.layout.numbers]
-        slots = [self.layout.numbers[prepared.keys[column]] for column in known]
-        marks = [
-            (place, self.layout.marks[slot]) for place, slot in enumerate(slots) if self.layout.marks[slot] != NONE
-        ]
-        numbers = prepared.numbers if len(known) == len(prepared.keys) else prepared.numbers[:, known]
-        if known:
-            values = standardised(self.arrays["moments"][:, slots], numbers)
+        plan = self._plans.of(self.layout, prepared.keys)
+        if len(prepared.keys):
+            numbers = prepared.numbers if plan.complete else prepared.numbers.take(plan.known, axis=1)
+            values = standardised(self.arrays["moments"][:, plan.slots], numbers)
             if prepared.gaps:
                 missing = np.isnan(values)
                 values[missing] = 0.0
-                for place, column in marks:
+                for place, column in plan.marks:
                     dense[:, column] = missing[:, place]
-            dense[:, [self.layout.values[slot] for slot in slots]] = values
-        absent = set(range(len(self.layout.marks))).difference(slots)
-        dense[:, [self.layout.marks[slot] for slot in absent if self.layout.marks[slot] != NONE]] = 1.0
+            dense[:, plan.values] = values
+        if plan.absent:
+            dense[:, plan.absent] = 1.0
 
     def _encode_strings(self, prepared: Prepared, dense: NDArray[np.float32]) -> None:
         """Write strings into their dense columns, by signed hashing."""
@@ -176,9 +180,9 @@ class FeatureEncoder:
                 found = read_statistics(self.arrays["statistics"], bag.hashes, scale, width)
                 dense[bag.rows, column : column + width] = found
 
-    def sparse(self, prepared: Prepared) -> Sparse:
-        """Return the hashed strings of known features, for tables of parameters."""
-        bags = [bag for key, bag in prepared.bags.items() if key in self.layout.strings]
+    def sparse(self, prepared: Prepared, kinds: Set[Kind]) -> Sparse:
+        """Return the hashed strings of known features of some kinds, for tables of parameters."""
+        bags = [bag for key, bag in prepared.bags.items() if key.kind in kinds and key in self.layout.strings]
         rows = np.concatenate([bag.rows for bag in bags]) if bags else np.empty(0, np.int64)
         hashes = np.concatenate([bag.hashes for bag in bags]) if bags else np.empty(0, np.int64)
         amounts = np.concatenate([bag.amounts for bag in bags]) if bags else np.empty(0, np.float32)
@@ -190,22 +194,34 @@ class FeatureEncoder:
 
     def observe(self, prepared: Prepared) -> None:
         """Take in features: give places to new ones, and update means and variances."""
-        layout = self.layout
         missing = np.isnan(prepared.numbers) if prepared.gaps else None
-        used = [column for column in range(len(prepared.keys)) if missing is None or not missing[:, column].all()]
-        # In an order of their own: the columns of a microbatch may come in any.
-        layout.add_numbers(sorted({prepared.keys[column] for column in used}.difference(layout.numbers)))
-        layout.add_strings([key for key in prepared.bags if key not in layout.strings], self._statistics)
-        self._grow_arrays()
-        slots = [layout.numbers[prepared.keys[column]] for column in used]
-        if used:
+        if missing is not None and missing.all(0).any():
+            filled = np.flatnonzero(~missing.all(0))
+            prepared, missing = prepared.only(filled), missing.take(filled, axis=1)
+        self._add_places(prepared, missing)
+        if prepared.keys:
+            slots = self._plans.of(self.layout, prepared.keys).slots
             moments = self.arrays["moments"][:, slots]
-            add_numbers(moments, prepared.numbers if len(used) == len(prepared.keys) else prepared.numbers[:, used])
+            add_numbers(moments, prepared.numbers)
             self.arrays["moments"][:, slots] = moments
-        whole = (
-            set(slots) if missing is None else {s for s, c in zip(slots, used, strict=True) if not missing[:, c].any()}
-        )
-        layout.add_marks(slot for slot in range(len(layout.values)) if slot not in whole and layout.marks[slot] == NONE)
+
+    def _add_places(self, prepared: Prepared, missing: NDArray[np.bool_] | None) -> None:
+        """Give places to new features, all of which have a value, and to the marks of those that are missing."""
+        layout, plan = self.layout, self._plans.of(self.layout, prepared.keys)
+        new_strings = [key for key in prepared.bags if key not in layout.strings]
+        if not plan.complete or new_strings:
+            # In an order of their own: the columns of a microbatch may come in any.
+            layout.add_numbers(sorted(set(prepared.keys).difference(layout.numbers)))
+            layout.add_strings(new_strings, self._statistics)
+            self._grow_arrays()
+            self._plans.forget()
+            plan = self._plans.of(layout, prepared.keys)
+        gaps = () if missing is None else np.flatnonzero(missing.any(0)).tolist()
+        unmarked = {layout.numbers[prepared.keys[column]] for column in gaps}.union(plan.others)
+        unmarked = {slot for slot in unmarked if layout.marks[slot] == NONE}
+        if unmarked:
+            layout.add_marks(sorted(unmarked))
+            self._plans.forget()
 
     def _grow_arrays(self) -> None:
         """Make room in the arrays for all that has a place."""
@@ -225,10 +241,6 @@ class FeatureEncoder:
             if self.layout.strings.get(key, NONE) != NONE
         ]
         return np.concatenate(changed) if changed else np.empty(0, np.int64)
-
-    def new_columns(self, before: int) -> list[Role]:
-        """Return what input columns carry that were added since the width was `before`."""
-        return self.layout.roles[before:]
 
     def features(self) -> list[dict[str, str]]:
         """Return name and kind of the features known, in order of appearance."""

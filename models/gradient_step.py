@@ -118,7 +118,7 @@ class Step:
         after = self.optimizer.stepped(parameters.block, parameters.gradient * factor, rate, number)
         torch.where(sound, after, parameters.block, out=parameters.block)
         if table is not None and entries is not None and block is not None and block_gradient is not None:
-            after = self.optimizer.stepped(block, block_gradient * factor, rate, number)
+            after = self.optimizer.stepped(block, block_gradient * factor, rate * self.network.table_rate, number)
             table.index_copy_(1, entries.places, torch.where(sound, after, block))
         guard.count(sound)
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from models.devices import to_device
 from models.encoder_layout import Role
+from models.examples import Kind
 from models.features import Sparse
 
 Shape = tuple[int, ...]
@@ -55,14 +57,17 @@ class Entries:
         places = sparse.places & (table_rows - 1)
         order = places.argsort(kind="stable")
         ordered = places[order]
-        first = np.flatnonzero(np.diff(ordered, prepend=-1))
+        new = np.ones(len(ordered), np.bool_)
+        np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+        first = np.flatnonzero(new)
         inside = np.empty_like(places)
-        inside[order] = np.repeat(np.arange(len(first)), np.diff(first, append=len(ordered)))
-        owners = np.repeat(np.arange(len(sparse.starts) - 1), np.diff(sparse.starts))[order]
+        inside[order] = new.cumsum() - 1
+        counts = sparse.starts[1:] - sparse.starts[:-1]
+        owners = np.arange(len(counts)).repeat(counts)[order]
         arrays: Sequence[NDArray[np.generic]] = (
             ordered[first], inside, sparse.amounts, sparse.starts[:-1], owners, sparse.amounts[order], first,
         )  # fmt: skip
-        return cls(*(torch.from_numpy(array).to(device, non_blocking=True) for array in arrays))
+        return cls(*(to_device(array, device) for array in arrays))
 
     def sum_by_row(self, block: Tensor, *, squared: bool = False) -> Tensor:
         """Return for each example the sum of its places' rows of `block` times their amounts (or these squared)."""
@@ -108,6 +113,10 @@ class Network(Protocol):
     """Optimizer → learning rate; the first one is the default optimizer."""
     default_replay: ClassVar[int]
     """Rows of the recent past to learn again with each step."""
+    table_kinds: ClassVar[frozenset[Kind]]
+    """Kinds of strings that have rows of the table."""
+    table_rate: ClassVar[float]
+    """What the learning rate is multiplied by for the table, whose rows are seldom met."""
     spare: ClassVar[bool]
     """Whether inputs and outputs are rounded up to powers of two, the spare ones without any effect."""
 
@@ -152,6 +161,8 @@ class Network(Protocol):
 class BuiltIn:
     """What the built-in networks share."""
 
+    table_kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.CATEGORY, Kind.TOKENS})
+    table_rate: ClassVar[float] = 1.0
     spare: ClassVar[bool] = True
 
     def __init__(self) -> None:

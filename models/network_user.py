@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from models.encoder_layout import Role
 from models.errors import NetworkInvalid
+from models.examples import Kind
 from models.network import Inputs, LossGradient, Shape
 
 GROUP = "headrace.networks"
@@ -56,6 +57,8 @@ class UserNetwork:
 
     default_rates: ClassVar[Mapping[str, float]] = {"adam": 1e-3, "adamw": 1e-3, "adagrad": 0.01, "sgd": 0.01}
     default_replay: ClassVar[int] = 64
+    table_kinds: ClassVar[frozenset[Kind]] = frozenset()
+    table_rate: ClassVar[float] = 1.0
     spare: ClassVar[bool] = False
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:

@@ -1,12 +1,12 @@
 """Encoder, network and targets together: features → answers. The trainer's and the serving process's common core."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.devices import to_device
 from models.examples import Features, Task
 from models.features import FeatureEncoder, Prepared
 from models.learner import Predictions
@@ -45,20 +45,22 @@ class TorchModel:
     device: torch.device
     ready: bool = False
 
+    def dense(self, prepared: Prepared) -> Tensor:
+        """Return the dense input, float32, shape (rows, inputs), on the device."""
+        return to_device(self.encoder.encode(prepared, self.targets.scale()), self.device)
+
     def inputs(self, prepared: Prepared) -> Inputs:
         """Return the network's inputs, on its device."""
-        dense = self.encoder.encode(prepared, self.targets.scale())
-        moved = torch.from_numpy(dense).to(self.device, non_blocking=True)
+        moved = self.dense(prepared)
         if self.table is None or not prepared.bags:
             return Inputs(moved)
-        entries = Entries.of(self.encoder.sparse(prepared), len(self.table), self.device)
+        sparse = self.encoder.sparse(prepared, self.network.table_kinds)
+        entries = Entries.of(sparse, len(self.table), self.device)
         return Inputs(moved, entries, self.table.index_select(0, entries.places))
 
-    def answers(self, prepared: Prepared) -> Tensor:
+    def answers(self, inputs: Inputs) -> Tensor:
         """Return probabilities, float32, shape (rows, classes), or values, float64, shape (rows,)."""
-        if not self.ready:
-            return self.uninformed(prepared.rows)
-        return self.answers_of(self.network.outputs(self.inputs(prepared)))
+        return self.answers_of(self.network.outputs(inputs))
 
     def uninformed(self, rows: int) -> Tensor:
         """Return what is answered before anything was learned."""
@@ -89,12 +91,16 @@ class TorchModel:
         offsets = self.targets.offsets()
         if self.single:
             offsets = offsets[1:] - offsets[:1] if len(offsets) > 1 else np.zeros(1, np.float32)
-        return torch.from_numpy(offsets).to(self.device, non_blocking=True)
+        return to_device(offsets, self.device)
 
     @torch.no_grad()
     def predict(self, features: Features) -> Predictions:
         """Return predictions on the host."""
-        answers = self.answers(self.encoder.prepare(features)).cpu().numpy()
+        if self.ready:
+            tensor = self.answers(self.inputs(self.encoder.prepare(features)))
+        else:
+            tensor = self.uninformed(len(features))
+        answers = tensor.cpu().numpy()
         if self.task is Task.REGRESSION:
             return Predictions(values=answers)
         return Predictions(tuple(self.targets.classes), probabilities=answers)
@@ -103,6 +109,3 @@ class TorchModel:
 def outputs_needed(task: Task, single: bool, classes: int) -> int:
     """Return how many outputs a network needs."""
     return 1 if single or task is Task.REGRESSION else max(classes, 2)
-
-
-Arrays = Mapping[str, Tensor]

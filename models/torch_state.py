@@ -36,19 +36,19 @@ def identity(learner: "TorchLearner") -> dict[str, Any]:
 
 def save(learner: "TorchLearner") -> LearnerState:
     """Return the state of a learner, copied to the host."""
-    model, parameters = learner.model, learner.parameters
+    model, training = learner.model, learner.training
     evaluation, scores = learner.evaluation.state()
-    tensors = {"network/block": parameters.block, "network/generator": learner.generator.get_state()}
+    tensors = {"network/block": training.parameters.block, "network/generator": training.generator.get_state()}
     tensors |= {f"buffers/{name}": buffer for name, buffer in model.network.buffers().items()}
-    if parameters.table is not None:
-        tensors["table/block"] = parameters.table
+    if training.parameters.table is not None:
+        tensors["table/block"] = training.parameters.table
     host = {
         "encoder": {"moments": model.encoder.arrays["moments"]},
         "statistics": {k: v for k, v in model.encoder.arrays.items() if k == "statistics"},
         "targets": model.targets.arrays,
         "evaluation": scores,
-        "replay": learner.replay.state(),
-        "guard": learner.guard.state(),
+        "replay": training.replay.state(),
+        "guard": training.guard.state(),
     }
     arrays: dict[str, Array] = {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in tensors.items()}
     arrays |= {
@@ -58,8 +58,8 @@ def save(learner: "TorchLearner") -> LearnerState:
         **identity(learner),
         "layout": model.encoder.layout.to_json(),
         "classes": list(model.targets.classes),
-        "shape": list(learner.shape),
-        "counters": asdict(learner.counters),
+        "shape": list(training.shape),
+        "counters": asdict(training.counters),
         "evaluation": evaluation,
     }
     return LearnerState(meta, arrays)
@@ -78,30 +78,30 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     if found != expected:
         raise StateMismatch(f"saved: {found}; configured: {expected}: set these back, or start the model anew")
     copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
-    meta, model = state.meta, learner.model
+    meta, model, training = state.meta, learner.model, learner.training
     learner.evaluation.restore(meta["evaluation"], section(copies, "evaluation"))
     encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
     model.encoder = FeatureEncoder(learner.task, Layout.from_json(meta["layout"]), encoder_arrays)
     model.targets = create_targets(learner.task, meta["classes"], section(copies, "targets"))
-    learner.generator.set_state(torch.from_numpy(copies["network/generator"]))
-    learner.replay.restore(section(copies, "replay"))
-    learner.guard.restore(section(copies, "guard"))
+    training.generator.set_state(torch.from_numpy(copies["network/generator"]))
+    training.replay.restore(section(copies, "replay"))
+    training.guard.restore(section(copies, "guard"))
     for name, value in meta["counters"].items():
-        setattr(learner.counters, name, value)
+        setattr(training.counters, name, value)
     _load_network(learner, meta["shape"], copies)
 
 
 def _load_network(learner: "TorchLearner", shape: list[int], arrays: dict[str, Array]) -> None:
     """Restore what is on the device."""
-    model, parameters = learner.model, learner.parameters
+    model, training = learner.model, learner.training
     inputs, outputs = shape
-    learner.shape = (inputs, outputs)
-    learner.width = model.encoder.layout.width
+    training.shape = (inputs, outputs)
+    training.width = model.encoder.layout.width
     shapes = model.network.shapes(inputs, outputs) if inputs else {}
-    parameters.adopt(shapes, torch.from_numpy(arrays["network/block"]).to(model.device))
+    training.parameters.adopt(shapes, torch.from_numpy(arrays["network/block"]).to(model.device))
     for name, buffer in model.network.buffers().items():
         buffer.copy_(torch.from_numpy(arrays[f"buffers/{name}"]))
     table = arrays.get("table/block")
-    parameters.table = None if table is None else torch.from_numpy(table).to(model.device)
-    model.table = None if parameters.table is None else parameters.table[0]
+    training.parameters.table = None if table is None else torch.from_numpy(table).to(model.device)
+    model.table = None if training.parameters.table is None else training.parameters.table[0]
     model.ready = bool(inputs)

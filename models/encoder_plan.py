@@ -1,0 +1,84 @@
+"""Where the columns of one kind of microbatch go: worked out once for each set of columns, and then only looked up."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.encoder_layout import NONE, Layout
+from models.examples import FeatureKey
+
+Places = slice | NDArray[np.intp]
+"""Columns: a slice where they lie side by side in order, which is the quicker to read and write."""
+
+REMEMBERED = 64  # sets of columns; when there are more, all are forgotten
+
+
+class Plan(NamedTuple):
+    """Places of some columns of numbers.
+
+    Attributes
+    ----------
+    known
+        Columns whose feature has a place, in order.
+    slots, values
+        Their slots, and their columns in the input.
+    marks
+        Of those that have a mark: their place among the known ones, and the mark's column in the input.
+    others, absent
+        Slots of all other features, and the columns in the input of their marks.
+    complete
+        Whether every column is known.
+    """
+
+    known: NDArray[np.intp]
+    slots: Places
+    values: Places
+    marks: tuple[tuple[int, int], ...]
+    others: frozenset[int]
+    absent: list[int]
+    complete: bool
+
+
+def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
+    """Return the plan for columns of these features."""
+    known = [column for column, key in enumerate(keys) if key in layout.numbers]
+    slots = [layout.numbers[keys[column]] for column in known]
+    others = frozenset(range(len(layout.marks))).difference(slots)
+    return Plan(
+        np.array(known, np.intp),
+        side_by_side(slots),
+        side_by_side([layout.values[slot] for slot in slots]),
+        tuple((place, layout.marks[slot]) for place, slot in enumerate(slots) if layout.marks[slot] != NONE),
+        others,
+        [layout.marks[slot] for slot in sorted(others) if layout.marks[slot] != NONE],
+        len(known) == len(keys),
+    )
+
+
+def side_by_side(places: Sequence[int]) -> Places:
+    """Return places as a slice, if they are consecutive."""
+    if places and list(places) == list(range(places[0], places[0] + len(places))):
+        return slice(places[0], places[0] + len(places))
+    return np.array(places, np.intp)
+
+
+class Plans:
+    """The plans of a layout, remembered until it changes."""
+
+    def __init__(self) -> None:
+        self._plans: dict[tuple[FeatureKey, ...], Plan] = {}
+
+    def of(self, layout: Layout, keys: tuple[FeatureKey, ...]) -> Plan:
+        """Return the plan for columns of these features."""
+        plan = self._plans.get(keys)
+        if plan is None:
+            if len(self._plans) >= REMEMBERED:
+                self._plans.clear()
+            plan = self._plans[keys] = make_plan(layout, keys)
+        return plan
+
+    def forget(self) -> None:
+        """Note that the layout has changed."""
+        self._plans.clear()
