@@ -46,16 +46,13 @@ def _headrace(
 
 
 def main() -> None:
-    """Run the command line and end the process: 0 when all went well, 2 for wrong usage or settings, 1 for the rest."""
+    """Run the command line and end the process.
+
+    The status is 0 when all went well, 2 for wrong usage or settings, 130 after Ctrl-C, 1 for the rest.
+    """
     try:
         check_packages()
         app(prog_name="headrace")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter must not complain about it when it flushes.
-        sys.stdout = None
-        sys.exit(141)
     except Exception as error:  # noqa: BLE001  # every error ends here, in one line where somebody can do something
         sys.exit(_explain(error))
 
