@@ -62,7 +62,7 @@ def _explain(error: Exception) -> int:
     status = 2 if isinstance(error, ConfigurationInvalid | PackagesShadowed) else 1
     if not _is_for_users(error):
         _report(error)
-    elif _wants_traceback():
+    elif _wants_traceback(error):
         traceback.print_exception(error)
     else:
         print(f"error: {_say(error)}", file=sys.stderr)
@@ -94,11 +94,12 @@ def _say(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _wants_traceback() -> bool:
-    try:
-        from service.config import wants_traceback  # noqa: PLC0415
-    except ImportError:
+def _wants_traceback(error: Exception) -> bool:
+    if isinstance(error, PackagesShadowed):
+        # The settings would import the very packages that are not ours.
         return False
+    from service.config import wants_traceback  # noqa: PLC0415
+
     return wants_traceback()
 
 
