@@ -37,6 +37,8 @@ class KafkaOptions:
         Seconds without any word from the cluster after which reading reports it as unavailable.
     delivery_timeout
         Seconds within which an appended record must be acknowledged.
+    max_message_bytes
+        Largest record that is appended; as the topic's ``max.message.bytes``.
     extra
         Further settings of the client (kafka-python's names), passed through as they are; they win.
     """
@@ -62,6 +64,7 @@ class KafkaOptions:
     connect_timeout: float = 10.0
     unreachable_after: float = 15.0
     delivery_timeout: float = 30.0
+    max_message_bytes: int = 1_048_576
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def connection(self) -> dict[str, Any]:

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 # Seconds between two looks at what is not looked at in each poll.
 _HOUSEKEEPING = 0.2
 
+# Seconds that the client polls at a stretch.
+_SLICE = 0.5
+
 # Seconds for which a topic may be absent from the cluster's metadata before it counts as deleted.
 _ABSENT = 5.0
 
@@ -131,11 +134,20 @@ class KafkaReader:
             self._drop()
 
     def _poll(self, max_records: int, timeout: float) -> Sequence[Record]:
+        """Poll in slices, so that a long wait does not keep from looking at what changes meanwhile."""
+        give_up = time.monotonic() + timeout
+        while True:
+            now = time.monotonic()
+            # Before polling: what a poll has taken must not be lost to an error.
+            if now - self._kept_house_at > _HOUSEKEEPING:
+                self._kept_house_at = now
+                self._keep_house(now)
+            records = self._poll_once(max_records, min(_SLICE, max(0.0, give_up - now)))
+            if records or time.monotonic() >= give_up:
+                return records
+
+    def _poll_once(self, max_records: int, timeout: float) -> Sequence[Record]:
         started = time.monotonic()
-        # Before polling: what a poll has taken must not be lost to an error.
-        if started - self._kept_house_at > _HOUSEKEEPING:
-            self._kept_house_at = started
-            self._keep_house(started)
         try:
             polled = self._consumer.poll(timeout_ms=timeout * 1000, max_records=max_records)
         except _CLIENT_ERRORS as error:

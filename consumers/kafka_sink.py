@@ -17,10 +17,8 @@ from consumers.source import NewRecord
 
 IDEMPOTENCY_HEADER = "idempotency-key"
 
-# The broker's own limit (1 MiB by default) decides what is too large.
-_MAX_REQUEST_BYTES = 64 * 1024 * 1024
-
-_RECORDS_AT_FAULT = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError, errors.InvalidRecordError)
+# What a record takes on its way beside key, value and headers, with room to spare.
+_RECORD_OVERHEAD = 128
 
 
 class KafkaSink:
@@ -58,6 +56,8 @@ class KafkaSink:
         SourceUnavailable, TopicMissing
             Nothing was sent.
         """
+        for record in records:
+            self._check_size(record)
         producer = self._connected()
         give_up = time.monotonic() + self._options.delivery_timeout
         mark = [] if idempotency_key is None else [(IDEMPOTENCY_HEADER, idempotency_key.encode())]
@@ -83,6 +83,16 @@ class KafkaSink:
             if self._producer is not None:
                 self._producer.close(timeout=5)
                 self._producer = None
+
+    def _check_size(self, record: NewRecord) -> None:
+        """Refuse a record that the broker would refuse: that would leave the producer of no use to others."""
+        size = len(record.value) + len(record.key or b"") + _RECORD_OVERHEAD
+        size += sum(len(name.encode()) + len(value) + 10 for name, value in record.headers)
+        if size > self._options.max_message_bytes:
+            raise AppendFailed(
+                f"a record of {size} bytes is too large for topic {self._topic}; nothing was appended. Split it, or "
+                f"raise max_message_bytes here and max.message.bytes of the topic"
+            )
 
     def _connected(self) -> Any:
         """Return the producer, which is made at the first call and after a failure."""
@@ -111,13 +121,13 @@ class KafkaSink:
             # Leaves time for a second attempt within the delivery timeout.
             "request_timeout_ms": delivery_ms // 2,
             "max_block_ms": int(self._options.connect_timeout * 1000),
-            "max_request_size": _MAX_REQUEST_BYTES,
+            "max_request_size": self._options.max_message_bytes,
             "metrics_enabled": False,
         }
 
     def _forget(self, producer: Any, error: Exception) -> None:
         """Drop a producer that an error has left of no use; the next append makes another."""
-        if isinstance(error, (errors.RetriableError, *_RECORDS_AT_FAULT)):
+        if isinstance(error, errors.RetriableError):
             return
         with self._lock:
             if self._producer is producer:

@@ -47,19 +47,31 @@ class BrokerMissing(Exception):
 class Broker:
     """One Kafka broker on free ports of the loopback interface. It can be stopped, killed and started again.
 
+    Parameters
+    ----------
+    properties
+        Settings of the broker beside those that it needs.
+    secure
+        Name of a second listener for clients (``SASL_SSL``), which `properties` must say more about.
+
     Attributes
     ----------
     address
         ``host:port`` for clients; the same after a restart.
+    secure_address
+        The same of the second listener.
     """
 
-    def __init__(self, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(self, properties: Mapping[str, str] | None = None, secure: str | None = None) -> None:
         self._jars = _jars()
         self._folder = Path(tempfile.mkdtemp(prefix="headrace-broker-"))
         self._process: subprocess.Popen[bytes] | None = None
-        port, controller_port = _free_ports(2)
+        port, controller_port, secure_port = _free_ports(3)
         self.address = f"127.0.0.1:{port}"
+        self.secure_address = f"127.0.0.1:{secure_port}"
         settings = _properties(port, controller_port, self._folder / "data") | dict(properties or {})
+        if secure is not None:
+            settings["listeners"] += f",{secure}://{self.secure_address}"
         self._config = self._folder / "server.properties"
         self._config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         self._format()
