@@ -73,14 +73,8 @@ def run_server(settings: Settings) -> int:
     Raises
     ------
     ConfigurationInvalid
-        The port cannot be had, or a setting asks for what this version does not do.
+        The port cannot be had.
     """
-    if settings.security.api_keys_file is not None:
-        # Better no server than one whose operator believes that it checks keys.
-        raise ConfigurationInvalid(
-            f"security.api_keys_file: {settings.security.api_keys_file}: this version does not check keys; take the "
-            "setting out, and keep strangers out by other means"
-        )
     listening = _listen(settings.serve.host, settings.serve.port)
     _empty_counts(settings)
     config = _config(settings)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from models.examples import Task
-from service.config import KafkaSettings, SecuritySettings, Settings, SourceSettings
+from service.config import KafkaSettings, Settings, SourceSettings
 from service.errors import ConfigurationInvalid
 from service.prediction_counts import PredictionCounts
 from service.serving import run_server
@@ -130,14 +130,6 @@ def test_a_port_that_is_taken_is_said_to_be(settings: Settings) -> None:
         pytest.raises(ConfigurationInvalid, match=rf"serve\.port.*{settings.serve.port}"),
     ):
         run_server(settings)
-
-
-def test_keys_that_nobody_would_check_are_refused(settings: Settings, tmp_path: Path) -> None:
-    """Without it, an operator believes that strangers are kept out when they are not."""
-    (tmp_path / "keys").write_text("secret\n")
-    security = SecuritySettings(api_keys_file=tmp_path / "keys")
-    with pytest.raises(ConfigurationInvalid, match=r"security\.api_keys_file"):
-        run_server(settings.model_copy(update={"security": security}))
 
 
 def test_a_broker_that_cannot_be_reached_is_a_503(settings: Settings, tmp_path: Path) -> None:
