@@ -6,6 +6,7 @@ journal says which events went into which version.
 
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.ingest import kafka_settings, trainer_settings
 from benchmarks.report import Result
 from benchmarks.topics import PARTITIONS, events, new_topic
+from service.checkpoints import CheckpointStore
 from service.errors import PublicationMissing
 from service.journal_format import Update
 from service.journal_reading import read_journal
@@ -73,16 +75,20 @@ def _one(address: str, folder: Path) -> NDArray[np.float64]:
     folder.mkdir(parents=True)
     topic = new_topic(address)
     microbatch = {"max_delay_ms": MAX_DELAY_MS}
-    # No checkpoint may cut the journal short while it is needed here: it tells which events each version holds.
-    model = trainer_settings(topic, microbatch=microbatch, checkpoint={"every_seconds": 5, "keep": 100})
+    # All checkpoints are kept, and so is the journal after the first: it tells which events each version holds.
+    model = trainer_settings(topic, microbatch=microbatch, checkpoint={"every_seconds": 2, "keep": 100})
     with installation(folder, model, **kafka_settings(address)) as place:
         place.start("train", "--model", "default")
+        _wait(place, '"idle"')
         watch = _Watch(place)
         total = RATE * (WARM_UP_SECONDS + SECONDS)
         _send(address, topic, total)
-        _wait(place, total)
+        _wait(place, f'"microbatch":{total}')
         watch.end()
-        tail = read_journal(place.data_dir / "models" / "default" / "journal", -1)
+        root = place.data_dir / "models" / "default"
+        # The journal goes back to the oldest checkpoint; that one lies within the warm-up.
+        oldest = min(each.version for each in CheckpointStore(root / "checkpoints").list())
+        tail = read_journal(root / "journal", oldest)
     updates = [entry for entry in tail.entries if isinstance(entry, Update)]
     return _freshness(_timestamps(address, topic, total), updates, watch.seen)
 
@@ -100,12 +106,13 @@ def _send(address: str, topic: str, total: int) -> None:
     producer.close()
 
 
-def _wait(place: Installation, total: int) -> None:
+def _wait(place: Installation, text: str) -> None:
+    """Wait until the trainer's status holds `text`."""
     until = time.monotonic() + 60
     path = place.folder / "publish" / "default" / "status.json"
-    while f'"microbatch":{total}' not in path.read_text().replace(" ", ""):
+    while not path.exists() or text not in path.read_text():
         if time.monotonic() > until:
-            raise TimeoutError(f"not all events were learned\n{place.log('train')[-3000:]}")
+            raise TimeoutError(f"the trainer's status never held {text}\n{place.log('train')[-3000:]}")
         time.sleep(0.1)
 
 
@@ -125,15 +132,16 @@ def _timestamps(address: str, topic: str, total: int) -> dict[int, list[int]]:
 
 def _freshness(timestamps: dict[int, list[int]], updates: list[Update], seen: dict[int, float]) -> NDArray[np.float64]:
     """Return, for each event after the warm-up, the time until a version with it was served."""
-    taken = dict.fromkeys(timestamps, 0)
     first = min(times[0] for times in timestamps.values()) + WARM_UP_SECONDS * 1000
     versions = np.array(sorted(seen))
     found: list[float] = []
     for update in updates:
         # A version that came and went between two looks was followed by one that holds its events as well.
         at = seen[int(versions[np.searchsorted(versions, update.version)])]
+        rows_of: Counter[int] = Counter()
         for run in update.runs:
-            begin = taken[run.partition]
-            taken[run.partition] += run.rows
-            found += [at - time_ for time_ in timestamps[run.partition][begin : begin + run.rows] if time_ >= first]
+            rows_of[run.partition] += run.rows
+        for partition, rows in rows_of.items():
+            end = update.positions[partition].offset
+            found += [at - time_ for time_ in timestamps[partition][end - rows : end] if time_ >= first]
     return np.array(found)
