@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -11,8 +11,9 @@ from tests.support.broker import Broker, BrokerMissing, create_topic
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let pass what is no fault of ours."""
-    # kafka-python 3.0.12 leaves the socket of a refused connection to the garbage collector.
-    config.addinivalue_line("filterwarnings", r"ignore:unclosed <socket.socket .*laddr=\('0\.0\.0\.0':ResourceWarning")
+    # kafka-python 3.0.12 leaves the sockets of refused connections and failed handshakes to the garbage collector.
+    for socket in (r"<socket.socket .*laddr=\('0\.0\.0\.0'", "<ssl.SSLSocket"):
+        config.addinivalue_line("filterwarnings", f"ignore:unclosed {socket}:ResourceWarning")
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +48,10 @@ def kafka_topic(kafka_broker: str) -> Callable[..., str]:
     return create
 
 
-def started_broker() -> Broker:
+def started_broker(properties: Mapping[str, str] | None = None, secure: str | None = None) -> Broker:
     """Return a running broker, or skip the test; on CI, where there must be one, fail."""
     try:
-        broker = Broker()
+        broker = Broker(properties, secure)
         broker.start()
     except BrokerMissing as missing:
         if os.environ.get("CI") == "true":

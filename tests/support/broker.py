@@ -90,7 +90,7 @@ class Broker:
             if self._process.poll() is not None or time.monotonic() > give_up:
                 tail = (self._folder / "broker.log").read_text(errors="replace")[-2000:]
                 self.remove()
-                raise BrokerMissing(f"the broker did not start:\n{tail}")
+                raise RuntimeError(f"the broker did not start:\n{tail}")
             time.sleep(0.1)
 
     def stop(self, *, kill: bool = False) -> None:
@@ -135,7 +135,7 @@ class Broker:
         result = subprocess.run(command, capture_output=True, check=False, cwd=self._folder, timeout=120)
         if result.returncode:
             self.remove()
-            raise BrokerMissing(f"{' '.join(arguments)} failed: {result.stderr.decode(errors='replace')[-2000:]}")
+            raise RuntimeError(f"{' '.join(arguments)} failed: {result.stderr.decode(errors='replace')[-2000:]}")
 
 
 @contextlib.contextmanager
@@ -176,6 +176,7 @@ def _properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL",
         "log.dirs": str(data),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
