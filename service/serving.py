@@ -81,11 +81,14 @@ def run_server(settings: Settings) -> int:
     host, port = listening.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     _log.info("serving", address=address, models=sorted(settings.models), workers=settings.serve.workers)
-    if settings.serve.workers > 1:
+    try:
+        if settings.serve.workers == 1:
+            return _run_here(config, listening)
         Multiprocess(config, [listening]).run()
-        _log.info("stopped serving")
         return 0
-    return _run_here(config, listening)
+    finally:
+        _empty_counts(settings)
+        _log.info("stopped serving")
 
 
 def _run_here(config: uvicorn.Config, listening: socket.socket) -> int:
@@ -98,7 +101,6 @@ def _run_here(config: uvicorn.Config, listening: socket.socket) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    _log.info("stopped serving")
     return 0 if server.started else 1
 
 
@@ -129,7 +131,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _empty_counts(settings: Settings) -> None:
-    """Begin to count anew: what an earlier server counted went with it."""
+    """Forget what a server has counted: the next one begins anew."""
     from service.serving_context import counts_folder  # noqa: PLC0415 - see Application
 
     shutil.rmtree(counts_folder(settings), ignore_errors=True)
