@@ -27,6 +27,8 @@ from service.replay_http import HttpTarget
 
 _BATCH = 500
 
+_JSON_HEADER = "-H 'content-type: application/json'"
+
 _EVENT = {"features": {"price": 3.2, "city": "Oslo"}, "label": "late"}
 """For the hints, where the stream has no event to show."""
 
@@ -159,8 +161,8 @@ def _hints(url: str, event: Mapping[str, Any]) -> str:
 Look:  {url}/docs                 the API, to be tried out
        {url}/metrics              what Prometheus scrapes
        {url}/v1/models/default    the model's state
-Ask:   curl -s {url}/predict -d '{features}'
-Teach: curl -s {url}/events -d '{labelled}'
+Ask:   curl -s {url}/predict {_JSON_HEADER} -d '{features}'
+Teach: curl -s {url}/events {_JSON_HEADER} -d '{labelled}'
        {Path(sys.argv[0]).name} replay FILE --label COLUMN --to {url}
 """.replace("[", r"\[")
 

@@ -60,7 +60,7 @@ class DemoService:
             }
         )
         self._file.write_text(as_yaml({"models": {"default": {"task": task}}}), encoding="utf-8")
-        self._settings = load_settings(self._file, self._environment)
+        self.settings = load_settings(self._file, self._environment)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -111,12 +111,12 @@ class DemoService:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(self._settings.shutdown_seconds + _KILL_AFTER)
+                self._process.wait(self.settings.shutdown_seconds + _KILL_AFTER)
             except (subprocess.TimeoutExpired, KeyboardInterrupt):
                 self._process.kill()
                 self._process.wait()
         # Volatile, and outside the folder.
-        shutil.rmtree(self._settings.resolved_publish_dir(), ignore_errors=True)
+        shutil.rmtree(self.settings.resolved_publish_dir(), ignore_errors=True)
 
     def last_words(self) -> str:
         """Return how its log ends, for whoever has to find out why it does not work."""

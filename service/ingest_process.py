@@ -6,7 +6,6 @@ waits, and the log holds what is to come. The program ends when the trainer does
 does.
 """
 
-import os
 import pickle
 import signal
 import socket
@@ -40,7 +39,8 @@ _log = structlog.get_logger("headrace.ingest")
 _SOCKET_BYTES = 4 * 1024 * 1024
 """What the socket may hold, where the system allows it: a few chunks, enough to smooth a slow step of the learner."""
 
-_PROGRAM = "import sys; from service.ingest_process import main; main(sys.argv[1:])"
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop()); from service.ingest_process import main; main(sys.argv[1:])"
+"""Its last argument is the folder of the packages: they must be the trainer's, wherever somebody happens to stand."""
 
 _REPORT_EVERY = 0.2
 """Seconds between two reports of where the log ends; it moves with every poll."""
@@ -197,14 +197,11 @@ def _start(job: Job) -> tuple["subprocess.Popen[bytes]", Connection]:
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-    # Where the packages were found by the working folder, the program must find them as well.
     root = str(Path(__file__).parent.parent)
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     process = subprocess.Popen(  # noqa: S603 -- our own interpreter
         # Not as ``-m``: what it sends must be of classes that the trainer finds under the same names.
-        [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
+        [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), root],
         pass_fds=[theirs.fileno()],
-        env={**os.environ, "PYTHONPATH": paths},
     )
     theirs.close()
     connection = Connection(ours.detach())
