@@ -1,26 +1,48 @@
 """The wheel: built as a release is, installed in an environment that has never seen the source, and started there."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
+import time
 import venv
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"service", "consumers", "models"}
+LEARNED = 'headrace_events_learned_total{learner="microbatch",model="default"} 4.0'
+
+
+def without_python() -> dict[str, str]:
+    """Return this process's environment without its Python settings."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+
+
+def until(done: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until something is so; fail where the process ends or a minute passes before that."""
+    give_up = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            if done():
+                return
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < give_up, log.read_text()
+        time.sleep(0.1)
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command with nothing of this process's Python settings but what `environment` adds."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=kept | environment,
+        env=without_python() | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -97,6 +119,28 @@ def test_every_command_explains_itself(clean: Path, elsewhere: Path) -> None:
     result = run(clean / "headrace", "--help", cwd=elsewhere, COLUMNS="200")
     assert result.returncode == 0, result.stderr
     assert [word for word in ("up", "train", "serve", "demo", "replay", "config") if word not in result.stdout] == []
+
+
+def test_the_whole_service_runs_anywhere(clean: Path, elsewhere: Path) -> None:
+    """One of its processes would import the `models` of the folder in which somebody happens to stand."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"HEADRACE_SERVE__PORT": str(port), "HEADRACE_PUBLISH_DIR": str(elsewhere / "published")}
+    with (elsewhere / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [clean / "headrace", "up"], cwd=elsewhere, env=without_python() | settings, stdout=log, stderr=log
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            until(lambda: client.get("/health/ready").status_code == 200, process, elsewhere / "log")
+            events = [{"features": {"x": n}, "label": n > 1} for n in range(4)]
+            assert client.post("/events", json=events).status_code == 202
+            until(lambda: LEARNED in client.get("/metrics").text, process, elsewhere / "log")
+    finally:
+        process.terminate()
+        status = process.wait(40)
+    assert status == 0, (elsewhere / "log").read_text()
 
 
 def test_a_package_in_the_way_is_named(clean: Path, elsewhere: Path) -> None:
