@@ -9,11 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import structlog
 
-from consumers.microbatch import MicroBatch
 from consumers.source import Positions
 from models.errors import DeviceFailed
 from models.examples import Examples
@@ -21,9 +19,7 @@ from models.learner import Learner
 from service.lane import Lane
 from service.model import Model
 from service.replay_ring import ReplayRing
-
-if TYPE_CHECKING:
-    from service.trainer import Trainer
+from service.training import Training
 
 _log = structlog.get_logger("headrace.fallback")
 
@@ -38,20 +34,15 @@ class Fallback:
     ----------
     model
         What the trainer owns.
-    trainer
-        Whose lane is switched; everything here is called from its thread.
+    training
+        Where the trainer is; its lane is switched here.
     """
 
-    def __init__(self, model: Model, trainer: "Trainer") -> None:
+    def __init__(self, model: Model, training: Training) -> None:
         self._model = model
-        self._trainer = trainer
+        self._training = training
         self._ring = ReplayRing(model.settings.fallback.replay_events)
         self._return: Return | None = None
-
-    @property
-    def is_standing_in(self) -> bool:
-        """Whether the online learner is served because the device is out of order."""
-        return self._return is not None
 
     def remember(self, examples: Examples) -> None:
         """Keep the last labelled events, for a stand-in to start from."""
@@ -59,11 +50,11 @@ class Fallback:
 
     def check_drill(self) -> None:
         """Raise :class:`~models.errors.DeviceFailed` while a fire drill is on, unless somebody stands in already."""
-        if not self.is_standing_in:
+        if not self._training.standing_in:
             self._model.check_drill()
 
-    def take_over(self, error: DeviceFailed, batch: MicroBatch[Examples] | None) -> None:
-        """Serve an online learner from now on, and have it learn `batch` unless that was learned already.
+    def take_over(self, error: DeviceFailed) -> None:
+        """Serve an online learner from now on, warmed up on the last labelled events.
 
         Raises
         ------
@@ -74,44 +65,43 @@ class Fallback:
             raise error
         _log.error("the device failed; the online learner takes over", error=str(error))
         self._model.notice(f"the device failed, the online learner took over: {error}")
-        lost = self._trainer.lane
+        lost = self._training.lane
         task = lost.ingest.task
         assert task is not None, "a device fails over examples, and they come after the task is settled"  # noqa: S101
         learner = self._model.make_stand_in(task)
         self._warm_up(learner, self._ring.pieces() or self._model.read_back(lost.positions, task))
-        lane = replace(lost, learner=learner)
-        self._trainer.totals.fallbacks += 1
-        self._return = Return(self._rebuild, lambda: self._trainer.lane.positions)
-        self._trainer.switch(lane)
+        self._training.totals.fallbacks += 1
+        self._begin_return()
+        self._training.switch(replace(lost, learner=learner), standing_in=True)
         self._decided("fallback", str(error))
-        if batch is not None and lane.positions is not batch.positions:
-            self._trainer.take(batch)
 
-    def step(self) -> None:
-        """Have the microbatch learner take over again once it has caught up."""
+    def comes_back(self) -> bool:
+        """Have the microbatch learner take over again once it has caught up, and return whether it just did."""
         lane = self._return.ready() if self._return is not None else None
         if lane is None:
-            return
+            return False
         try:
             self._catch_up(lane)
         except DeviceFailed as error:
             _log.warning("the device failed again", error=str(error))
             lane.close()
-            self._return = Return(self._rebuild, lambda: self._trainer.lane.positions)
-            return
-        self._trainer.lane.close()
+            self._begin_return()
+            return False
+        self._training.lane.close()
         self._return = None
-        self._trainer.switch(lane)
+        self._training.switch(lane, standing_in=False)
         _log.info("the device is back; the microbatch learner takes over", events=lane.learned)
         self._model.notice("the device is back, the microbatch learner took over again")
         self._decided("return", "the device is back")
-        # What was learned while catching up is in no journal: until this checkpoint, a restart would catch up anew.
-        self._trainer.checkpoint_now()
+        return True
 
     def close(self) -> None:
         """Give up bringing the learner back."""
         if self._return is not None:
             self._return.close()
+
+    def _begin_return(self) -> None:
+        self._return = Return(self._rebuild, lambda: self._training.lane.positions)
 
     def _rebuild(self) -> Lane:
         """Recover the lost learner from its checkpoint and journal; runs in a thread of its own."""
@@ -119,7 +109,7 @@ class Fallback:
 
     def _catch_up(self, lane: Lane) -> None:
         """Learn the little that the served lane has learned since the thread looked last."""
-        while not lane.is_beyond(self._trainer.lane.positions):
+        while not lane.is_beyond(self._training.lane.positions):
             batch = lane.batcher.next(0.1)
             if batch is not None:
                 lane.learn(batch)
@@ -132,9 +122,9 @@ class Fallback:
         _log.info("warmed up", events=events, seconds=round(time.monotonic() - started, 3))
 
     def _decided(self, kind: str, reason: str) -> None:
-        lane = self._trainer.lane
+        lane = self._training.lane
         data = {"reason": reason, "learned": lane.learned, "consumed": lane.consumed}
-        self._trainer.versions.decided(self._trainer.learner, kind, data)
+        self._training.versions.decided(self._training.learner, kind, data)
 
 
 class Return:

@@ -5,7 +5,6 @@ Called from the learning loop between two microbatches; whatever takes long runs
 
 import threading
 import time
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,9 +14,7 @@ from service.metrics import MetricsServer, start_metrics_server, statuses_from_f
 from service.model import Model
 from service.reporting import report
 from service.status import CheckpointStatus, State, write_status
-
-if TYPE_CHECKING:
-    from service.trainer import Trainer
+from service.training import Training
 
 _log = structlog.get_logger("headrace.trainer")
 
@@ -41,13 +38,13 @@ class Housekeeping:
     ----------
     model
         What it owns.
-    trainer
-        Whose state is reported and saved; read between two microbatches only.
+    training
+        Where the trainer is: what is reported and saved; read between two microbatches only.
     """
 
-    def __init__(self, model: Model, trainer: "Trainer") -> None:
+    def __init__(self, model: Model, training: Training) -> None:
         self._model = model
-        self._trainer = trainer
+        self._training = training
         self._checkpointer = Checkpointer(
             model.store,
             every_seconds=model.settings.checkpoint.every_seconds,
@@ -74,7 +71,7 @@ class Housekeeping:
         ConfigurationInvalid
             The metrics port cannot be had.
         """
-        self._captured = self._progress()
+        self._captured = self._training.progress
         port = self._model.service.train.metrics_port
         if port is not None:
             paths = {self._model.name: self._model.paths.status}
@@ -94,30 +91,30 @@ class Housekeeping:
         """
         if self._failure is not None:
             raise self._failure
-        if self._checkpointer.due() and self._progress() != self._captured:
+        if self._checkpointer.due() and self._training.progress != self._captured:
             self.checkpoint_now()
         now = time.monotonic()
-        changed = self._progress() != self._reported_progress
+        changed = self._training.progress != self._reported_progress
         if now - self._reported >= (_STATUS_EVERY if changed else _ALIVE_EVERY):
             self._report(self._state(idle=idle))
 
     def checkpoint_now(self) -> None:
         """Capture the state and have it written."""
-        trainer = self._trainer
+        training = self._training
         # A stand-in is never the truth, and without a learner there is nothing to keep.
-        if trainer.lane.learner is None or trainer.fallback.is_standing_in:
+        if training.lane.learner is None or training.standing_in:
             return
         self._checkpointer.finish()
         # Only the owner may capture: what is captured counts as served.
         self._model.lease.check()
         checkpoint = self._capture()
-        trainer.journal.rotate(trainer.versions.current)
-        self._captured = self._progress()
+        training.journal.rotate(training.versions.current)
+        self._captured = self._training.progress
         self._checkpointer.submit(checkpoint)
 
     def finish(self) -> None:
         """Leave everything durable and reported: the end of a trainer that still owns its model."""
-        if self._progress() != self._captured:
+        if self._training.progress != self._captured:
             self.checkpoint_now()
         self._checkpointer.finish()
         self._report("stopped")
@@ -135,11 +132,8 @@ class Housekeeping:
         if self._metrics is not None:
             self._metrics.close()
 
-    def _progress(self) -> tuple[int, int]:
-        return self._trainer.versions.current, self._trainer.lane.consumed
-
     def _state(self, *, idle: bool) -> State:
-        if self._trainer.lane.ingest.waiting_for_source:
+        if self._training.lane.ingest.waiting_for_source:
             return "waiting_for_source"
         return "idle" if idle else "learning"
 
@@ -147,27 +141,26 @@ class Housekeeping:
         if not self._owner:
             return
         self._reported = time.monotonic()
-        self._reported_progress = self._progress()
+        self._reported_progress = self._training.progress
         seconds, self._checkpoint_seconds = self._checkpoint_seconds, []
         for each in seconds:
-            self._trainer.totals.histograms["checkpoint_seconds"].observe(each)
-        write_status(self._model.paths.status, report(self._model, self._trainer, state, self._checkpoint))
+            self._training.totals.histograms["checkpoint_seconds"].observe(each)
+        write_status(self._model.paths.status, report(self._model, self._training, state, self._checkpoint))
 
     def _capture(self) -> Checkpoint:
-        trainer, lane = self._trainer, self._trainer.lane
-        assert lane.learner is not None  # noqa: S101
+        training, lane, learner = self._training, self._training.lane, self._training.learner
         return Checkpoint(
-            version=trainer.versions.current,
+            version=training.versions.current,
             epoch=self._model.lease.epoch,
             positions=dict(lane.positions),
-            learner=lane.learner.state(),
+            learner=learner.state(),
             service={
                 "model": self._model.name,
-                "task": lane.learner.task.value,
-                "learner": lane.learner.name,
+                "task": learner.task.value,
+                "learner": learner.name,
                 "options": self._model.learner_options(),
                 "lane": {"learned": lane.learned, "consumed": lane.consumed},
-                "totals": trainer.totals.to_json(),
+                "totals": training.totals.to_json(),
             },
             created=time.time(),
         )
@@ -177,8 +170,8 @@ class Housekeeping:
         self._checkpoint = CheckpointStatus(version=info.version, written_at=checkpoint.created, seconds=seconds)
         self._checkpoint_seconds.append(seconds)
         kept = self._model.store.list()
-        self._trainer.journal.prune(min(each.version for each in kept))
-        self._trainer.lane.ingest.commit(checkpoint.positions)
+        self._training.journal.prune(min(each.version for each in kept))
+        self._training.lane.ingest.commit(checkpoint.positions)
         if time.monotonic() - self._retained > _RETENTION_EVERY:
             self._retained = time.monotonic()
             self._model.forget()
@@ -186,7 +179,7 @@ class Housekeeping:
     def _sync_journal(self) -> None:
         while not self._stop.wait(_SYNC_EVERY):
             try:
-                self._trainer.journal.sync()
+                self._training.journal.sync()
             # The learning thread raises it again: a disk that loses writes must end the trainer.
             except BaseException as error:  # noqa: BLE001
                 self._failure = error

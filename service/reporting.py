@@ -2,22 +2,19 @@
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from service.model import Model
 from service.status import CheckpointStatus, State, Status
-
-if TYPE_CHECKING:
-    from service.trainer import Trainer
+from service.training import Training
 
 
-def report(model: Model, trainer: "Trainer", state: State, checkpoint: CheckpointStatus | None) -> Status:
-    """Return the status of `trainer` now. May wait for the device."""
-    lane = trainer.lane
+def report(model: Model, training: Training, state: State, checkpoint: CheckpointStatus | None) -> Status:
+    """Return the status of a trainer now. May wait for the device."""
+    lane = training.lane
     status = lane.learner.status() if lane.learner is not None else None
     ends = lane.ingest.ends
     dead_letters = model.dead_letters.counts()
-    unused = trainer.totals.events_consumed - trainer.totals.served
+    unused = training.totals.events_consumed - training.totals.served
     return Status(
         model=model.name,
         epoch=model.lease.epoch,
@@ -29,11 +26,11 @@ def report(model: Model, trainer: "Trainer", state: State, checkpoint: Checkpoin
         features=[dict(feature) for feature in status.features] if status else [],
         learner=lane.learner.name if lane.learner is not None else "microbatch",
         device=status.device if status else "cpu",
-        version=trainer.versions.current,
-        restored_from=trainer.versions.restored_from,
-        events_consumed=trainer.totals.events_consumed,
-        events_learned=dict(trainer.totals.events_learned),
-        updates=dict(trainer.totals.updates),
+        version=training.versions.current,
+        restored_from=training.versions.restored_from,
+        events_consumed=training.totals.events_consumed,
+        events_learned=dict(training.totals.events_learned),
+        updates=dict(training.totals.updates),
         updates_skipped=dict(status.skipped) if status else {},
         dead_letters=dead_letters,
         # Dead letters are written as soon as they are met, so they may be ahead of what was passed.
@@ -48,5 +45,5 @@ def report(model: Model, trainer: "Trainer", state: State, checkpoint: Checkpoin
         checkpoint=checkpoint,
         device_memory_bytes=status.device_memory if status else 0,
         errors=list(model.notices),
-        histograms={name: histogram.to_json() for name, histogram in trainer.totals.histograms.items()},
+        histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
     )

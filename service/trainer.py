@@ -13,14 +13,13 @@ import structlog
 from consumers.microbatch import MicroBatch
 from models.errors import DeviceFailed
 from models.examples import Examples
-from models.learner import Learner
 from service.errors import OwnershipLost
 from service.fallback import Fallback
 from service.housekeeping import Housekeeping
 from service.journal import Journal
-from service.lane import Lane
 from service.model import Model
 from service.recovery import Recovered
+from service.training import Training
 from service.versions import Versions
 
 _log = structlog.get_logger("headrace.trainer")
@@ -43,24 +42,18 @@ class Trainer:
 
     Attributes
     ----------
-    lane
-        The learner that is served, and where it is in the log.
-    versions, totals, journal
-        The model's numbering, its counters, and what it writes down before it publishes.
-    fallback
-        What happens while the device is out of order.
+    training
+        Where it is.
     """
 
     def __init__(self, model: Model, recovered: Recovered, journal: Journal) -> None:
         self._stop = threading.Event()
         self._model = model
         self._recovered = recovered
-        self.lane: Lane = recovered.lane
-        self.totals = recovered.totals
-        self.journal = journal
-        self.versions = Versions(model, journal, self.totals, recovered.version, self._stop)
-        self.fallback = Fallback(model, self)
-        self._housekeeping = Housekeeping(model, self)
+        versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
+        self.training = Training(recovered.lane, recovered.totals, journal, versions)
+        self._fallback = Fallback(model, self.training)
+        self._housekeeping = Housekeeping(model, self.training)
 
     def stop(self) -> None:
         """Have the loop end after the microbatch in hand."""
@@ -79,9 +72,9 @@ class Trainer:
         try:
             self._begin()
             while not self._stop.is_set():
-                batch = self.lane.batcher.next(_TICK)
+                batch = self.training.lane.batcher.next(_TICK)
                 if batch is not None:
-                    self.take(batch)
+                    self._take(batch)
                 self._look_after(idle=batch is None)
             self._finish()
         except OwnershipLost:
@@ -90,90 +83,81 @@ class Trainer:
         finally:
             self._close()
 
-    def take(self, batch: MicroBatch[Examples]) -> None:
+    def _take(self, batch: MicroBatch[Examples]) -> None:
         """Learn a microbatch: test, train, journal, publish. One that holds no example is passed by."""
         if batch.examples is None:
-            self.lane.passed(batch)
-            self._count()
+            self.training.lane.passed(batch)
+            self.training.count()
             return
         try:
             self._settle()
             self._update(batch, batch.examples)
         except DeviceFailed as error:
-            self.fallback.take_over(error, batch)
+            self._fallback.take_over(error)
+            if self.training.lane.positions is not batch.positions:
+                self._take(batch)
 
     def _update(self, batch: MicroBatch[Examples], examples: Examples) -> None:
         started = time.perf_counter()
-        self.fallback.check_drill()
-        self.lane.learn(batch)
-        self.versions.updated(self.learner, batch)
-        self.fallback.remember(examples)
-        self.totals.updated(self.learner.name, len(examples))
-        self._count()
-        self.totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
-        self.totals.histograms["update_seconds"].observe(time.perf_counter() - started)
-
-    @property
-    def learner(self) -> Learner:
-        """The learner that is served; there must be one."""
-        assert self.lane.learner is not None  # noqa: S101
-        return self.lane.learner
-
-    def switch(self, lane: Lane) -> None:
-        """Serve another lane from now on: a device has failed, or is back."""
-        self.lane = lane
-        self._count()
-
-    def checkpoint_now(self) -> None:
-        """Checkpoint at the next opportunity rather than when it is due."""
-        self._housekeeping.checkpoint_now()
+        training, totals = self.training, self.training.totals
+        self._fallback.check_drill()
+        training.lane.learn(batch)
+        training.versions.updated(training.learner, batch)
+        self._fallback.remember(examples)
+        totals.updated(training.learner.name, len(examples))
+        training.count()
+        totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
+        totals.histograms["update_seconds"].observe(time.perf_counter() - started)
 
     def _begin(self) -> None:
         """Serve again what was served before, under its own number, or under a new one where it was overtaken."""
         self._housekeeping.start()
-        recovered = self._recovered
+        recovered, training = self._recovered, self.training
         if recovered.device_error is not None:
-            self.fallback.take_over(recovered.device_error, None)
-        elif self.lane.learner is None:
+            self._fallback.take_over(recovered.device_error)
+        elif training.lane.learner is None:
             return
         elif recovered.lane_version == recovered.version:
-            self.versions.publish_again(self.learner)
+            training.versions.publish_again(training.learner)
         else:
             origin = recovered.lane_version
-            self.versions.decided(self.learner, "renumber", {"restored_from": origin}, restored_from=origin)
+            training.versions.decided(training.learner, "renumber", {"restored_from": origin}, restored_from=origin)
 
     def _settle(self) -> None:
         """Build the learner when the first labels have settled what is predicted."""
-        if self.lane.learner is not None:
+        lane = self.training.lane
+        if lane.learner is not None:
             return
-        task = self.lane.ingest.task
+        task = lane.ingest.task
         assert task is not None, "examples come only after the task is settled"  # noqa: S101
-        self.versions.note("task", {"task": task.value})
+        self.training.versions.note("task", {"task": task.value})
         _log.info("task settled", task=task.value)
-        self.lane.learner = self._model.build_learner(task)
-
-    def _count(self) -> None:
-        name = "microbatch" if self.lane.learner is None else self.lane.learner.name
-        self.totals.reached(name, self.lane.learned, self.lane.consumed)
+        lane.learner = self._model.build_learner(task)
 
     def _look_after(self, *, idle: bool) -> None:
         """Do what is due beside learning."""
-        self.fallback.step()
-        if idle and self.lane.learner is not None:
-            self.versions.flush(self.learner)
+        if self._fallback.comes_back():
+            # What was learned while catching up is in no journal: until this checkpoint, a restart would catch up anew.
+            self._housekeeping.checkpoint_now()
+        if idle:
+            self._flush()
         self._housekeeping.step(idle=idle)
+
+    def _flush(self) -> None:
+        """Publish what the learner has held back."""
+        if self.training.lane.learner is not None:
+            self.training.versions.flush(self.training.learner)
 
     def _finish(self) -> None:
         """Learn the microbatch in hand, and leave everything durable."""
-        batch = self.lane.batcher.flush()
+        batch = self.training.lane.batcher.flush()
         if batch is not None:
-            self.take(batch)
-        if self.lane.learner is not None:
-            self.versions.flush(self.learner)
+            self._take(batch)
+        self._flush()
         self._housekeeping.finish()
 
     def _close(self) -> None:
-        self.fallback.close()
-        self.lane.close()
+        self._fallback.close()
+        self.training.lane.close()
         self._housekeeping.close()
-        self.journal.close()
+        self.training.journal.close()

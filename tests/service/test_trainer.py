@@ -46,8 +46,8 @@ def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -
         header, served = Subscription(run.model.paths.publication).read(
             lambda view: load_predictor(view.spec, view.arrays).predict(rows)
         )
-        own = run.trainer.learner.predictor().predict(rows)
-        assert header["version"] == status.version == run.trainer.versions.current
+        own = run.trainer.training.learner.predictor().predict(rows)
+        assert header["version"] == status.version == run.trainer.training.versions.current
         assert served.probabilities is not None
         assert own.probabilities is not None
         np.testing.assert_allclose(served.probabilities, own.probabilities, atol=1e-6)
@@ -72,7 +72,7 @@ def test_a_restart_goes_on_with_the_same_parameters(tmp_path: Path) -> None:
     calm, broken = settings(tmp_path / "calm"), settings(tmp_path / "broken")
     with running(open_model(calm, MemorySource({0: stream}))) as run:
         run.wait_for(learned(1000))
-    expected = run.trainer.learner.state()
+    expected = run.trainer.training.learner.state()
 
     source = MemorySource({0: [*stream[:333], EOF, *stream[333:700], EOF, *stream[700:]]})
     versions = []
@@ -84,8 +84,8 @@ def test_a_restart_goes_on_with_the_same_parameters(tmp_path: Path) -> None:
     assert status.events_learned == {"microbatch": 1000}
     assert status.updates["microbatch"] == status.version
     # The microbatches at the two interruptions were cut short by the delay, so only the number of events can be equal.
-    assert run.trainer.lane.learned == 1000
-    assert expected.arrays.keys() == run.trainer.learner.state().arrays.keys()
+    assert run.trainer.training.lane.learned == 1000
+    assert expected.arrays.keys() == run.trainer.training.learner.state().arrays.keys()
 
 
 def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
     run_model = open_model(chosen, source)
     with running(run_model) as run, pytest.raises(PositionLost):
         run.wait_for(learned(10**6))
-    crashed, version = run.trainer.learner.state(), run.trainer.versions.current
+    crashed, version = run.trainer.training.learner.state(), run.trainer.training.versions.current
     entries = [entry for entry in read_journal(run_model.paths.journal, -1).entries if isinstance(entry, Update)]
     assert entries[-1].version == version
     assert not run_model.store.list(), "the crash must not have left a checkpoint"
@@ -152,12 +152,12 @@ def test_the_online_learner_stands_in_and_the_other_comes_back_having_missed_not
             status = run.wait_for(learned(550))
             assert status.events_learned == {"microbatch": 450, "online": 100}
             assert status.version > before
-            assert run.trainer.lane.learned == 550, "the returned learner missed something"
+            assert run.trainer.training.lane.learned == 550, "the returned learner missed something"
             header, _ = Subscription(run.model.paths.publication).read(lambda _: None)
             assert header["learner"] == "microbatch"
         with running(open_model(settings(tmp_path), source)) as run:
             status = run.wait_for(learned(550))
-            assert run.trainer.lane.learned == 550
+            assert run.trainer.training.lane.learned == 550
     finally:
         Fragile.broken = False
 
@@ -174,7 +174,7 @@ def test_a_device_that_does_not_answer_at_start_is_stood_in_for(tmp_path: Path) 
         assert status.events_learned == {"microbatch": 200, "online": 100}
         run.model.paths.drill.unlink()
         run.wait_for(lambda status: status.learner == "microbatch")
-        assert run.trainer.lane.learned == 300
+        assert run.trainer.training.lane.learned == 300
 
 
 def test_a_log_that_breaks_ends_the_trainer_with_the_reason(tmp_path: Path) -> None:

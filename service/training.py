@@ -1,0 +1,52 @@
+"""Where a trainer is: what its loop, its fallback and its housekeeping share. Owned by the learning thread."""
+
+from dataclasses import dataclass
+
+from models.learner import Learner
+from service.journal import Journal
+from service.lane import Lane
+from service.totals import Totals
+from service.versions import Versions
+
+
+@dataclass(slots=True)
+class Training:
+    """The state of one trainer.
+
+    Attributes
+    ----------
+    lane
+        The learner that is served, and where it is in the log.
+    totals, journal, versions
+        The model's counters, what it writes down before it publishes, and its numbering.
+    standing_in
+        Whether the online learner is served because the device is out of order.
+    """
+
+    lane: Lane
+    totals: Totals
+    journal: Journal
+    versions: Versions
+    standing_in: bool = False
+
+    @property
+    def learner(self) -> Learner:
+        """The learner that is served; there must be one."""
+        assert self.lane.learner is not None  # noqa: S101
+        return self.lane.learner
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Version and events passed: what changes when anything worth keeping has happened."""
+        return self.versions.current, self.lane.consumed
+
+    def switch(self, lane: Lane, *, standing_in: bool) -> None:
+        """Serve another lane from now on: a device has failed, or is back."""
+        self.lane = lane
+        self.standing_in = standing_in
+        self.count()
+
+    def count(self) -> None:
+        """Count what the served lane has learned and passed."""
+        name = "microbatch" if self.lane.learner is None else self.lane.learner.name
+        self.totals.reached(name, self.lane.learned, self.lane.consumed)
