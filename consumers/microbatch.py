@@ -241,33 +241,24 @@ class MicroBatcher(Generic[C]):
     def _gather(self, reason: str) -> MicroBatch[C]:
         """Cut a microbatch off what is in hand; `reason` holds unless a bound ends it earlier."""
         waited = self._clock() - self._held[0].arrived
-        chunks: list[C] = []
-        tracks: list[Track] = []
+        pieces: list[tuple[C, Track]] = []
         rows_left, bytes_left, unused = self.max_size, self._max_bytes, 0
         while self._held:
             held = self._held[0]
-            rows, reason = self._room(held, rows_left, bytes_left, reason, first=not chunks)
+            rows, reason = self._room(held, rows_left, bytes_left, reason, first=not pieces)
             taken = held.bytes_of(rows)
-            rows_left -= rows
-            bytes_left -= taken
-            self._rows -= rows
-            self._bytes -= taken
+            rows_left, bytes_left = rows_left - rows, bytes_left - taken
+            self._rows, self._bytes = self._rows - rows, self._bytes - taken
             if rows:
-                chunk, track = held.cut(rows)
-                chunks.append(chunk)
-                tracks.append(track)
+                pieces.append(held.cut(rows))
             if held.rows:
                 if rows:
-                    self._positions.update(track.positions())
+                    self._positions.update(pieces[-1][1].positions())
                 break
             self._positions.update(held.positions)
             unused += held.unused
             self._held.popleft()
-        positions = dict(self._positions)
-        if not chunks:
-            return MicroBatch(None, Track.empty(), positions, waited, reason, unused)
-        examples = chunks[0] if len(chunks) == 1 else type(chunks[0]).concatenate(chunks)
-        return MicroBatch(examples, Track.concatenate(tracks), positions, waited, reason, unused)
+        return _join(pieces, dict(self._positions), waited, reason, unused)
 
     @staticmethod
     def _room(held: _Held[C], rows_left: int, bytes_left: int, reason: str, *, first: bool) -> tuple[int, str]:
@@ -277,3 +268,14 @@ class MicroBatcher(Generic[C]):
             # Too large for any microbatch: it goes alone.
             return max(held.rows_within(bytes_left), int(first)), "bytes"
         return rows, "size" if rows == rows_left else reason
+
+
+def _join(
+    pieces: Sequence[tuple[C, Track]], positions: Positions, waited: float, reason: str, unused: int
+) -> MicroBatch[C]:
+    """Make one microbatch of its pieces."""
+    if not pieces:
+        return MicroBatch(None, Track.empty(), positions, waited, reason, unused)
+    chunks = [chunk for chunk, _ in pieces]
+    examples = chunks[0] if len(chunks) == 1 else type(chunks[0]).concatenate(chunks)
+    return MicroBatch(examples, Track.concatenate([track for _, track in pieces]), positions, waited, reason, unused)
