@@ -26,6 +26,9 @@ _KILL_AFTER = 5.0
 
 _LOG_LINES = 8
 
+_MICROBATCH = 64
+"""Events; River's shortest streams would fit into two microbatches of the usual size, and be over unpredicted."""
+
 
 class DemoService:
     """A running service.
@@ -59,7 +62,8 @@ class DemoService:
                 "HEADRACE_SERVE__PORT": str(port),
             }
         )
-        self._file.write_text(as_yaml({"models": {"default": {"task": task}}}), encoding="utf-8")
+        model = {"task": task, "microbatch": {"max_size": _MICROBATCH}}
+        self._file.write_text(as_yaml({"models": {"default": model}}), encoding="utf-8")
         self.settings = load_settings(self._file, self._environment)
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -56,8 +56,7 @@ def test_a_demo_that_ends_with_its_stream(tmp_path: Path) -> None:
     assert (result["stream"], result["task"]) == ("phishing", "binary")
     assert result["events"] == result["accepted"] == result["events_learned"] == 1250
     assert result["model_version"] > 0
-    assert 0 < result["scores"]["accuracy"] <= 1
-    assert {"majority_accuracy", "no_change_accuracy"} <= set(result["scores"])
+    assert 0.5 < result["scores"]["majority_accuracy"] < result["scores"]["accuracy"] <= 1
     assert f"port {port} is taken" in err
     assert not listens(int(result["address"].rpartition(":")[2]))
     assert list(tmp_path.iterdir()) == []
