@@ -91,7 +91,7 @@ def test_the_same_microbatches_come_again(data: st.DataObject, lengths: list[int
         assert track.positions() == batch.track.positions()
 
     feed = Chained(again.rest(), again._feed)
-    rest = []
+    rest: list[tuple[int, int]] = []
     while (piece := feed.take(0.0)) is not None or rest == []:
         if piece is None:
             break

@@ -34,7 +34,8 @@ def test_a_killed_reader_goes_on_where_it_was(tmp_path: Path) -> None:
     """If this fails, a crash of the reading program loses events, or has them learned twice."""
     notices: list[str] = []
     ingest = ProcessIngest(Job(settings(tmp_path, 5000), "default", {}, None), notices.append)
-    reached, killed = [], 0
+    reached: list[int] = []
+    killed = 0
     until = time.monotonic() + 60
     while len(reached) < 5000 and time.monotonic() < until:
         decoded = ingest.take(0.5)
