@@ -92,9 +92,7 @@ def test_the_same_microbatches_come_again(data: st.DataObject, lengths: list[int
 
     feed = Chained(again.rest(), again._feed)
     rest: list[tuple[int, int]] = []
-    while (piece := feed.take(0.0)) is not None or rest == []:
-        if piece is None:
-            break
+    while (piece := feed.take(0.0)) is not None:
         rest += piece.chunk.rows
     learned = [row for batch in batches[:kept] for row in (batch.examples.rows if batch.examples else [])]
     assert sorted(learned + rest) == sorted(first), "something was lost or doubled"
