@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,55 @@ def test_threads_share_transactions_and_each_learns_of_its_own(sink: LogSink, pa
     assert len(values(read_rest(LogSource(path)))) == 50
 
 
+@pytest.fixture
+def crowd(path: Path, sink: LogSink) -> Iterator[list["Future[bool]"]]:
+    """Yield the appends of eight threads, of one record each, that had to wait for another process at first."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(8) as pool:
+        appends = [pool.submit(sink.append, numbered(number)) for number in range(8)]
+        # The first one is with SQLite, waiting.
+        while len(sink._waiting) < 7:
+            time.sleep(0.001)
+        other.execute("ROLLBACK")
+        yield appends
+    other.close()
+
+
+def test_appends_that_come_together_share_a_wait_for_the_disk(
+    path: Path, sink: LogSink, request: pytest.FixtureRequest
+) -> None:
+    """Else many clients wait for the disk one after the other."""
+    statements: list[str] = []
+    sink._connection.set_trace_callback(statements.append)
+    appends: list[Future[bool]] = request.getfixturevalue("crowd")
+    assert all(append.result(30.0) for append in appends)
+    assert statements.count("COMMIT") == 2
+    assert sorted(values(read_rest(LogSource(path)))) == list(range(8))
+
+
+def test_an_error_reaches_all_who_shared_the_transaction(
+    path: Path, sink: LogSink, request: pytest.FixtureRequest
+) -> None:
+    """Else an event is acknowledged that another request's failure has taken back."""
+    refuse(path, 5)
+    appends: list[Future[bool]] = request.getfixturevalue("crowd")
+    acknowledged = [number for number, append in enumerate(appends) if append.exception(30.0) is None]
+    assert sorted(values(read_rest(LogSource(path)))) == acknowledged
+    assert 5 not in acknowledged
+    assert sink.append(numbered(9))
+
+
+def refuse(path: Path, number: int) -> None:
+    """Have the file refuse a record as a full disk would."""
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            f"CREATE TRIGGER full BEFORE INSERT ON records WHEN new.value = x'{str(number).encode().hex()}' "
+            "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+        )
+    connection.close()
+
+
 def test_a_key_is_remembered_in_the_same_transaction(path: Path, sink: LogSink) -> None:
     """Else a retry after a crash doubles events."""
     assert sink.append(numbered(1, 2), "key")
@@ -132,12 +181,7 @@ def test_keys_are_forgotten_after_their_time(path: Path) -> None:
 def test_a_failed_append_leaves_nothing(path: Path, sink: LogSink) -> None:
     """Else half of a request is learned, and its retry doubles that half."""
     sink.append(numbered(1))
-    with sqlite3.connect(path) as connection:
-        connection.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON records WHEN new.value = x'37' "
-            "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
-        )
-    connection.close()
+    refuse(path, 7)
     with pytest.raises(AppendFailed, match="disk"):
         sink.append(numbered(5, 6, 7, 8), "key")
     assert sink.append(numbered(2), "key")

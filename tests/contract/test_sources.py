@@ -150,11 +150,12 @@ def test_a_position_in_a_partition_that_does_not_exist_is_an_error(topic: Topic)
         topic.source.open({topic.partitions: Position(5)})
 
 
-def test_what_retention_took_from_under_a_reader_is_an_error(topic: Topic) -> None:
+@pytest.mark.parametrize("before", [4, 5])
+def test_what_retention_took_from_under_a_reader_is_an_error(topic: Topic, before: int) -> None:
     """Else a trainer that lags behind retention loses events in silence."""
     topic.append(0, numbered(*range(5)))
     reader = topic.source.open({0: Position(1)})
-    topic.forget(0, 4)
+    topic.forget(0, before)
     with pytest.raises(PositionLost):
         read(reader, 1)
     reader.close()
