@@ -9,6 +9,14 @@ from numpy.typing import NDArray
 
 from models.errors import DeviceFailed, DeviceOutOfMemory, LearnerOptionsInvalid
 
+FAILURES: tuple[type[Exception], ...] = (
+    getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
+    torch.OutOfMemoryError,
+)
+"""What PyTorch raises for an accelerator's failures, out of memory aside; older ones know only RuntimeErrors."""
+
+_WORDS = ("CUDA", "cuBLAS", "CUBLAS", "cuDNN", "CUDNN")  # in messages of RuntimeErrors that are the accelerator's
+
 
 def choose_device(name: str) -> torch.device:
     """Return the device of that name; ``auto`` is CUDA where there is one, and otherwise the CPU.
@@ -48,10 +56,10 @@ def device_errors() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise DeviceOutOfMemory(f"out of device memory ({error}): set learner.chunk_size, or halve it") from error
-    except torch.AcceleratorError as error:
+    except FAILURES as error:
         raise DeviceFailed(f"the accelerator failed: {error}") from error
     except RuntimeError as error:
-        if any(word in str(error) for word in ("CUDA", "cuBLAS", "CUBLAS", "cuDNN", "CUDNN")):
+        if any(word in str(error) for word in _WORDS):
             raise DeviceFailed(f"the accelerator failed: {error}") from error
         raise
 

@@ -15,6 +15,12 @@ from models.learner import Json
 HASHED = 64
 """Dense columns that all strings share by signed hashing."""
 
+MOST_COLUMNS = 4096
+"""Input columns after which new features get none: a stream that never stops naming new ones must not fill memory."""
+
+MOST_STRINGS = 4096
+"""Categories and bags of tokens that are told apart; later ones are left out."""
+
 NONE = -1
 """Place of what has none yet."""
 
@@ -45,9 +51,9 @@ class Layout:
     ----------
     numbers
         Number, boolean, component of a vector, or number drawn from a date (kind category) → its slot.
-    values, marks
-        Slot → input column of the standardised value, and of the mark that it is missing (:data:`NONE` until the first
-        time that it is missing).
+    values, marks, tails
+        Slot → input column of the standardised value; of the mark that it is missing (:data:`NONE` until the first time
+        that it is missing); and of its heavy tail (:data:`NONE` until it is found to have one).
     strings
         Category or bag of tokens → first of its columns of target statistics (:data:`NONE`: it has none).
     hashed
@@ -59,6 +65,7 @@ class Layout:
     numbers: dict[FeatureKey, int] = field(default_factory=dict)
     values: list[int] = field(default_factory=list)
     marks: list[int] = field(default_factory=list)
+    tails: list[int] = field(default_factory=list)
     strings: dict[FeatureKey, int] = field(default_factory=dict)
     hashed: int = NONE
     roles: list[Role] = field(default_factory=list)
@@ -69,23 +76,37 @@ class Layout:
         return len(self.roles)
 
     def add_numbers(self, keys: Iterable[FeatureKey]) -> None:
-        """Give slots to numbers."""
+        """Give slots to numbers, while there is room."""
         for key in keys:
+            if self.width >= MOST_COLUMNS:
+                return
             self.numbers[key] = len(self.values)
             self.values.append(self._add_columns(1, Role.VALUE))
             self.marks.append(NONE)
+            self.tails.append(NONE)
 
     def add_marks(self, slots: Iterable[int]) -> None:
-        """Give columns to the marks of numbers that are missing for the first time."""
+        """Give columns to the marks of numbers that are missing for the first time, while there is room."""
         for slot in slots:
+            if self.width >= MOST_COLUMNS:
+                return
             self.marks[slot] = self._add_columns(1, Role.MARK)
+
+    def add_tails(self, slots: Iterable[int]) -> None:
+        """Give columns to heavy tails of numbers, while there is room."""
+        for slot in slots:
+            if self.width >= MOST_COLUMNS:
+                return
+            self.tails[slot] = self._add_columns(1, Role.VALUE)
 
     def add_strings(self, keys: Iterable[FeatureKey], statistics: int) -> None:
         """Give places to categories, with `statistics` columns each, and to bags of tokens."""
         for key in keys:
+            if len(self.strings) >= MOST_STRINGS:
+                return
             if self.hashed == NONE:
                 self.hashed = self._add_columns(HASHED, Role.VALUE)
-            has_statistics = key.kind is Kind.CATEGORY and statistics
+            has_statistics = key.kind is Kind.CATEGORY and statistics and self.width < MOST_COLUMNS
             self.strings[key] = self._add_columns(statistics, Role.VALUE) if has_statistics else NONE
 
     def _add_columns(self, count: int, role: Role) -> int:
@@ -100,6 +121,7 @@ class Layout:
             "numbers": [[key.name, key.kind.value] for key in self.numbers],
             "values": list(self.values),
             "marks": list(self.marks),
+            "tails": list(self.tails),
             "strings": [[key.name, key.kind.value, column] for key, column in self.strings.items()],
             "hashed": self.hashed,
             "roles": [role.value for role in self.roles],
@@ -112,6 +134,7 @@ class Layout:
             {FeatureKey(name, Kind(kind)): slot for slot, (name, kind) in enumerate(saved["numbers"])},
             list(saved["values"]),
             list(saved["marks"]),
+            list(saved["tails"]),
             {FeatureKey(name, Kind(kind)): column for name, kind, column in saved["strings"]},
             saved["hashed"],
             [Role(role) for role in saved["roles"]],

@@ -17,14 +17,22 @@ ROUNDING = 1e-13  # a deviation smaller than this share of the mean is rounding
 SMALLEST = 1e-150  # so is one smaller than this: its square is nothing
 
 
+TAIL = 20.0  # standard deviations up to which the column of a heavy tail tells values apart
+TAIL_SHARE = 0.002  # of values beyond ±CLIP that makes a tail heavy: 30 times that of a normal distribution
+TAIL_COUNT = 16  # values beyond ±CLIP before that is judged
+
+
 def new_moments(capacity: int) -> Matrix:
-    """Return moments of no values: shape (3, capacity); count, mean and sum of squared deviations."""
-    return np.zeros((3, capacity))
+    """Return moments of no values: shape (4, capacity).
+
+    Rows: count, mean, sum of squared deviations, and how many values were beyond ±CLIP when they came.
+    """
+    return np.zeros((4, capacity))
 
 
 def scales(moments: Matrix) -> Matrix:
     """Return what deviations are multiplied by, shape (columns,): 0 where all values were the same."""
-    count, mean, squares = moments
+    count, mean, squares = moments[:3]
     deviation = np.sqrt(squares / np.maximum(count, 1.0))
     sound = deviation > np.maximum(np.abs(mean) * ROUNDING, SMALLEST)
     inverse: NDArray[np.float64] = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=sound)
@@ -32,19 +40,36 @@ def scales(moments: Matrix) -> Matrix:
 
 
 def standardised(moments: Matrix, numbers: Matrix) -> Matrix:
-    """Return numbers, shape (rows, columns), as deviations from the mean in standard deviations, at most ±CLIP.
-
-    NaN stays NaN.
-    """
+    """Return numbers, shape (rows, columns), as deviations from the mean in standard deviations; NaN stays NaN."""
     deviations: Matrix = np.clip(numbers, -LIMIT, LIMIT)
     deviations -= moments[1]
     deviations *= scales(moments)
-    return np.clip(deviations, -CLIP, CLIP, out=deviations)
+    return deviations
+
+
+def tails(deviations: Matrix) -> Matrix:
+    """Return what of standardised values lies beyond ±CLIP, up to ±TAIL, as 0 to ±4; 0 where missing."""
+    beyond: Matrix = np.clip(deviations, -TAIL, TAIL) - np.clip(deviations, -CLIP, CLIP)
+    beyond *= CLIP / (TAIL - CLIP)
+    return np.nan_to_num(beyond, copy=False)
+
+
+def count_beyond(moments: Matrix, numbers: Matrix) -> None:
+    """Count the values beyond ±CLIP by moments as they were before these values."""
+    reach = CLIP * np.sqrt(moments[2] / np.maximum(moments[0], 1.0))
+    reach[moments[0] < WARM] = np.inf
+    moments[3] += (np.abs(numbers - moments[1]) > reach).sum(0)
+
+
+def heavy_tailed(moments: Matrix) -> NDArray[np.bool_]:
+    """Return whether so many values lie beyond ±CLIP that they have to be told apart, shape (columns,)."""
+    heavy: NDArray[np.bool_] = (moments[3] >= TAIL_COUNT) & (moments[3] >= TAIL_SHARE * moments[0])
+    return heavy
 
 
 def add_numbers(moments: Matrix, numbers: Matrix) -> None:
-    """Merge values, shape (rows, columns), NaN where missing, into moments of the same columns."""
-    count, mean, squares = moments
+    """Merge values, shape (rows, columns), NaN where missing, into the first three moments of the same columns."""
+    count, mean, squares = moments[:3]
     present = ~np.isnan(numbers)
     fresh = count == 0
     if fresh.any():
@@ -64,7 +89,7 @@ def add_numbers(moments: Matrix, numbers: Matrix) -> None:
 
 def _pull_in(deviations: Matrix, moments: Matrix) -> None:
     """Bound deviations in place, where enough values were seen to know what is usual."""
-    count, _, squares = moments
+    count, squares = moments[0], moments[2]
     warm = (count >= WARM) & (squares > 0)
     bound = np.where(warm, OUTLIER * np.sqrt(squares / np.maximum(count, 1.0)), np.inf)
     np.clip(deviations, -bound, bound, out=deviations)

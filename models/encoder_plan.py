@@ -26,6 +26,8 @@ class Plan(NamedTuple):
         Their slots, and their columns in the input.
     marks
         Of those that have a mark: their place among the known ones, and the mark's column in the input.
+    tails
+        Likewise, of those that have a heavy tail.
     others, absent
         Slots of all other features, and the columns in the input of their marks.
     complete
@@ -36,6 +38,7 @@ class Plan(NamedTuple):
     slots: Places
     values: Places
     marks: tuple[tuple[int, int], ...]
+    tails: tuple[tuple[int, int], ...]
     others: frozenset[int]
     absent: list[int]
     complete: bool
@@ -51,6 +54,7 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
         side_by_side(slots),
         side_by_side([layout.values[slot] for slot in slots]),
         tuple((place, layout.marks[slot]) for place, slot in enumerate(slots) if layout.marks[slot] != NONE),
+        tuple((place, layout.tails[slot]) for place, slot in enumerate(slots) if layout.tails[slot] != NONE),
         others,
         [layout.marks[slot] for slot in sorted(others) if layout.marks[slot] != NONE],
         len(known) == len(keys),

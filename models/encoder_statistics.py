@@ -17,7 +17,7 @@ Table = NDArray[np.float64]
 ROWS = 1 << 16
 COLUMNS = 4  # count, mean, recent mean, last
 SHRINKAGE = 10.0  # rows of the overall mean that every value's mean starts from
-RECENT = 0.1  # share of the recent mean that each row renews
+RECENT = 0.3  # share of the recent mean that each row renews
 
 
 class Scale(NamedTuple):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_layout import HASHED, NONE, Layout, power_of_two, rounded_up
-from models.encoder_numbers import add_numbers, new_moments, standardised
+from models.encoder_numbers import CLIP, add_numbers, count_beyond, heavy_tailed, new_moments, standardised, tails
 from models.encoder_plan import Plans
 from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
 from models.encoder_strings import Bag, StringReader
@@ -154,6 +154,9 @@ class FeatureEncoder:
         if len(prepared.keys):
             numbers = prepared.numbers if plan.complete else prepared.numbers.take(plan.known, axis=1)
             values = standardised(self.arrays["moments"][:, plan.slots], numbers)
+            for place, column in plan.tails:
+                dense[:, column] = tails(values[:, place])
+            np.clip(values, -CLIP, CLIP, out=values)
             if prepared.gaps:
                 missing = np.isnan(values)
                 values[missing] = 0.0
@@ -194,33 +197,48 @@ class FeatureEncoder:
 
     def observe(self, prepared: Prepared) -> None:
         """Take in features: give places to new ones, and update means and variances."""
-        missing = np.isnan(prepared.numbers) if prepared.gaps else None
-        if missing is not None and missing.all(0).any():
-            filled = np.flatnonzero(~missing.all(0))
-            prepared, missing = prepared.only(filled), missing.take(filled, axis=1)
-        self._add_places(prepared, missing)
+        if prepared.gaps:
+            prepared = prepared.only(np.flatnonzero(~np.isnan(prepared.numbers).all(0)))
+        self._add_places(prepared)
+        plan = self._plans.of(self.layout, prepared.keys)
+        if not plan.complete:  # there was no room for more
+            prepared = prepared.only(plan.known)
         if prepared.keys:
-            slots = self._plans.of(self.layout, prepared.keys).slots
-            moments = self.arrays["moments"][:, slots]
+            moments = self.arrays["moments"][:, plan.slots]
+            count_beyond(moments, prepared.numbers)
             add_numbers(moments, prepared.numbers)
-            self.arrays["moments"][:, slots] = moments
+            self.arrays["moments"][:, plan.slots] = moments
+        self._add_marks(prepared)
+        self._add_tails()
 
-    def _add_places(self, prepared: Prepared, missing: NDArray[np.bool_] | None) -> None:
-        """Give places to new features, all of which have a value, and to the marks of those that are missing."""
-        layout, plan = self.layout, self._plans.of(self.layout, prepared.keys)
-        new_strings = [key for key in prepared.bags if key not in layout.strings]
-        if not plan.complete or new_strings:
+    def _add_places(self, prepared: Prepared) -> None:
+        """Give places to new features, all of which have a value."""
+        layout, before = self.layout, len(self.layout.values)
+        if not self._plans.of(layout, prepared.keys).complete:
             # In an order of their own: the columns of a microbatch may come in any.
             layout.add_numbers(sorted(set(prepared.keys).difference(layout.numbers)))
-            layout.add_strings(new_strings, self._statistics)
-            self._grow_arrays()
+        if prepared.bags.keys() - layout.strings.keys():
+            layout.add_strings([key for key in prepared.bags if key not in layout.strings], self._statistics)
+        self._grow_arrays()
+        if len(layout.values) > before:
             self._plans.forget()
-            plan = self._plans.of(layout, prepared.keys)
-        gaps = () if missing is None else np.flatnonzero(missing.any(0)).tolist()
-        unmarked = {layout.numbers[prepared.keys[column]] for column in gaps}.union(plan.others)
-        unmarked = {slot for slot in unmarked if layout.marks[slot] == NONE}
+
+    def _add_marks(self, prepared: Prepared) -> None:
+        """Give columns to the marks of numbers that are missing for the first time."""
+        layout, plan = self.layout, self._plans.of(self.layout, prepared.keys)
+        gaps = np.flatnonzero(np.isnan(prepared.numbers).any(0)).tolist() if prepared.gaps else ()
+        missing = {layout.numbers[prepared.keys[column]] for column in gaps} | plan.others
+        unmarked = sorted(slot for slot in missing if layout.marks[slot] == NONE)
         if unmarked:
-            layout.add_marks(sorted(unmarked))
+            layout.add_marks(unmarked)
+            self._plans.forget()
+
+    def _add_tails(self) -> None:
+        """Give columns to the tails that were found to be heavy."""
+        heavy = np.flatnonzero(heavy_tailed(self.arrays["moments"])).tolist()
+        found = [slot for slot in heavy if self.layout.tails[slot] == NONE]
+        if found:
+            self.layout.add_tails(found)
             self._plans.forget()
 
     def _grow_arrays(self) -> None:

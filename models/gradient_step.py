@@ -74,8 +74,8 @@ class Step:
     ----------
     network, loss, optimizer
         What is learned, and how.
-    rate
-        Learning rate.
+    rate, table_rate
+        Learning rate, and what it is multiplied by for the table.
     clip
         Bound on the gradient's norm; 0 for none.
     chunk
@@ -86,6 +86,7 @@ class Step:
     loss: Loss
     optimizer: Optimizer
     rate: float
+    table_rate: float
     clip: float
     chunk: int
 
@@ -118,7 +119,7 @@ class Step:
         after = self.optimizer.stepped(parameters.block, parameters.gradient * factor, rate, number)
         torch.where(sound, after, parameters.block, out=parameters.block)
         if table is not None and entries is not None and block is not None and block_gradient is not None:
-            after = self.optimizer.stepped(block, block_gradient * factor, rate * self.network.table_rate, number)
+            after = self.optimizer.stepped(block, block_gradient * factor, rate * self.table_rate, number)
             table.index_copy_(1, entries.places, torch.where(sound, after, block))
         guard.count(sound)
 
@@ -133,7 +134,7 @@ class Step:
         total = torch.zeros_like(parameters.gradient)
         of_block = None if touched.now is None else torch.zeros_like(touched.now)
         for number, chunk in enumerate(rows.chunks(self.chunk)):
-            inputs, inside = _chunk_inputs(chunk, touched, parameters, hash((seed, number)))
+            inputs, inside = _chunk_inputs(chunk, touched, parameters, seed * 1_000_003 + number)
             chunk_check, of_chunk = self._gradient(inputs, chunk, offsets)
             check += chunk_check
             total += parameters.gradient

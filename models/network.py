@@ -6,7 +6,7 @@ costs more than their arithmetic. Networks of a user's own are modules and go th
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,13 @@ from models.features import Sparse
 Shape = tuple[int, ...]
 LossGradient = Callable[[Tensor], Tensor]
 """Outputs, shape (rows, outputs) → gradient of the loss with respect to them."""
+
+
+class Rate(NamedTuple):
+    """A learning rate, and what it is multiplied by for the table, whose rows are seldom met."""
+
+    rate: float
+    table: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +116,12 @@ class Network(Protocol):
     `outputs` that of logits (or 1). Both may grow; every parameter's new values are then put beside the old ones.
     """
 
-    default_rates: ClassVar[Mapping[str, float]]
+    default_rates: ClassVar[Mapping[str, Rate]]
     """Optimizer → learning rate; the first one is the default optimizer."""
     default_replay: ClassVar[int]
     """Rows of the recent past to learn again with each step."""
     table_kinds: ClassVar[frozenset[Kind]]
     """Kinds of strings that have rows of the table."""
-    table_rate: ClassVar[float]
-    """What the learning rate is multiplied by for the table, whose rows are seldom met."""
     spare: ClassVar[bool]
     """Whether inputs and outputs are rounded up to powers of two, the spare ones without any effect."""
 
@@ -162,7 +167,6 @@ class BuiltIn:
     """What the built-in networks share."""
 
     table_kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.CATEGORY, Kind.TOKENS})
-    table_rate: ClassVar[float] = 1.0
     spare: ClassVar[bool] = True
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.encoder_layout import Role
 from models.errors import LearnerOptionsInvalid
-from models.network import BuiltIn, Inputs, LossGradient, Shape
+from models.network import BuiltIn, Inputs, LossGradient, Rate, Shape
 
 SPREAD = 0.1  # standard deviation of the factors at first: none would ever move from 0
 
@@ -26,7 +26,12 @@ class FactorizationMachine(BuiltIn):
         Factors of each feature.
     """
 
-    default_rates: ClassVar[Mapping[str, float]] = {"adagrad": 0.1, "adam": 3e-3, "adamw": 3e-3, "sgd": 0.03}
+    default_rates: ClassVar[Mapping[str, Rate]] = {
+        "adagrad": Rate(0.1),
+        "adam": Rate(3e-3),
+        "adamw": Rate(3e-3),
+        "sgd": Rate(0.03),
+    }
     default_replay: ClassVar[int] = 0
 
     def __init__(self, factors: int = 8) -> None:

@@ -26,10 +26,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from models.devices import FAILURES
 from models.encoder_layout import Role
 from models.errors import NetworkInvalid
 from models.examples import Kind
-from models.network import Inputs, LossGradient, Shape
+from models.network import Inputs, LossGradient, Rate, Shape
 
 GROUP = "headrace.networks"
 PROBE = (3, 2)  # inputs and outputs of the module that is made at start-up to see whether it keeps the contract
@@ -55,10 +56,14 @@ class UserNetwork:
     NetworkInvalid
     """
 
-    default_rates: ClassVar[Mapping[str, float]] = {"adam": 1e-3, "adamw": 1e-3, "adagrad": 0.01, "sgd": 0.01}
+    default_rates: ClassVar[Mapping[str, Rate]] = {
+        "adam": Rate(1e-3),
+        "adamw": Rate(1e-3),
+        "adagrad": Rate(0.01),
+        "sgd": Rate(0.01),
+    }
     default_replay: ClassVar[int] = 64
     table_kinds: ClassVar[frozenset[Kind]] = frozenset()
-    table_rate: ClassVar[float] = 1.0
     spare: ClassVar[bool] = False
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
@@ -98,7 +103,7 @@ class UserNetwork:
         """Return what the module makes of its input."""
         try:
             found = module(dense)
-        except (torch.OutOfMemoryError, torch.AcceleratorError):
+        except FAILURES:
             raise
         except Exception as error:
             raise NetworkInvalid(f"{self._kind}: forward failed on float32 {tuple(dense.shape)}: {error!r}") from error

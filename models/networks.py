@@ -14,7 +14,7 @@ from torch import Tensor
 from models.encoder_layout import Role
 from models.errors import LearnerOptionsInvalid
 from models.examples import Kind
-from models.network import BuiltIn, Inputs, LossGradient, Network, Shape, fill_uniformly
+from models.network import BuiltIn, Inputs, LossGradient, Network, Rate, Shape, fill_uniformly
 from models.network_fm import FactorizationMachine
 from models.network_user import UserNetwork, is_user_network
 
@@ -22,9 +22,13 @@ from models.network_user import UserNetwork, is_user_network
 class Linear(BuiltIn):
     """A linear model of the dense columns and of the hashed strings, each of which has a row of a table."""
 
-    default_rates: ClassVar[Mapping[str, float]] = {"adagrad": 0.2, "adam": 3e-3, "adamw": 3e-3, "sgd": 0.03}
+    default_rates: ClassVar[Mapping[str, Rate]] = {
+        "adagrad": Rate(0.2, 0.5),
+        "adam": Rate(3e-3, 3.0),
+        "adamw": Rate(3e-3, 3.0),
+        "sgd": Rate(0.03, 3.0),
+    }
     default_replay: ClassVar[int] = 16
-    table_rate: ClassVar[float] = 0.5
 
     def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
         """See :class:`models.network.Network`."""
@@ -62,10 +66,14 @@ class Mlp(BuiltIn):
         al., 2016).
     """
 
-    default_rates: ClassVar[Mapping[str, float]] = {"adam": 3e-3, "adamw": 3e-3, "adagrad": 0.03, "sgd": 0.03}
+    default_rates: ClassVar[Mapping[str, Rate]] = {
+        "adagrad": Rate(0.03, 20.0),
+        "adam": Rate(3e-3, 30.0),
+        "adamw": Rate(3e-3, 30.0),
+        "sgd": Rate(0.03, 10.0),
+    }
     default_replay: ClassVar[int] = 64
     table_kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.TOKENS})
-    table_rate: ClassVar[float] = 30.0
 
     def __init__(self, hidden: Sequence[int] = (64, 64), *, wide: bool = True) -> None:
         super().__init__()

@@ -97,9 +97,14 @@ class AdamW(Adam):
 
 
 class Adagrad:
-    """AdaGrad (Duchi, Hazan and Singer, 2011); L2 weight decay."""
+    """AdaGrad (Duchi, Hazan and Singer, 2011); L2 weight decay.
+
+    The sum of squared gradients fades over ``MEMORY`` steps: as it is published, AdaGrad learns ever less, and on a
+    stream that never ends, in the end nothing.
+    """
 
     memories: ClassVar[int] = 1
+    MEMORY: ClassVar[float] = 10_000.0
 
     def __init__(self, options: LearnerOptions) -> None:
         self._decay = options.weight_decay
@@ -108,7 +113,7 @@ class Adagrad:
         """See :class:`Optimizer`."""
         after = torch.empty_like(block)
         gradient = _decayed(gradient, block[0], self._decay)
-        total = torch.addcmul(block[1], gradient, gradient, out=after[1])
+        total = torch.mul(block[1], 1 - 1 / self.MEMORY, out=after[1]).addcmul_(gradient, gradient)
         torch.addcmul(block[0], gradient / total.sqrt().add_(EPSILON), rate, value=-1, out=after[0])
         return after
 

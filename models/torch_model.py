@@ -60,7 +60,8 @@ class TorchModel:
 
     def answers(self, inputs: Inputs) -> Tensor:
         """Return probabilities, float32, shape (rows, classes), or values, float64, shape (rows,)."""
-        return self.answers_of(self.network.outputs(inputs))
+        # What is not finite says nothing; the answer is then what it would be without having learned anything.
+        return self.answers_of(self.network.outputs(inputs).nan_to_num(0.0, 0.0, 0.0))
 
     def uninformed(self, rows: int) -> Tensor:
         """Return what is answered before anything was learned."""

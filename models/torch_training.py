@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models.devices import to_device
 from models.encoder_layout import power_of_two
+from models.encoder_numbers import OUTLIER
 from models.errors import LearnerOptionsInvalid
 from models.examples import Task
 from models.features import TABLE_ROWS, Prepared
@@ -52,6 +53,15 @@ class Counters:
     rows: int = 0
 
 
+def _positive(key: str, value: float | str, default: float, *, zero: bool = False) -> float:
+    """Return an option's value, or the default where it is ``auto``."""
+    if value == "auto":
+        return default
+    if not isinstance(value, int | float) or not (0 < value < float("inf") or (zero and value == 0)):
+        raise LearnerOptionsInvalid(f"{key}: {value!r} is not {'0, ' if zero else ''}a positive number or auto")
+    return value
+
+
 class Training:
     """Learns one microbatch after another into a model.
 
@@ -83,12 +93,11 @@ class Training:
         network, device = model.network, model.device
         name = next(iter(network.default_rates)) if options.optimizer == "auto" else options.optimizer
         optimizer = create_optimizer(name, options)
-        rate = network.default_rates[name] if options.learning_rate == "auto" else options.learning_rate
-        if not isinstance(rate, int | float) or not rate > 0:
-            raise LearnerOptionsInvalid(f"learning_rate: {rate!r} is not a positive number or auto")
+        default = network.default_rates[name]
+        rate = _positive("learning_rate", options.learning_rate, default.rate)
         loss = create_loss(options.loss, model.task)
-        self._step = Step(network, loss, optimizer, rate, options.gradient_clip, options.chunk_size)
-        self._replayed = network.default_replay if options.replay == "auto" else int(options.replay)
+        self._step = Step(network, loss, optimizer, rate, default.table, options.gradient_clip, options.chunk_size)
+        self._replayed = int(_positive("replay", options.replay, network.default_replay, zero=True))
         self.parameters = Parameters(network, optimizer.memories, device)
         self.guard = Guard(device)
         self.replay = Replay(device, torch.float64 if model.task is Task.REGRESSION else torch.int64)
@@ -191,5 +200,5 @@ class Training:
             sparse = sparse.followed_by(self.replay.sparse(picked)) if sparse else None
         if isinstance(self._model.targets, NumberTargets):
             mean, deviation = self._model.targets.scale()
-            targets = ((targets - mean) * (1 / deviation if deviation else 0.0)).float()
+            targets = (targets - mean).mul_(1 / deviation if deviation else 0.0).clamp_(-OUTLIER, OUTLIER).float()
         return Rows(dense, targets, weights / len(weights), sparse)
