@@ -102,11 +102,16 @@ def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
     assert entries[-1].version == version
     assert not run_model.store.list(), "the crash must not have left a checkpoint"
 
-    with running(open_model(chosen, MemorySource({0: events(300), 1: events(300, seed=5)}))) as run:
-        assert run.trainer._recovered.version == version
-        learner = run.trainer._recovered.lane.learner
-        assert learner is not None
-        assert same_state(learner.state(), crashed)
+    model = open_model(chosen, MemorySource({0: events(300), 1: events(300, seed=5)}))
+    recovered = model.recovery().run()
+    try:
+        assert recovered.version == recovered.lane_version == version
+        assert recovered.lane.learner is not None
+        assert same_state(recovered.lane.learner.state(), crashed)
+    finally:
+        recovered.lane.close()
+        model.close()
+        model.lease.release()
 
 
 class Fragile:
