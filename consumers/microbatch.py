@@ -55,7 +55,8 @@ class Decoded(Generic[C]):
         The positions after everything that was decoded, trailing messages that gave no row included; partitions that
         did not occur may be absent.
     arrived
-        Monotonic seconds at which the records were polled, on the clock that the batcher uses.
+        Monotonic seconds at which the records were polled, on the clock that the batcher uses; never earlier than for
+        the chunk before.
     unused
         Events that gave no row (dead letters, observations); counted with the last row of this chunk.
     """

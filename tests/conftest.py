@@ -1,5 +1,6 @@
 """Fixtures that several packages' tests share."""
 
+import gc
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # kafka-python 3.0.12 leaves the sockets of refused connections and failed handshakes to the garbage collector.
     for socket in (r"<socket.socket .*laddr=\('0\.0\.0\.0'", "<ssl.SSLSocket"):
         config.addinivalue_line("filterwarnings", f"ignore:unclosed {socket}:ResourceWarning")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collected() -> Iterator[None]:
+    """Have what is left to the garbage collector collected while these filters still hold."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +42,7 @@ def own_broker() -> Iterator[Broker]:
     broker = started_broker()
     yield broker
     broker.remove()
+    gc.collect()
 
 
 @pytest.fixture

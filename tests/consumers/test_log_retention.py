@@ -14,6 +14,9 @@ from tests.support.topics import numbered, read_rest, values
 
 Retain = Callable[..., LogRetention]
 
+# Older than any record, whatever the clock's resolution.
+AT_ONCE = -60.0
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -54,14 +57,14 @@ def test_old_records_go_and_young_ones_stay(path: Path, sink: LogSink, retain: R
 def test_nothing_at_or_after_the_floor_goes(path: Path, sink: LogSink, retain: Retain) -> None:
     """Else the oldest kept checkpoint can no longer be resumed from."""
     sink.append(numbered(*range(10)))
-    assert retain(max_age=0.0, max_bytes=1).prune(4) == 4
+    assert retain(max_age=AT_ONCE, max_bytes=1).prune(4) == 4
     assert values(read_rest(LogSource(path), {0: Position(4)})) == [4, 5, 6, 7, 8, 9]
 
 
 def test_the_lowest_floor_of_all_readers_counts(path: Path, sink: LogSink, retain: Retain) -> None:
     """Else one model's retention takes away what another model has not learned."""
     sink.append(numbered(*range(10)))
-    one, other = retain("one", max_age=0.0), retain("other", max_age=0.0)
+    one, other = retain("one", max_age=AT_ONCE), retain("other", max_age=AT_ONCE)
     assert one.prune(3) == 3
     assert other.prune(10) == 0
     other.forget("one")
@@ -71,7 +74,7 @@ def test_the_lowest_floor_of_all_readers_counts(path: Path, sink: LogSink, retai
 def test_a_floor_never_reaches_beyond_what_is_there(path: Path, sink: LogSink, retain: Retain) -> None:
     """Else records that are appended later are deleted unread."""
     sink.append(numbered(1))
-    retention = retain(max_age=0.0)
+    retention = retain(max_age=AT_ONCE)
     retention.prune(100)
     sink.append(numbered(2))
     assert retention.prune(1) == 0

@@ -1,5 +1,6 @@
 """TLS and SASL settings reach the client, against a broker that insists on both."""
 
+import gc
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -87,4 +88,5 @@ def test_wrong_credentials_are_named_and_not_shown(options: KafkaOptions, wrong:
     mistaken = replace(options, connect_timeout=2.0, **wrong)
     with pytest.raises(ConsumerError, match="credentials") as caught:
         KafkaSource(mistaken, "events").open({})
+    gc.collect()
     assert str(mistaken.sasl_password) not in str(caught.value)

@@ -110,14 +110,15 @@ quarters = st.integers(0, 8).map(lambda quarter: quarter / 4)
 def arrivals(draw: st.DrawFn) -> tuple[list[Event], list[Arrival]]:
     """Draw a log and when its chunks come, some of them after queueing for a while."""
     chunks = draw(logs())
-    now = 10.0
+    now = arrived = 10.0
     made = []
     for chunk in chunks:
         now += draw(quarters)
         rows = [event for event in chunk if event.usable]
         positions = {event.partition: Position(event.offset + 1) for event in chunk}
         unused = len(chunk) - len(rows)
-        decoded = Decoded(Rows(tuple(rows)), track_of(rows), positions, now - draw(quarters), unused)
+        arrived = max(arrived, now - draw(quarters))
+        decoded = Decoded(Rows(tuple(rows)), track_of(rows), positions, arrived, unused)
         made.append(Arrival(decoded, now))
     return [event for chunk in chunks for event in chunk], made
 
