@@ -151,6 +151,11 @@ def encode_header(header: Header) -> bytes:
     return frame(_encode(header))
 
 
+def schema_of(content: memoryview) -> int:
+    """Return the schema version in a header's frame, whatever else is in it."""
+    return int(_decode(content)["schema"])
+
+
 def decode_header(content: memoryview) -> Header:
     """Return the header in a frame's content; raises ``msgspec.MsgspecError`` where it is another version's."""
     return msgspec.msgpack.decode(content, type=Header)

@@ -5,6 +5,7 @@ not in that chain was written by a former owner after its time, and is ignored. 
 the history: nothing after it could be applied.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,11 +23,13 @@ from service.journal_format import (
     decode_number,
     frames,
     in_order,
+    schema_of,
 )
 from service.machine import boot_id
 
 RESERVED_BLOCK = 10_000
 """Version numbers that are reserved at a time."""
+_SETTLE = 0.01  # seconds in which a write that has begun is over
 _FAR = 100 * RESERVED_BLOCK  # added where even the reservation cannot be read
 
 
@@ -155,7 +158,9 @@ class _History:
         """Read the first `size` bytes of a file; return whether they were all there, and whether it was closed."""
         path = self.folder / name
         data = path.read_bytes() if path.exists() else b""
-        size = len(data) if size is None else size
+        if size is None:
+            data = _settled(path, data)
+            size = len(data)
         everything = base_of(name) >= self.after
         read, closed = 0, False
         for content, end in frames(memoryview(data)[:size]):
@@ -182,14 +187,29 @@ class _History:
         return max(known) if len(known) > 2 or not self.problems else max(known) + _FAR
 
 
+def _settled(path: Path, data: bytes) -> bytes:
+    """Return the content of a file that may just be appended to; it was `data`, and half a frame may become a whole."""
+    end = max((end for _, end in frames(memoryview(data))), default=0)
+    if end == len(data):
+        return data
+    time.sleep(_SETTLE)
+    later = path.read_bytes()
+    if later == data:
+        return data
+    # Appending goes on: what was half is whole by now, and what has come since need not be looked at.
+    for _, after in frames(memoryview(later)):
+        if after > end:
+            return later[:after]
+    return later
+
+
 def _header(path: Path, data: bytes) -> Header | None:
     """Return a file's header; None where it cannot be read."""
     for content, _ in frames(memoryview(data)):
         try:
-            header = decode_header(content)
-        except msgspec.MsgspecError:
+            if schema_of(content) <= SCHEMA:
+                return decode_header(content)
+        except (msgspec.MsgspecError, KeyError, TypeError):
             return None
-        if header.schema > SCHEMA:
-            raise JournalInvalid(f"{path} was written by a newer version of Headrace: use that one, or newer")
-        return header
+        raise JournalInvalid(f"{path} was written by a newer version of Headrace: use that one, or a newer one")
     return None

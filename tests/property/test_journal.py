@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,9 @@ class Trainers(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
+        # Nobody appends while another reads here, so half a frame need not be waited for.
+        self._impatient = mock.patch("service.journal_reading._SETTLE", 0.0)
+        self._impatient.start()
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self._temporary.name)
         self.owners: list[Journal] = []
@@ -104,6 +108,7 @@ class Trainers(RuleBasedStateMachine):
             self.read(version)
 
     def teardown(self) -> None:
+        self._impatient.stop()
         self._temporary.cleanup()
 
 

@@ -213,6 +213,23 @@ def test_files_and_folder_are_synced(tmp_path: Path) -> None:
     assert synced == [newest(tmp_path).name]
 
 
+def test_reading_beside_appending(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A learner that is rebuilt while another one stands in would take the journal for damaged."""
+    journal, _ = begin(tmp_path, 1)
+    append(journal, updates(1, 3))
+    path = newest(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+
+    def meanwhile(_: float) -> None:
+        path.write_bytes(whole + whole[-9:])  # the write goes on, and another one begins
+
+    monkeypatch.setattr("service.journal_reading.time.sleep", meanwhile)
+    tail = read_journal(tmp_path, -1)
+    assert tail.entries == updates(1, 3)
+    assert not tail.problems
+
+
 def test_syncing_beside_appending(tmp_path: Path) -> None:
     """The background thread would sync a file that is just being replaced, or hold up learning."""
     journal, _ = begin(tmp_path, 1)

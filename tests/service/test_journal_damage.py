@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from service import journal_format
@@ -201,9 +202,9 @@ def test_unreadable_reservation(tmp_path: Path) -> None:
     assert tail.resume_version > RESERVED_BLOCK
 
 
-def test_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_newer_schema_is_refused(tmp_path: Path) -> None:
     """A journal that this version cannot understand would be taken for damaged, and its end dropped."""
-    monkeypatch.setattr("service.journal.SCHEMA", 2)
-    begin(tmp_path, 1)
+    header = journal_format.frame(msgspec.msgpack.encode({"schema": journal_format.SCHEMA + 1, "new": []}))
+    (tmp_path / journal_format.file_name(1, 0)).write_bytes(header)
     with pytest.raises(JournalInvalid, match="newer version"):
         read_journal(tmp_path, -1)
