@@ -22,7 +22,7 @@ from service.tasks import TaskGate
 
 _log = structlog.get_logger("headrace.ingest")
 
-_POLL_RECORDS = 1000
+_POLL_RECORDS = 2000
 """Records a poll: enough for one decoding call to be cheap an event, few enough for an event not to wait for others."""
 
 _POLL_SECONDS = 0.05
