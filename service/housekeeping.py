@@ -10,6 +10,7 @@ import structlog
 
 from service.checkpointing import Checkpointer
 from service.checkpoints import Checkpoint, CheckpointInfo
+from service.errors import StorageFailed
 from service.metrics import MetricsServer, start_metrics_server, statuses_from_files
 from service.model import Model
 from service.reporting import report
@@ -180,6 +181,9 @@ class Housekeeping:
         while not self._stop.wait(_SYNC_EVERY):
             try:
                 self._training.journal.sync()
+            except StorageFailed as error:
+                # No room for a reservation, say: nothing is lost yet, and the next sync tries again.
+                _log.warning("the journal could not be made durable", error=str(error))
             # The learning thread raises it again: a disk that loses writes must end the trainer.
             except BaseException as error:  # noqa: BLE001
                 self._failure = error
