@@ -1,8 +1,8 @@
 """Strings → hashed values: categories, tokens, the words of a text, and what a date says.
 
 What becomes of a string depends on that string alone, so that the same row is encoded alike wherever it comes from. An
-ISO 8601 date becomes numbers (where in the day, the week and the year it lies, and when it was) and two categories
-(hour and weekday). A string of several words counts as a category and as its words.
+ISO 8601 date becomes numbers (where in the day, the week and the year it lies, by the clock of the zone that it names,
+and when it was) and two categories (hour and weekday). A string of several words counts as a category and as its words.
 """
 
 import math
@@ -22,6 +22,9 @@ DATE = -2
 
 TEXT_BIT = 1 << 62
 """Marks hashes of strings that have words of their own."""
+
+DRAWN = " → "
+"""Stands, in the name of what is drawn from a string, between the feature's own name and what it is."""
 
 WORDS = 512  # of one text or bag of tokens; what comes after them is left out
 LONGEST_CACHED = 64  # characters; longer strings seldom come back
@@ -72,15 +75,22 @@ def parse_date(value: str) -> datetime | None:
 
 def date_keys(name: str) -> list[FeatureKey]:
     """Return the identities of the numbers that are drawn from a date; no number of a user's is of this kind."""
-    return [FeatureKey(f"{name} {part}", Kind.CATEGORY) for part in _DATE_PARTS]
+    return [FeatureKey(f"{name}{DRAWN}{part}", Kind.CATEGORY) for part in _DATE_PARTS]
 
 
 def date_numbers(instant: datetime) -> list[float]:
     """Return the numbers that :func:`date_keys` names."""
     day = (instant.hour + (instant.minute + instant.second / 60) / 60) / 24
     turns = (day, (instant.weekday() + day) / 7, instant.timetuple().tm_yday / 366)
-    waves = [wave(2 * math.pi * turn) for turn in turns for wave in (math.sin, math.cos)]
+    # Rounded, so that what is always 0 is always the same.
+    waves = [round(wave(2 * math.pi * turn), 9) for turn in turns for wave in (math.sin, math.cos)]
     return [*waves, instant.timestamp()]
+
+
+def origin(key: FeatureKey) -> FeatureKey:
+    """Return the feature that one was drawn from, or itself."""
+    name, drawn, _ = key.name.rpartition(DRAWN)
+    return FeatureKey(name, Kind.CATEGORY) if drawn else key
 
 
 class StringReader:
@@ -111,7 +121,7 @@ class StringReader:
                 _WORD.findall(value.lower()) if code >= TEXT_BIT and value else None
                 for value, code in zip(column, found.tolist(), strict=True)
             ]
-            bags.update(self.tokens(f"{name} words", texts))
+            bags.update(self.tokens(f"{name}{DRAWN}words", texts))
         return bags, numbers
 
     def _dates(
@@ -126,7 +136,7 @@ class StringReader:
             ("hour", [str(i.hour) for i in instants]),
             ("weekday", [str(i.weekday()) for i in instants]),
         ):
-            key = FeatureKey(f"{name} {part}", Kind.CATEGORY)
+            key = FeatureKey(f"{name}{DRAWN}{part}", Kind.CATEGORY)
             bags[key] = Bag(rows, self._hashed(key, values), np.ones(len(rows), np.float32))
         return numbers
 

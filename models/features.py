@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_layout import HASHED, NONE, Layout, power_of_two, rounded_up
-from models.encoder_numbers import CLIP, add_numbers, count_beyond, heavy_tailed, new_moments, standardised, tails
+from models.encoder_numbers import clipped, heavy_tailed, standardised, tails
 from models.encoder_plan import Plans
 from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
-from models.encoder_strings import Bag, StringReader
+from models.encoder_strings import Bag, StringReader, origin
 from models.examples import FeatureKey, Features, Kind, Task
 from models.learner import Array
+from models.moments import add_values, new_moments
 
 TABLE_ROWS = 1 << 16
 """Rows of a network's table of parameters for hashed strings."""
@@ -104,9 +105,12 @@ class FeatureEncoder:
     arrays
         ``moments``, float64, and, once there is a category, ``statistics``, float64: taken as they are, not copied. An
         empty mapping for a new encoder.
+    spare
+        Whether the input may have spare columns, which are 0, so that its width seldom changes.
     """
 
-    def __init__(self, task: Task, layout: Layout, arrays: Mapping[str, Array]) -> None:
+    def __init__(self, task: Task, layout: Layout, arrays: Mapping[str, Array], *, spare: bool = True) -> None:
+        self._spare = spare
         self.layout = layout
         self.arrays: dict[str, Array] = dict(arrays)
         self.arrays.setdefault("moments", new_moments(LEAST_CAPACITY))
@@ -146,7 +150,7 @@ class FeatureEncoder:
     @property
     def capacity(self) -> int:
         """Columns of the dense input."""
-        return rounded_up(self.layout.width)
+        return rounded_up(self.layout.width) if self._spare else max(self.layout.width, 1)
 
     def _encode_numbers(self, prepared: Prepared, dense: NDArray[np.float32]) -> None:
         """Write standardised numbers and marks of missing ones."""
@@ -156,7 +160,7 @@ class FeatureEncoder:
             values = standardised(self.arrays["moments"][:, plan.slots], numbers)
             for place, column in plan.tails:
                 dense[:, column] = tails(values[:, place])
-            np.clip(values, -CLIP, CLIP, out=values)
+            clipped(values)
             if prepared.gaps:
                 missing = np.isnan(values)
                 values[missing] = 0.0
@@ -205,8 +209,7 @@ class FeatureEncoder:
             prepared = prepared.only(plan.known)
         if prepared.keys:
             moments = self.arrays["moments"][:, plan.slots]
-            count_beyond(moments, prepared.numbers)
-            add_numbers(moments, prepared.numbers)
+            add_values(moments, prepared.numbers, gaps=prepared.gaps)
             self.arrays["moments"][:, plan.slots] = moments
         self._add_marks(prepared)
         self._add_tails()
@@ -261,6 +264,6 @@ class FeatureEncoder:
         return np.concatenate(changed) if changed else np.empty(0, np.int64)
 
     def features(self) -> list[dict[str, str]]:
-        """Return name and kind of the features known, in order of appearance."""
-        numbers = [key for key in self.layout.numbers if key.kind is not Kind.CATEGORY]
-        return [{"name": key.name, "kind": key.kind.value} for key in (*numbers, *self.layout.strings)]
+        """Return name and kind of the features known, numbers first, in order of appearance."""
+        keys = dict.fromkeys(origin(key) for key in (*self.layout.numbers, *self.layout.strings))
+        return [{"name": key.name, "kind": key.kind.value} for key in keys]

@@ -28,8 +28,8 @@ class FactorizationMachine(BuiltIn):
 
     default_rates: ClassVar[Mapping[str, Rate]] = {
         "adagrad": Rate(0.1),
-        "adam": Rate(3e-3),
-        "adamw": Rate(3e-3),
+        "adam": Rate(1e-2),
+        "adamw": Rate(1e-2),
         "sgd": Rate(0.03),
     }
     default_replay: ClassVar[int] = 0
@@ -53,9 +53,17 @@ class FactorizationMachine(BuiltIn):
         """See :class:`models.network.Network`: factors first, so that outputs can be added behind them."""
         return self._factors + outputs
 
-    def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:  # noqa: ARG002 - see Network
-        """See :class:`models.network.Network`: a factor's interactions count alike at first, as Rendle has them."""
-        parameters["interactions"].fill_(1.0)
+    def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
+        """See :class:`models.network.Network`.
+
+        For one output a factor's interactions count as they are, as Rendle has them. Several need unlike ones: what
+        pulls at all of them alike is nothing to a softmax, and no factor would ever move.
+        """
+        interactions = parameters["interactions"]
+        if interactions.shape[1] == 1:
+            interactions.fill_(1.0)
+        else:
+            interactions.copy_(torch.randn(interactions.shape, generator=generator))
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
         """See :class:`models.network.Network`."""

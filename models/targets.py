@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_layout import power_of_two
-from models.encoder_numbers import LIMIT, OUTLIER, WARM, add_numbers
 from models.encoder_statistics import Scale
 from models.examples import Label, Task
 from models.learner import Array
+from models.moments import COUNT, LIMIT, MEAN, OUTLIER, add_values, deviations_of
+from models.moments import ROWS as MOMENTS
 
 LEAST_CLASSES = 2
 FARTHEST = 0.25  # how far beyond the labels seen a prediction may lie, as a share of their range
@@ -83,43 +84,44 @@ class ClassTargets:
         return np.log(self._shares()).astype(np.float32)
 
 
+LOW, HIGH = MOMENTS, MOMENTS + 1  # rows of the summary, after those of the moments
+
+
 class NumberTargets:
     """Running mean, variance and range of numeric labels.
 
     Parameters
     ----------
     arrays
-        ``summary``: float64, shape (5, 1): count, mean, sum of squared deviations, lowest and highest; taken as it is.
+        ``summary``: float64, shape (ROWS + 2, 1): moments, lowest and highest label; taken as it is, not copied.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.classes: list[Label] = []
-        self.arrays: dict[str, Array] = {"summary": np.zeros((5, 1)), **arrays}
+        self.arrays: dict[str, Array] = {"summary": np.zeros((MOMENTS + 2, 1)), **arrays}
 
     def read(self, labels: Sequence[Label]) -> NDArray[np.float64]:
         """Return labels as numbers, shape (rows,)."""
         return np.clip(np.array(labels, np.float64), -LIMIT, LIMIT)
 
     def observe(self, targets: NDArray[Any]) -> None:
-        """Take in labels; a single one far from all others moves no scale at will."""
+        """Take in labels."""
         summary = self.arrays["summary"]
-        count, mean, squares, low, high = summary[:, 0].tolist()
-        if count >= WARM and squares > 0:
-            reach = OUTLIER * math.sqrt(squares / count)
-            targets = targets.clip(mean - reach, mean + reach)
-        add_numbers(summary[:3], targets[:, None])
-        least, most = float(targets.min()), float(targets.max())
-        summary[3:, 0] = (min(low, least), max(high, most)) if count else (least, most)
+        first = not summary[COUNT, 0]
+        add_values(summary[:MOMENTS], targets[:, None], gaps=False)
+        mean, reach = self.scale().mean, OUTLIER * self.scale().deviation
+        # One that no other label is near says nothing of what may be predicted.
+        low, high = max(float(targets.min()), mean - reach), min(float(targets.max()), mean + reach)
+        summary[LOW:, 0] = (low, high) if first else (min(low, summary[LOW, 0]), max(high, summary[HIGH, 0]))
 
     def scale(self) -> Scale:
         """Return mean and standard deviation, 0 where all labels were the same."""
-        count, mean, squares = self.arrays["summary"][:3, 0].tolist()
-        deviation = math.sqrt(squares / count) if count else 0.0
-        return Scale(mean, deviation if deviation > abs(mean) * 1e-13 else 0.0)
+        moments = self.arrays["summary"]
+        return Scale(float(moments[MEAN, 0]), float(deviations_of(moments[:MOMENTS])[0]))
 
     def bounds(self) -> tuple[float, float]:
         """Return the lowest and the highest number that may be predicted."""
-        low, high = self.arrays["summary"][3:, 0].tolist()
+        low, high = self.arrays["summary"][LOW:, 0].tolist()
         reach = FARTHEST * (high - low)
         return low - reach, high + reach
 

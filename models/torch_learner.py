@@ -46,7 +46,7 @@ class TorchLearner:
         network = create_network(options.kind, options.network)
         device = choose_device(options.device)
         single = task is Task.BINARY and options.loss in ("auto", "bce")
-        encoder = FeatureEncoder(task, Layout(), {})
+        encoder = FeatureEncoder(task, Layout(), {}, spare=network.spare)
         self.model = TorchModel(task, single, encoder, create_targets(task), network, None, device)
         with device_errors():
             self.training = Training(self.model, options)

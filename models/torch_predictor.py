@@ -58,9 +58,8 @@ class TorchPredictor:
             for name, buffer in network.buffers().items():
                 buffer.data = tensor_over(arrays[f"buffers/{name}"])
         table = tensor_over(arrays["table/parameters"]) if "table/parameters" in arrays else None
-        encoder = FeatureEncoder(
-            task, Layout.from_json(spec["layout"]), {**section(arrays, "encoder"), **section(arrays, "statistics")}
-        )
+        encoder_arrays = {**section(arrays, "encoder"), **section(arrays, "statistics")}
+        encoder = FeatureEncoder(task, Layout.from_json(spec["layout"]), encoder_arrays, spare=network.spare)
         targets = create_targets(task, spec["classes"], section(arrays, "targets"))
         device = torch.device("cpu")
         return cls(TorchModel(task, spec["single"], encoder, targets, network, table, device, ready=bool(shapes)))

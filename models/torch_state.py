@@ -19,6 +19,9 @@ from models.torch_predictor import NAME, SCHEMA, section
 if TYPE_CHECKING:
     from models.torch_learner import TorchLearner
 
+NEEDED = frozenset({"network/block", "network/generator", "encoder/moments", "targets/summary", "replay/seen"})
+"""Arrays that every state has."""
+
 
 def identity(learner: "TorchLearner") -> dict[str, Any]:
     """Return what a saved state must agree with."""
@@ -77,11 +80,15 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     found = {key: state.meta.get(key) for key in expected}
     if found != expected:
         raise StateMismatch(f"saved: {found}; configured: {expected}: set these back, or start the model anew")
+    missing = NEEDED.difference(state.arrays)
+    if missing:
+        raise StateMismatch(f"the saved state lacks {sorted(missing)}: take an older one")
     copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
     meta, model, training = state.meta, learner.model, learner.training
     learner.evaluation.restore(meta["evaluation"], section(copies, "evaluation"))
     encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
-    model.encoder = FeatureEncoder(learner.task, Layout.from_json(meta["layout"]), encoder_arrays)
+    layout = Layout.from_json(meta["layout"])
+    model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.network.spare)
     model.targets = create_targets(learner.task, meta["classes"], section(copies, "targets"))
     training.generator.set_state(torch.from_numpy(copies["network/generator"]))
     training.replay.restore(section(copies, "replay"))

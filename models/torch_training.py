@@ -12,7 +12,6 @@ from torch import Tensor
 
 from models.devices import to_device
 from models.encoder_layout import power_of_two
-from models.encoder_numbers import OUTLIER
 from models.errors import LearnerOptionsInvalid
 from models.examples import Task
 from models.features import TABLE_ROWS, Prepared
@@ -20,6 +19,7 @@ from models.gradient_step import Rows, Step
 from models.guard import Guard
 from models.learner import LearnerOptions
 from models.losses import create_loss
+from models.moments import OUTLIER
 from models.optimizers import create_optimizer
 from models.parameters import Parameters, table_rows
 from models.replay import Replay
@@ -125,7 +125,7 @@ class Training:
         settled = self.counters.rows >= SETTLED * prepared.rows
         model.targets.observe(targets)
         model.encoder.observe(prepared)
-        grown = self._grow()
+        grown = self.grow()
         dense = tested if tested is not None and settled and not grown else model.dense(prepared)
         has_table = self.parameters.table is not None
         sparse = model.encoder.sparse(prepared, model.network.table_kinds) if has_table else None
@@ -149,12 +149,11 @@ class Training:
         relative: NDArray[np.float32] = np.minimum(weights / mean, HEAVIEST).astype(np.float32)
         return relative
 
-    def _grow(self) -> bool:
+    def grow(self) -> bool:
         """Make room in the network for new columns and new classes; return whether there are new columns."""
         model, network, layout = self._model, self._model.network, self._model.encoder.layout
         needed = outputs_needed(model.task, model.single, len(model.targets.classes))
-        spare = (model.encoder.capacity, power_of_two(needed, 1))
-        shape = spare if network.spare else (max(layout.width, 1), needed)
+        shape = (model.encoder.capacity, power_of_two(needed, 1) if network.spare else needed)
         if shape != self.shape:
             self.shape = shape
             self.parameters.grow(network.shapes(*shape), self.generator)

@@ -1,0 +1,103 @@
+"""Networks of a user's own, good and bad, for the tests: loaded by path, as a user's are."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Small(nn.Module):
+    """One hidden layer, with a random layer and a buffer."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int = 32, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(inputs, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        return self.layers(x)  # type: ignore[no-any-return] # a module's call is untyped
+
+
+class Plain(nn.Module):
+    """Two layers, no more."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, 32), nn.Tanh(), nn.Linear(32, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        return self.layers(x)  # type: ignore[no-any-return] # a module's call is untyped
+
+
+class Fragile(nn.Module):
+    """Linear, and infinite where the first input is above 3."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        found: Tensor = self.linear(x)
+        return torch.where(x[:, :1] > 3, torch.inf, 1.0) * found
+
+
+class WrongShape(Plain):
+    """Returns one value a row, without the dimension of the outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        return super().forward(x)[:, 0]
+
+
+class NoParameters(nn.Module):
+    """Has nothing to learn."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.shape = (inputs, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        return x[:, :1].expand(-1, self.shape[1])
+
+
+class Doubles(Plain):
+    """Has parameters of another precision."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        self.double()
+
+
+class Detached(Plain):
+    """Returns what depends on no parameter."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        return super().forward(x).detach()
+
+
+class NoArguments(nn.Module):
+    """Is not made with the numbers of inputs and outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 1)
+
+
+class NoModule:
+    """Is no module."""
+
+    def __init__(self, inputs: int, outputs: int, **options: Any) -> None:
+        self.options = (inputs, outputs, options)
+
+
+not_a_class = 3
