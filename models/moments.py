@@ -2,8 +2,8 @@
 
 They are merged as in Chan, Golub and LeVeque (1979), in float64 and relative to the mean so far, so that 1.7e9 ± 1 is
 told apart. Once enough values were seen, one far out counts as lying at a bound, so that a single one cannot stretch
-the scale at will, while many soon do. And where recent values spread far less than all those before, the recent ones
-are what counts from then on: so neither garbage at the very beginning nor a change of unit leaves a column useless.
+the scale at will, while many soon do. And where, early on, recent values spread far less than those before, the recent
+ones are what counts: so garbage at the very beginning does not leave a column useless.
 """
 
 import numpy as np
@@ -28,7 +28,8 @@ FAR = 4.0  # standard deviations beyond which a value is counted as far out, onc
 ROUNDING = 1e-13  # a deviation smaller than this share of the mean is rounding
 SMALLEST = 1e-150  # so is one smaller than this: its square is nothing
 RENEWED = 512  # recent values from which it is judged whether the spread has shrunk
-SHRUNK = 20.0  # times smaller than before that a spread is for the recent values to count alone
+EARLY = 4096  # values after which that is judged no more: what moves slowly, such as the time, looks like it too
+SHRUNK = 1000.0  # times smaller than before that a spread is for the recent values to count alone
 
 
 def new_moments(columns: int) -> Matrix:
@@ -95,7 +96,7 @@ def _merge(both: Matrix, deviations: Matrix, added: float | Matrix) -> None:
 
 def _renew(moments: Matrix) -> None:
     """Judge columns that have enough recent values, and begin to gather the next."""
-    full = moments[RECENT] >= RENEWED
+    full = (moments[RECENT] >= RENEWED) & (moments[COUNT] <= EARLY)
     if not full.any():
         return
     spread, recent = deviations_of(moments[:RECENT]), deviations_of(moments[RECENT:BEYOND])
