@@ -23,7 +23,7 @@ def main() -> int:
     """Run the sections that are asked for and keep their results; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Headrace on this machine.")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--events", type=int, default=300_000, help="events in the topic that is read (%(default)s)")
+    parser.add_argument("--events", type=int, default=600_000, help="events in the topic that is read (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each measurement (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
     asked = parser.parse_args()
