@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
         There is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -38,7 +38,7 @@ def choose_device(name: str) -> torch.device:
         raise LearnerOptionsInvalid(
             f"device: {name!r} is not there ({torch.cuda.device_count()} CUDA devices); use auto"
         )
-    return device
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:

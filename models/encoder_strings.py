@@ -7,15 +7,15 @@ and when it was) and two categories (hour and weekday). A string of several word
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.examples import FeatureKey, Kind
-from models.hashing import HashCache, hash_value
+from models.hashing import MISSING, HashCache, hash_value
 
 DATE = -2
 """Stands in for the hash of a string that is a date."""
@@ -26,6 +26,9 @@ TEXT_BIT = 1 << 62
 DRAWN = " → "
 """Stands, in the name of what is drawn from a string, between the feature's own name and what it is."""
 
+Cache = TypeVar("Cache", bound=HashCache)
+
+CACHES = 1024  # features whose hashes are remembered
 WORDS = 512  # of one text or bag of tokens; what comes after them is left out
 LONGEST_CACHED = 64  # characters; longer strings seldom come back
 _WORD = re.compile(r"\w+")
@@ -53,7 +56,9 @@ class Bag(NamedTuple):
 class StringCodes(HashCache):
     """Value → its hash, with :data:`TEXT_BIT` where it has words; :data:`DATE`, or MISSING."""
 
-    def __missing__(self, value: str) -> int:
+    def __missing__(self, value: str | None) -> int:
+        if value is None:
+            return MISSING
         if parse_date(value) is not None:
             return DATE
         code = hash_value(self._key, value) >> 1 | (TEXT_BIT if " " in value else 0)
@@ -93,6 +98,16 @@ def origin(key: FeatureKey) -> FeatureKey:
     return FeatureKey(name, Kind.CATEGORY) if drawn else key
 
 
+def _remembered(caches: dict[FeatureKey, Cache], key: FeatureKey, make: Callable[[FeatureKey], Cache]) -> Cache:
+    """Return a feature's cache; where there are too many, as when each request names other features, begin anew."""
+    cache = caches.get(key)
+    if cache is None:
+        if len(caches) >= CACHES:
+            caches.clear()
+        cache = caches.setdefault(key, make(key))
+    return cache
+
+
 class StringReader:
     """Reads columns of strings into bags; remembers hashes, and nothing that an answer would depend on."""
 
@@ -108,7 +123,7 @@ class StringReader:
         The numbers are float64, shape (rows, parts of a date), NaN where the row has no date.
         """
         key = FeatureKey(name, Kind.CATEGORY)
-        codes = self._codes.get(key) or self._codes.setdefault(key, StringCodes(key))
+        codes = _remembered(self._codes, key, StringCodes)
         found = np.fromiter(map(codes.__getitem__, column), np.int64, len(column))
         lowest, highest = (int(found.min()), int(found.max())) if len(found) else (0, 0)
         bags: dict[FeatureKey, Bag] = {}
@@ -152,7 +167,7 @@ class StringReader:
 
     def _hashed(self, key: FeatureKey, values: Sequence[str]) -> NDArray[np.int64]:
         """Return the hashes of strings that are taken as they are."""
-        hashes = self._hashes.get(key) or self._hashes.setdefault(key, HashCache(key))
+        hashes = _remembered(self._hashes, key, HashCache)
         return np.fromiter(map(hashes.__getitem__, values), np.int64, len(values)) & (TEXT_BIT - 1)
 
     def read(

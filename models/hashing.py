@@ -12,7 +12,7 @@ from models.examples import FeatureKey
 MISSING = -1
 """Stands in for a hash where there is no value; hashes are never negative."""
 
-CACHED = 1 << 16
+CACHED = 1 << 14
 
 
 def hash_value(key: FeatureKey, value: str) -> int:
@@ -37,7 +37,9 @@ class HashCache(dict[str | None, int]):
         self._key = key
         self._limit = limit
 
-    def __missing__(self, value: str) -> int:
+    def __missing__(self, value: str | None) -> int:
+        if value is None:  # another thread is just forgetting all
+            return MISSING
         hashed = hash_value(self._key, value)
         self.remember(value, hashed)
         return hashed

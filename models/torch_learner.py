@@ -89,8 +89,10 @@ class TorchLearner:
     def _test(self, prepared: Prepared, examples: Examples) -> tuple[Tensor | None, Targets]:
         """Score rows with everything as it is before they are learned; return their dense input and their targets."""
         model = self.model
-        inputs = model.inputs(prepared) if model.ready else None
-        answers = model.uninformed(len(examples)) if inputs is None else model.answers(inputs)
+        dense, answers = None, model.uninformed(len(examples))
+        if model.ready:
+            dense = model.dense(prepared)
+            answers = model.answers(dense, model.sparse(prepared), self.options.chunk_size)
         targets = model.targets.read(examples.labels)
         classes = len(model.targets.classes)
         if self.task is Task.BINARY and classes > 2:
@@ -98,7 +100,7 @@ class TorchLearner:
         self.evaluation.grow(classes)
         moved = (to_device(array, model.device) for array in (targets, examples.weights))
         self.evaluation.update(answers, *moved)
-        return None if inputs is None else inputs.dense, targets
+        return dense, targets
 
     def predictor(self) -> Predictor:
         """See :class:`models.learner.Learner`."""

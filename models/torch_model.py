@@ -8,7 +8,7 @@ from torch import Tensor
 
 from models.devices import to_device
 from models.examples import Features, Task
-from models.features import FeatureEncoder, Prepared
+from models.features import FeatureEncoder, Prepared, Sparse
 from models.learner import Predictions
 from models.network import Entries, Inputs, Network
 from models.targets import ClassTargets, NumberTargets, Targets
@@ -49,17 +49,27 @@ class TorchModel:
         """Return the dense input, float32, shape (rows, inputs), on the device."""
         return to_device(self.encoder.encode(prepared, self.targets.scale()), self.device)
 
-    def inputs(self, prepared: Prepared) -> Inputs:
-        """Return the network's inputs, on its device."""
-        moved = self.dense(prepared)
-        if self.table is None or not prepared.bags:
-            return Inputs(moved)
-        sparse = self.encoder.sparse(prepared, self.network.table_kinds)
-        entries = Entries.of(sparse, len(self.table), self.device)
-        return Inputs(moved, entries, self.table.index_select(0, entries.places))
+    def sparse(self, prepared: Prepared) -> Sparse | None:
+        """Return the hashed strings that the network's table has rows for; None if it has no table."""
+        return None if self.table is None else self.encoder.sparse(prepared, self.network.table_kinds)
 
-    def answers(self, inputs: Inputs) -> Tensor:
-        """Return probabilities, float32, shape (rows, classes), or values, float64, shape (rows,)."""
+    def answers(self, dense: Tensor, sparse: Sparse | None, chunk: int = 0) -> Tensor:
+        """Return probabilities, float32, shape (rows, classes), or values, float64, shape (rows,).
+
+        Parameters
+        ----------
+        dense, sparse
+            What :meth:`dense` and :meth:`sparse` returned.
+        chunk
+            Rows to be computed at once; 0 for all.
+        """
+        if 0 < chunk < len(dense):
+            parts = [slice(start, start + chunk) for start in range(0, len(dense), chunk)]
+            return torch.cat([self.answers(dense[p], sparse and sparse.slice(p.start, p.stop)) for p in parts])
+        inputs = Inputs(dense)
+        if self.table is not None and sparse is not None and len(sparse.places):
+            entries = Entries.of(sparse, len(self.table), self.device)
+            inputs = Inputs(dense, entries, self.table.index_select(0, entries.places))
         # What is not finite says nothing; the answer is then what it would be without having learned anything.
         return self.answers_of(self.network.outputs(inputs).nan_to_num(0.0, 0.0, 0.0))
 
@@ -97,11 +107,11 @@ class TorchModel:
     @torch.no_grad()
     def predict(self, features: Features) -> Predictions:
         """Return predictions on the host."""
-        if self.ready:
-            tensor = self.answers(self.inputs(self.encoder.prepare(features)))
-        else:
-            tensor = self.uninformed(len(features))
-        answers = tensor.cpu().numpy()
+        prepared = self.encoder.prepare(features)
+        known = (
+            self.answers(self.dense(prepared), self.sparse(prepared)) if self.ready else self.uninformed(len(features))
+        )
+        answers = known.cpu().numpy()
         if self.task is Task.REGRESSION:
             return Predictions(values=answers)
         return Predictions(tuple(self.targets.classes), probabilities=answers)

@@ -127,8 +127,7 @@ class Training:
         model.encoder.observe(prepared)
         grown = self.grow()
         dense = tested if tested is not None and settled and not grown else model.dense(prepared)
-        has_table = self.parameters.table is not None
-        sparse = model.encoder.sparse(prepared, model.network.table_kinds) if has_table else None
+        sparse = model.sparse(prepared)
         relative = to_device(self._relative(weights), model.device)
         rows = Rows(dense, to_device(targets, model.device), relative, sparse)
         if self._replayed:
