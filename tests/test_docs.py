@@ -86,18 +86,22 @@ def test_configurations_are_accepted(place: str, text: str, tmp_path: Path) -> N
     load_settings(path, {})
 
 
-@pytest.mark.parametrize(("place", "text"), blocks("sh") + blocks("console"))
-def test_commands_and_their_options_exist(place: str, text: str) -> None:
+def named_commands(document: Path) -> list[list[str]]:
+    """Return what a document calls ``headrace`` with, in its blocks and in its prose."""
+    blocks_of = [text for language, text in CODE_BLOCK.findall(document.read_text()) if language in ("sh", "console")]
+    lines = "\n".join(blocks_of).replace("\\\n", " ").splitlines() + re.findall(r"`([^`]+)`", prose(document))
+    called = (re.search(r"(?:^|[ /])headrace (.*)", line.split("#")[0]) for line in lines)
+    return [match[1].split() for match in called if match]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_commands_and_their_options_exist(document: Path) -> None:
     """Somebody who types what the documents say would be told that there is no such thing."""
-    commands = text.replace("\\\n", " ").splitlines()
-    for words in (re.split(r"\s+", command.removeprefix("$ ").split("#")[0].strip()) for command in commands):
-        if "headrace" not in words[:2]:
-            continue
-        rest = words[words.index("headrace") + 1 :]
-        names = rest[: 2 if rest and rest[0] in ("config", "checkpoints", "dead-letters") else 1]
+    for words in named_commands(document):
+        names = words[: 2 if words[0] == "config" else 1]
         explained = help_of(*(name for name in names if not name.startswith("-")))
-        for option in (word.partition("=")[0] for word in rest if word.startswith("--")):
-            assert option in explained, f"{' '.join(words)}: {option}"
+        for option in (word.partition("=")[0] for word in words if word.startswith("--")):
+            assert option in explained, f"headrace {' '.join(words)}"
 
 
 def test_targets_of_make_exist() -> None:

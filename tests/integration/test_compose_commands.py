@@ -19,7 +19,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.broker import KAFKA, BrokerMissing, _free_ports, _jars, admin
+from tests.support.broker import KAFKA, BrokerMissing, admin, broker_jars, free_ports
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
@@ -90,7 +90,7 @@ def tools(folder: Path) -> str:
     """Return the class path of the broker and its command-line tools, which are a jar of their own."""
     group, _, version = KAFKA.split(":")
     name = f"kafka-tools-{version}.jar"
-    kept = _jars().parent / name
+    kept = broker_jars().parent / name
     if not kept.exists():
         artifact = f"-Dartifact={group}:kafka-tools:{version}"
         command = ["mvn", "-q", "-B", "dependency:copy", artifact, f"-DoutputDirectory={folder}"]
@@ -98,7 +98,7 @@ def tools(folder: Path) -> str:
         if result.returncode:
             raise BrokerMissing(f"Maven could not fetch Kafka's tools: {result.stdout[-1000:]}")
         (folder / name).replace(kept)
-    return f"{_jars()}/*:{kept}"
+    return f"{broker_jars()}/*:{kept}"
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI requires a Kafka broker, but {missing}")
         pytest.skip(str(missing))
-    inside, outside, controller, api, metrics = _free_ports(5)
+    inside, outside, controller, api, metrics = free_ports(5)
     moved = {
         "kafka:29092": f"127.0.0.1:{inside}",
         "kafka:9093": f"127.0.0.1:{controller}",

@@ -63,10 +63,10 @@ class Broker:
     """
 
     def __init__(self, properties: Mapping[str, str] | None = None, secure: str | None = None) -> None:
-        self._jars = _jars()
+        self._jars = broker_jars()
         self._folder = Path(tempfile.mkdtemp(prefix="headrace-broker-"))
         self._process: subprocess.Popen[bytes] | None = None
-        port, controller_port, secure_port = _free_ports(3)
+        port, controller_port, secure_port = free_ports(3)
         self.address = f"127.0.0.1:{port}"
         self.secure_address = f"127.0.0.1:{secure_port}"
         settings = _properties(port, controller_port, self._folder / "data") | dict(properties or {})
@@ -192,7 +192,7 @@ def _properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
     }
 
 
-def _jars() -> Path:
+def broker_jars() -> Path:
     """Return the folder of the broker's jars, fetched by Maven where they are not there yet."""
     _require("java")
     group, artifact, version = KAFKA.split(":")
@@ -230,7 +230,7 @@ def _require(program: str) -> None:
         raise BrokerMissing(f"{program} is not installed. Install it, or name a broker: HEADRACE_TEST_KAFKA=host:port")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that were free a moment ago."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
