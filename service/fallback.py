@@ -81,7 +81,8 @@ class Fallback:
         if lane is None:
             return False
         try:
-            self._catch_up(lane)
+            # The little that the served lane has learned since the thread looked last.
+            lane.catch_up(self._served_positions)
         except DeviceFailed as error:
             _log.warning("the device failed again", error=str(error))
             lane.close()
@@ -101,18 +102,14 @@ class Fallback:
             self._return.close()
 
     def _begin_return(self) -> None:
-        self._return = Return(self._rebuild, lambda: self._training.lane.positions)
+        self._return = Return(self._rebuild, self._served_positions)
+
+    def _served_positions(self) -> Positions:
+        return self._training.lane.positions
 
     def _rebuild(self) -> Lane:
         """Recover the lost learner from its checkpoint and journal; runs in a thread of its own."""
         return self._model.recovery().run().lane
-
-    def _catch_up(self, lane: Lane) -> None:
-        """Learn the little that the served lane has learned since the thread looked last."""
-        while not lane.is_beyond(self._training.lane.positions):
-            batch = lane.batcher.next(0.1)
-            if batch is not None:
-                lane.learn(batch)
 
     def _warm_up(self, learner: Learner, pieces: Sequence[Examples]) -> None:
         started = time.monotonic()
@@ -173,7 +170,7 @@ class Return:
         while not self._stop.wait(delay):
             try:
                 self._lane = self._rebuild()
-                self._catch_up(self._lane)
+                self._lane.catch_up(self._target, self._stop.is_set)
             except DeviceFailed as error:
                 _log.info("the device is still out of order", error=str(error))
                 if self._lane is not None:
@@ -186,9 +183,3 @@ class Return:
             else:
                 return
             delay = min(delay * 2, _BACK_OFF_LAST)
-
-    def _catch_up(self, lane: Lane) -> None:
-        while not lane.is_beyond(self._target()) and not self._stop.is_set():
-            batch = lane.batcher.next(0.1)
-            if batch is not None:
-                lane.learn(batch)

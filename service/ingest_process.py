@@ -293,7 +293,3 @@ def _fail(outlet: _Pipe, error: Exception) -> None:
     outlet.fail(error)
     while outlet.pause(60):
         pass
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -4,6 +4,7 @@ A model usually has one lane. While a device is out of order there are two: the 
 that of the microbatch learner, which catches up from its own positions.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from consumers.microbatch import MicroBatch, MicroBatcher
@@ -62,6 +63,18 @@ class Lane:
             partition in self.positions and self.positions[partition] >= reached
             for partition, reached in positions.items()
         )
+
+    def catch_up(self, target: Callable[[], Positions], stop: Callable[[], bool] = lambda: False) -> None:
+        """Learn until all of `target`, which may move, is passed, or `stop` says that it is enough.
+
+        Raises
+        ------
+        DeviceFailed
+        """
+        while not self.is_beyond(target()) and not stop():
+            batch = self.batcher.next(0.1)
+            if batch is not None:
+                self.learn(batch)
 
     def close(self) -> None:
         """Stop reading."""

@@ -122,9 +122,7 @@ class Recovery:
         learned = _count_others(totals, tail.entries, 0, counted["learned"], counted["consumed"])
         updates = [entry for entry in tail.entries if isinstance(entry, Update)]
         positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
-        ingest = self.open_ingest(positions, task, self._classes)
-        batcher = self.make_batcher(Chained(None, ingest), positions)
-        lane = Lane(None, ingest, batcher, positions, learned, totals.events_consumed)
+        lane = self._open(None, positions, task, learned, totals.events_consumed)
         return Recovered(task, lane, tail.resume_version, tail.resume_version, totals, tail, error)
 
     def _begin(self) -> tuple[Checkpoint | None, JournalTail, Task | None, Totals]:
@@ -156,10 +154,16 @@ class Recovery:
     def _lane(self, learner: Learner | None, checkpoint: Checkpoint | None, task: Task | None) -> Lane:
         """Return a lane that reads from the checkpoint's positions on."""
         positions = checkpoint.positions if checkpoint else {}
-        ingest = self.open_ingest(positions, task, self._classes)
         counted = checkpoint.service["lane"] if checkpoint else _NOTHING
+        return self._open(learner, positions, task, counted["learned"], counted["consumed"])
+
+    def _open(
+        self, learner: Learner | None, positions: Positions, task: Task | None, learned: int, consumed: int
+    ) -> Lane:
+        """Return a lane that reads from `positions` on."""
+        ingest = self.open_ingest(positions, task, self._classes)
         batcher = self.make_batcher(Chained(None, ingest), positions)
-        return Lane(learner, ingest, batcher, positions, counted["learned"], counted["consumed"])
+        return Lane(learner, ingest, batcher, positions, learned, consumed)
 
     def _learn_again(
         self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, task: Task | None
@@ -174,9 +178,8 @@ class Recovery:
             except JournalInvalid as error:
                 _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))
                 lane.close()
-                ingest = self.open_ingest(lane.positions, task, lane.learner.status().classes)
-                batcher = self.make_batcher(Chained(None, ingest), lane.positions)
-                return Lane(lane.learner, ingest, batcher, lane.positions, lane.learned, lane.consumed), version
+                self._classes = lane.learner.status().classes
+                return self._open(lane.learner, lane.positions, task, lane.learned, lane.consumed), version
             lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
             totals.updated(lane.learner.name, len(track))
             totals.reached(lane.learner.name, lane.learned, lane.consumed)
