@@ -14,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from service import config_environment, config_messages, config_yaml
+from service.config_section import Section
 from service.config_sections import (
     CheckpointSettings,
     FallbackSettings,
@@ -22,7 +23,6 @@ from service.config_sections import (
     LogSettings,
     MicrobatchSettings,
     ModelSettings,
-    Section,
     SecuritySettings,
     ServeSettings,
     SourceSettings,
