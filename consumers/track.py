@@ -86,6 +86,22 @@ class Track:
             for partition, row in zip(partitions, last, strict=True)
         }
 
+    def checksum(self) -> int:
+        """Return a number from 0 to 2^64 - 1 that tells these events from others, whatever their order.
+
+        It is the sum, modulo 2^64, of ``mix(mix(mix(partition) + next_offset) + next_event)`` over the rows, where
+        ``mix`` is a step of SplitMix64: ``z = x + 9e3779b97f4a7c15``, ``z = (z ^ z >> 30) * bf58476d1ce4e5b9``,
+        ``z = (z ^ z >> 27) * 94d049bb133111eb``, ``z ^ z >> 31``, all modulo 2^64. So checksums of pieces add up to
+        that of the whole, and anybody who reads the log can compute them: a message's event number i has
+        ``(offset, i + 1)`` for the next one, and the last of its events that can be used has ``(offset + 1, 0)``.
+        """
+        if not len(self):
+            return 0
+        hashed = _mix(self.partitions.astype(np.uint64))
+        hashed = _mix(hashed + self.next_offsets.astype(np.uint64))
+        hashed = _mix(hashed + self.next_events.astype(np.uint64))
+        return int(hashed.sum(dtype=np.uint64))
+
     def runs(self) -> list[Run]:
         """Return the rows as runs of one partition each, in order: what the journal keeps of a microbatch."""
         if not len(self):
@@ -93,3 +109,11 @@ class Track:
         starts = np.flatnonzero(np.diff(self.partitions, prepend=self.partitions[0] - 1))
         lengths = np.diff(starts, append=len(self))
         return [Run(int(self.partitions[s]), int(n)) for s, n in zip(starts, lengths, strict=True)]
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return one step of SplitMix64 of each value; see :meth:`Track.checksum`."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

@@ -120,7 +120,7 @@ class Fallback:
 
     def _decided(self, kind: str, reason: str) -> None:
         lane = self._training.lane
-        data = {"reason": reason, "learned": lane.learned, "consumed": lane.consumed}
+        data = {"reason": reason, **lane.count.to_json()}
         self._training.versions.decided(self._training.learner, kind, data)
 
 

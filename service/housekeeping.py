@@ -160,7 +160,7 @@ class Housekeeping:
                 "task": learner.task.value,
                 "learner": learner.name,
                 "options": self._model.learner_options(),
-                "lane": {"learned": lane.learned, "consumed": lane.consumed},
+                "lane": lane.count.to_json(),
                 "totals": training.totals.to_json(),
             },
             created=time.time(),

@@ -18,7 +18,8 @@ from consumers.source import Position, Positions
 from consumers.track import Run
 from models.learner import Json
 
-SCHEMA = 1
+SCHEMA = 2
+"""Version of what is written; it and those before it are read."""
 
 _FRAME = struct.Struct("<II")
 _UPDATE, _DECISION, _CLOSED = 1, 2, 3
@@ -40,6 +41,8 @@ class Update:
         Its events, as runs of one partition each, in order; see :meth:`consumers.track.Track.runs`.
     positions
         For every partition seen so far, the next event to take after it.
+    checksum
+        Of its events, see :meth:`consumers.track.Track.checksum`; None where schema version 1 left it out.
     skip
         Whether the events are passed over without learning from them.
     """
@@ -48,6 +51,7 @@ class Update:
     learner: str
     runs: Sequence[Run]
     positions: Positions
+    checksum: int | None = None
     skip: bool = False
 
 
@@ -165,7 +169,9 @@ def encode_entry(entry: Entry) -> bytes:
     """Return the frame of an entry."""
     if isinstance(entry, Update):
         positions = {partition: tuple(position) for partition, position in entry.positions.items()}
-        return frame(_encode((_UPDATE, entry.version, entry.learner, entry.runs, positions, entry.skip)))
+        return frame(
+            _encode((_UPDATE, entry.version, entry.learner, entry.runs, positions, entry.skip, entry.checksum))
+        )
     return frame(_encode((_DECISION, entry.version, entry.kind, entry.data)))
 
 
@@ -193,11 +199,12 @@ def decode_entry(content: memoryview) -> Entry | None:
     if fields[0] == _DECISION:
         _, version, kind, data = fields
         return Decision(kind, version, data)
-    _, version, learner, runs, positions, skip = fields
+    _, version, learner, runs, positions, skip, *later = fields
     return Update(
         version,
         learner,
         [Run(partition, rows) for partition, rows in runs],
         {partition: Position(offset, event) for partition, (offset, event) in positions.items()},
+        later[0] if later else None,
         skip,
     )

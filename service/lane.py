@@ -5,12 +5,13 @@ that of the microbatch learner, which catches up from its own positions.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
 from models.examples import Examples
 from models.learner import Learner
+from service.count import Count
 from service.ingest import Ingest
 
 
@@ -26,16 +27,25 @@ class Lane:
         Where its microbatches come from.
     positions
         After the last microbatch that it learned.
-    learned, consumed
-        Events since the beginning of the stream that its parameters stand for, and that it passed.
+    count
+        The events since the beginning of the stream that its parameters stand for, and that it passed.
     """
 
     learner: Learner | None
     ingest: Ingest
     batcher: MicroBatcher[Examples]
     positions: Positions
-    learned: int = 0
-    consumed: int = 0
+    count: Count = field(default_factory=Count)
+
+    @property
+    def learned(self) -> int:
+        """Events since the beginning of the stream that its parameters stand for."""
+        return self.count.learned
+
+    @property
+    def consumed(self) -> int:
+        """Events since the beginning of the stream that it passed."""
+        return self.count.consumed
 
     def learn(self, batch: MicroBatch[Examples]) -> None:
         """Test and train on `batch`, which may hold no example, then move on.
@@ -52,9 +62,7 @@ class Lane:
 
     def passed(self, batch: MicroBatch[Examples]) -> None:
         """Count `batch` as learned."""
-        rows = len(batch.track)
-        self.learned += rows
-        self.consumed += rows + batch.unused
+        self.count = self.count.after(batch.track, batch.unused)
         self.positions = batch.positions
 
     def is_beyond(self, positions: Positions) -> bool:

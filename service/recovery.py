@@ -6,17 +6,19 @@ two different sets of parameters.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
+from consumers.track import Track
 from models.errors import DeviceFailed
 from models.examples import Examples, Label, Task
 from models.learner import Learner
 from service.checkpoints import Checkpoint, CheckpointStore
+from service.count import Count
 from service.errors import JournalInvalid
 from service.ingest import Ingest
 from service.journal_format import Decision, Entry, Update
@@ -29,8 +31,6 @@ _log = structlog.get_logger("headrace.recovery")
 
 _PATIENCE = 30.0
 """Seconds without news after which events that the journal knows of count as lost from the log."""
-
-_NOTHING = {"learned": 0, "consumed": 0}
 
 MakeLearner = Callable[[Task], Learner]
 OpenIngest = Callable[[Positions, Task | None, Sequence[Label]], Ingest]
@@ -110,7 +110,7 @@ class Recovery:
         except DeviceFailed:
             lane.close()
             raise
-        _count_others(totals, tail.entries, len(again), lane.learned, lane.consumed)
+        _count_others(totals, tail.entries, len(again), lane.count)
         version = max(tail.resume_version, lane_version)
         _log.info("recovered", version=version, learned_again=len(again), events=lane.learned, checkpoint=tail.follows)
         return Recovered(task, lane, version, lane_version, totals, tail)
@@ -118,11 +118,10 @@ class Recovery:
     def run_without_device(self, error: DeviceFailed) -> Recovered:
         """Return the model at the place where the journal ends, but without a learner."""
         checkpoint, tail, task, totals = self._begin()
-        counted = checkpoint.service["lane"] if checkpoint else _NOTHING
-        learned = _count_others(totals, tail.entries, 0, counted["learned"], counted["consumed"])
+        count = _count_others(totals, tail.entries, 0, _counted(checkpoint))
         updates = [entry for entry in tail.entries if isinstance(entry, Update)]
         positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
-        lane = self._open(None, positions, task, learned, totals.events_consumed)
+        lane = self._open(None, positions, task, replace(count, consumed=totals.events_consumed))
         return Recovered(task, lane, tail.resume_version, tail.resume_version, totals, tail, error)
 
     def _begin(self) -> tuple[Checkpoint | None, JournalTail, Task | None, Totals]:
@@ -154,16 +153,13 @@ class Recovery:
     def _lane(self, learner: Learner | None, checkpoint: Checkpoint | None, task: Task | None) -> Lane:
         """Return a lane that reads from the checkpoint's positions on."""
         positions = checkpoint.positions if checkpoint else {}
-        counted = checkpoint.service["lane"] if checkpoint else _NOTHING
-        return self._open(learner, positions, task, counted["learned"], counted["consumed"])
+        return self._open(learner, positions, task, _counted(checkpoint))
 
-    def _open(
-        self, learner: Learner | None, positions: Positions, task: Task | None, learned: int, consumed: int
-    ) -> Lane:
+    def _open(self, learner: Learner | None, positions: Positions, task: Task | None, count: Count) -> Lane:
         """Return a lane that reads from `positions` on."""
         ingest = self.open_ingest(positions, task, self._classes)
         batcher = self.make_batcher(Chained(None, ingest), positions)
-        return Lane(learner, ingest, batcher, positions, learned, consumed)
+        return Lane(learner, ingest, batcher, positions, count)
 
     def _learn_again(
         self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, task: Task | None
@@ -175,11 +171,12 @@ class Recovery:
         for update in updates:
             try:
                 examples, track = rebatcher.take(update.runs, update.positions)
+                _check_same(track, update)
             except JournalInvalid as error:
                 _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))
                 lane.close()
                 self._classes = lane.learner.status().classes
-                return self._open(lane.learner, lane.positions, task, lane.learned, lane.consumed), version
+                return self._open(lane.learner, lane.positions, task, lane.count), version
             lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
             totals.updated(lane.learner.name, len(track))
             totals.reached(lane.learner.name, lane.learned, lane.consumed)
@@ -201,22 +198,35 @@ def _same_learner(tail: JournalTail, learner: Learner | None) -> list[Update]:
     return updates
 
 
-def _count_others(totals: Totals, entries: Sequence[Entry], learned_again: int, learned: int, consumed: int) -> int:
+def _counted(checkpoint: Checkpoint | None) -> Count:
+    return Count.from_json(checkpoint.service["lane"]) if checkpoint else Count()
+
+
+def _check_same(track: Track, update: Update) -> None:
+    """Refuse rows that are not the ones that the journal knows of."""
+    if update.checksum is not None and track.checksum() != update.checksum:
+        raise JournalInvalid(
+            f"the log hands out other events than it did for version {update.version}: their checksum differs. Were "
+            "the settings under `events:` changed?"
+        )
+
+
+def _count_others(totals: Totals, entries: Sequence[Entry], learned_again: int, count: Count) -> Count:
     """Count the updates that were served but are not learned again: their events keep the learner they counted for.
 
-    Returns how many events of the stream the last of them stood for.
+    Returns what the last of them stood for.
     """
     to_skip = learned_again
     for entry in entries:
         if isinstance(entry, Decision):
             # The lanes change here, and the one that goes on may stand at another place than the one before.
-            learned = entry.data.get("learned", learned)
-            consumed = entry.data.get("consumed", consumed)
+            if "learned" in entry.data:
+                count = Count.from_json(entry.data)
         elif to_skip:
             to_skip -= 1
         else:
             rows = sum(run.rows for run in entry.runs)
-            learned, consumed = learned + rows, consumed + rows
+            count = count.plus(rows, entry.checksum or 0)
             totals.updated(entry.learner, rows)
-            totals.reached(entry.learner, learned, consumed)
-    return learned
+            totals.reached(entry.learner, count.learned, count.consumed)
+    return count

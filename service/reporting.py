@@ -30,6 +30,7 @@ def report(model: Model, training: Training, state: State, checkpoint: Checkpoin
         restored_from=training.versions.restored_from,
         events_consumed=training.totals.events_consumed,
         events_learned=dict(training.totals.events_learned),
+        events_checksum=lane.count.hex,
         updates=dict(training.totals.updates),
         updates_skipped=dict(status.skipped) if status else {},
         dead_letters=dead_letters,

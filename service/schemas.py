@@ -179,6 +179,10 @@ class ModelState(_Schema):
     events_consumed: int
     events_learned: int
     events_learned_by: dict[str, int]
+    events_checksum: str = Field(
+        description="Of the events learned, by partition and offset, whatever their order: 16 hexadecimal digits.",
+        examples=["5692161d100b05e5"],
+    )
     updates: dict[str, int]
     updates_skipped: dict[str, int]
     dead_letters: dict[str, int]

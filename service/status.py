@@ -62,6 +62,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Events read off the log, and those of them that had no label.
     events_learned, updates
         Learner → count.
+    events_checksum
+        Of the events that the served parameters stand for, in hexadecimal: see :meth:`consumers.track.Track.checksum`.
     updates_skipped, dead_letters
         Reason → count.
     positions, ends, lag
@@ -93,6 +95,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     restored_from: int | None = None
     events_consumed: int = 0
     events_learned: dict[str, int] = {}
+    events_checksum: str = "0" * 16
     updates: dict[str, int] = {}
     updates_skipped: dict[str, int] = {}
     dead_letters: dict[str, int] = {}

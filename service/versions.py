@@ -60,7 +60,7 @@ class Versions:
         """Give the parameters after `batch` a number and publish them."""
         self.current += 1
         self.restored_from = None
-        self._append(Update(self.current, learner.name, batch.track.runs(), batch.positions))
+        self._append(Update(self.current, learner.name, batch.track.runs(), batch.positions, batch.track.checksum()))
         self._waiting.append(batch.track.appended)
         self._publish(learner)
 

@@ -14,10 +14,11 @@ from models.examples import Examples, Task
 from models.learner import Learner, LearnerOptions, LearnerState, LearnReport
 from models.registry import create_learner, load_predictor
 from service.columns import features_from_rows
-from service.journal_format import Update
+from service.journal_format import Decision, Update
 from service.journal_reading import read_journal
 from service.status import Status
 from service.subscription import Subscription
+from tests.support.checksums import checksum_of_single
 from tests.support.training import events, open_model, running, settings
 
 
@@ -42,6 +43,7 @@ def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -
         assert status.task == "multiclass"
         assert sorted(map(str, status.classes)) == ["down", "up"]
         assert sum(status.lag.values()) == 0
+        assert status.events_checksum == checksum_of_single({0: 300, 1: 200})
         rows = features_from_rows([{"x": 2.0, "y": 2.0, "city": "Oslo"}, {"x": -2.0, "y": -2.0, "city": "Rome"}])
         header, served = Subscription(run.model.paths.publication).read(
             lambda view: load_predictor(view.spec, view.arrays).predict(rows)
@@ -85,6 +87,7 @@ def test_a_restart_goes_on_with_the_same_parameters(tmp_path: Path) -> None:
     assert status.updates["microbatch"] == status.version
     # The microbatches at the two interruptions were cut short by the delay, so only the number of events can be equal.
     assert run.trainer.training.lane.learned == 1000
+    assert status.events_checksum == checksum_of_single({0: 1000})
     assert expected.arrays.keys() == run.trainer.training.learner.state().arrays.keys()
 
 
@@ -112,6 +115,28 @@ def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
         recovered.lane.close()
         model.close()
         model.lease.release()
+
+
+def test_a_crash_is_not_followed_into_other_events(tmp_path: Path) -> None:
+    """If this fails, other events than before are learned under version numbers that were served."""
+    chosen = settings(tmp_path, checkpoint={"every_seconds": 1000})
+    good, bad = (event.decode() for event in (*events(1), b'{"features": {"x": 1}, "label": {}}'))
+    usual = [event.decode() for event in events(30, first=1)]
+    stream = [f"[{', '.join(usual)}]", f"[{good}, {bad}, {good}]"]
+    source = MemorySource({0: [each.encode() for each in stream] + [Mark(PositionLost("gone"))]})
+    with running(open_model(chosen, source)) as run, pytest.raises(PositionLost):
+        run.wait_for(learned(10**6))
+    served = run.trainer.training.versions.current
+    assert run.trainer.training.lane.learned == 32
+    # As many events as before, from the same messages, but not the same ones.
+    stream[1] = f"[{bad}, {good}, {good}]"
+    with running(open_model(chosen, MemorySource({0: [each.encode() for each in stream]}))) as run:
+        status = run.wait_for(learned(32))
+        assert run.trainer.training.lane.learned == 32
+        assert status.events_learned == {"microbatch": 32}
+        assert status.version > served
+        journal = read_journal(run.model.paths.journal, -1).entries
+        assert any(isinstance(entry, Decision) and entry.kind == "renumber" for entry in journal)
 
 
 class Fragile:
@@ -158,6 +183,7 @@ def test_the_online_learner_stands_in_and_the_other_comes_back_having_missed_not
             assert status.events_learned == {"microbatch": 450, "online": 100}
             assert status.version > before
             assert run.trainer.training.lane.learned == 550, "the returned learner missed something"
+            assert run.trainer.training.lane.count.hex == checksum_of_single({0: 550})
             header, _ = Subscription(run.model.paths.publication).read(lambda _: None)
             assert header["learner"] == "microbatch"
         with running(open_model(settings(tmp_path), source)) as run:
@@ -177,8 +203,10 @@ def test_a_device_that_does_not_answer_at_start_is_stood_in_for(tmp_path: Path) 
     with running(open_model(chosen, source)) as run:
         status = run.wait_for(learned(300))
         assert status.events_learned == {"microbatch": 200, "online": 100}
+        assert status.events_checksum == checksum_of_single({0: 300})
         run.model.paths.drill.unlink()
         run.wait_for(lambda status: status.learner == "microbatch")
+        assert run.trainer.training.lane.count.hex == checksum_of_single({0: 300})
         assert run.trainer.training.lane.learned == 300
 
 
