@@ -1,9 +1,10 @@
 """Checkpoints: everything that a model is, durable and all of one moment.
 
 A checkpoint is a manifest, ``manifest-<version>-<epoch>.json``, over segments that never change
-(:mod:`service.segments`); segments that are there already are not written again. Every file is written beside its
-place, synced and renamed, the manifest last: a crash at any step leaves the checkpoint before it. A manifest carries
-its own checksum and those of its segments; where one does not hold, the checkpoint before it is taken.
+(:mod:`service.segments`); segments that are there already are not written again, but for every few checkpoints, which
+write all of theirs, so that no file carries all that are kept. Every file is written beside its place, synced and
+renamed, the manifest last: a crash at any step leaves the checkpoint before it. A manifest carries its own checksum and
+those of its segments; where one does not hold, the checkpoint before it is taken.
 
 Ordered by version alone, and safely so: a trainer captures a checkpoint only of versions for which it was still the
 owner, and what a former owner captured then, its successor has reproduced under the same version.
@@ -103,6 +104,9 @@ class CheckpointStore:
         self._folder = folder
         self._keep = keep
         self._files = files or Files()
+        # Any `keep` in a row, if more than one, are of two series at least.
+        self._series_length = (keep + 1) // 2
+        self._saved = 0
         self._segments = SegmentStore(folder / "segments", self._files)
         self._on_problem = on_problem or (lambda problem: _log.error("a checkpoint cannot be used", problem=problem))
 
@@ -119,8 +123,9 @@ class CheckpointStore:
             It cannot be known what was written; the process must end.
         """
         learners = {"": checkpoint.learner, **checkpoint.others}
+        series = self._saved // self._series_length
         segments = {
-            name: {key: self._segments.save(arrays, checkpoint.epoch) for key, arrays in _grouped(state.arrays)}
+            name: {key: self._segments.save(arrays, checkpoint.epoch, series) for key, arrays in _grouped(state.arrays)}
             for name, state in learners.items()
         }
         manifest = Manifest(
@@ -135,6 +140,7 @@ class CheckpointStore:
         path = self._folder / f"manifest-{checkpoint.version:012d}-{checkpoint.epoch:06d}.json"
         self._files.make_folder(self._folder)
         self._files.write(path, [encode_manifest(manifest)])
+        self._saved += 1
         self._prune(checkpoint.epoch)
         return _info(path, manifest)
 

@@ -1,4 +1,7 @@
-"""Segments: files of arrays under the name of their own content, written once and never changed.
+"""Segments: files of arrays under the name of their own content and of a series, written once and never changed.
+
+Checkpoints of one series share the files whose content they have in common; the next series writes them anew. So a file
+that rots on the disk takes a few checkpoints with it, and not all of them.
 
 The format is safetensors. It is written here rather than by its library, from the arrays' own memory, because hashing
 and writing then let other threads run: a checkpoint must not stop the thread that learns.
@@ -44,7 +47,7 @@ class Segment:
     path
         Relative to the folder of segments.
     sha256
-        Of the whole file, in hexadecimal; the file's name too.
+        Of the whole file, in hexadecimal; the file's name begins with it.
     size
         Bytes.
     """
@@ -65,8 +68,8 @@ class SegmentStore:
         self._folder = folder
         self._files = files
 
-    def save(self, arrays: Mapping[str, Array], epoch: int) -> Segment:
-        """Write `arrays` unless a file with this very content is there; durable when this returns.
+    def save(self, arrays: Mapping[str, Array], epoch: int, series: int) -> Segment:
+        """Write `arrays` unless the series has a file with this very content; durable when this returns.
 
         Raises
         ------
@@ -79,7 +82,7 @@ class SegmentStore:
         for part in parts:
             digest.update(part)
         name = digest.hexdigest()
-        segment = Segment(f"{epoch:06d}/{name}.safetensors", name, sum(part.nbytes for part in parts))
+        segment = Segment(f"{epoch:06d}/{name}-{series}.safetensors", name, sum(part.nbytes for part in parts))
         path = self._folder / segment.path
         if not (path.exists() and path.stat().st_size == segment.size):
             self._files.make_folder(path.parent)

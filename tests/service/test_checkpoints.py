@@ -92,7 +92,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
         store.save(checkpoint(version))
         assert all(problem is None for _, problem in store.verify())
     assert [info.version for info in store.list()] == [10, 9, 8]
-    assert len(segments(tmp_path)) == 4
+    assert len(segments(tmp_path)) == 5, "three of what changes, and two series of what does not"
     for info in store.list():
         found = store.load(info)
         assert found is not None
@@ -121,7 +121,7 @@ def test_an_owner_clears_what_its_predecessors_left(tmp_path: Path) -> None:
     for version in range(2, 4):
         second.save(checkpoint(version, epoch=2))
     assert not (tmp_path / "segments/000001").exists()
-    assert len(segments(tmp_path)) == 3
+    assert len(segments(tmp_path)) == 4
 
 
 Damage = Callable[[Path], None]
@@ -162,6 +162,25 @@ def test_a_broken_checkpoint_is_passed_over(tmp_path: Path, damage: Damage, what
         assert [problem is None for _, problem in store.verify()] == [False, True]
     store.save(checkpoint(3))
     assert loaded(tmp_path).version == 3
+
+
+@pytest.mark.parametrize("keep", [2, 3, 5])
+def test_a_segment_that_rots_leaves_a_checkpoint_that_does_not_need_it(tmp_path: Path, keep: int) -> None:
+    """One flipped bit in what never changes would break every checkpoint there is."""
+    problems: list[str] = []
+    store = CheckpointStore(tmp_path, keep=keep, on_problem=problems.append)
+    for version in range(1, 3 * keep):
+        store.save(checkpoint(version))
+        if version < keep:
+            continue
+        for path in tmp_path.glob("segments/*/*"):
+            whole = path.read_bytes()
+            flip(path)
+            found = store.load()
+            assert found is not None
+            assert_same(found.learner, state(found.version))
+            assert found.positions[0].offset == found.version
+            path.write_bytes(whole)
 
 
 def test_nothing_but_broken_checkpoints(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The trainer's promises: each event once, the same parameters after a restart, and a device that may fail."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +10,14 @@ from consumers.source import NewRecord
 from consumers.testing import ABORT, EOF, Aborted, Mark, MemorySource
 from models.errors import DeviceFailed
 from models.examples import Examples, Task
-from models.learner import Learner, LearnerOptions, LearnerState, LearnReport
+from models.learner import Learner, LearnerOptions, LearnReport
 from models.registry import create_learner, load_predictor
 from service.columns import features_from_rows
 from service.journal_format import Decision, Update
 from service.journal_reading import read_journal
-from service.status import Status
 from service.subscription import Subscription
 from tests.support.checksums import checksum_of_single
-from tests.support.training import events, open_model, running, settings
-
-
-def learned(count: int) -> Callable[[Status], bool]:
-    return lambda status: sum(status.events_learned.values()) >= count
-
-
-def same_state(one: LearnerState, other: LearnerState) -> bool:
-    return one.arrays.keys() == other.arrays.keys() and all(
-        np.array_equal(array, other.arrays[name], equal_nan=array.dtype.kind == "f")
-        for name, array in one.arrays.items()
-    )
+from tests.support.training import events, learned, open_model, running, same_state, settings
 
 
 def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -> None:

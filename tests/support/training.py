@@ -13,7 +13,7 @@ import numpy as np
 from consumers.dead_letters import DeadLetters
 from consumers.source import Source
 from models.examples import Task
-from models.learner import Learner
+from models.learner import Learner, LearnerState
 from models.registry import create_learner
 from service.checkpoints import CheckpointStore
 from service.config import ModelSettings, Settings
@@ -112,6 +112,19 @@ def running(model: Model) -> Iterator[Running]:
         yield run
     finally:
         run.end()
+
+
+def learned(count: int) -> Callable[[Status], bool]:
+    """Return whether `count` events are learned, as a condition to wait for."""
+    return lambda status: sum(status.events_learned.values()) >= count
+
+
+def same_state(one: LearnerState, other: LearnerState) -> bool:
+    """Return whether two states are the same, bit for bit; what is not a number equals itself."""
+    return one.arrays.keys() == other.arrays.keys() and all(
+        np.array_equal(array, other.arrays[name], equal_nan=array.dtype.kind == "f")
+        for name, array in one.arrays.items()
+    )
 
 
 def events(count: int, seed: int = 0, first: int = 0) -> list[bytes]:
