@@ -1,7 +1,7 @@
 # Headrace. `make` alone lists what there is. Everything runs in .venv, which `make env` makes from requirements.lock.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test lint format bench docs lock clean
+.PHONY: help env run test lint format bench soak docs lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,9 @@ format: $(STAMP) ## put the code into the style that lint asks for
 
 bench: $(STAMP) ## measure, and keep the results in benchmarks/results/
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(STAMP) ## run for an hour (ARGS="--minutes 60") while the broker restarts, and keep what grew, got lost or failed
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 docs: $(STAMP) ## check the documents: links, anchors, and the names that they promise
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)

@@ -1,0 +1,79 @@
+"""What processes take of their machine, as Linux tells it: memory and open file descriptors."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+_OF_MEMORY = {"Rss": "rss", "Pss": "pss", "Private_Clean": "uss", "Private_Dirty": "uss"}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one process takes at one moment.
+
+    Attributes
+    ----------
+    pid
+        Process id.
+    rss, pss, uss
+        KiB of memory: resident; resident, with what is shared divided by those who share it; resident and its own.
+    descriptors
+        Open file descriptors.
+    """
+
+    pid: int
+    rss: int
+    pss: int
+    uss: int
+    descriptors: int
+
+
+def usages(root: int) -> dict[str, Usage]:
+    """Return role → usage for the process `root` and all below it; those that end meanwhile are left out."""
+    found: dict[str, Usage] = {}
+    for pid in descendants(root):
+        try:
+            found[_free_name(_role(pid), found)] = _usage(pid)
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def descendants(root: int) -> Iterator[int]:
+    """Yield `root`, its children, theirs, and so on, in the order of their making."""
+    yield root
+    children: list[int] = []
+    try:
+        for thread in (_PROC / str(root) / "task").iterdir():
+            children += map(int, (thread / "children").read_text().split())
+    except OSError:
+        return
+    for child in sorted(children):
+        yield from descendants(child)
+
+
+def _usage(pid: int) -> Usage:
+    memory = dict.fromkeys(("rss", "pss", "uss"), 0)
+    for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]:
+        name, _, value = line.partition(":")
+        if name in _OF_MEMORY:
+            memory[_OF_MEMORY[name]] += int(value.split()[0])
+    return Usage(pid, **memory, descriptors=len(list((_PROC / str(pid) / "fd").iterdir())))
+
+
+def _role(pid: int) -> str:
+    """Return what a process is for: the name of its command, or of the program that the trainer starts."""
+    arguments = (_PROC / str(pid) / "cmdline").read_text().split("\0")
+    if "service.cli" in arguments:
+        return arguments[arguments.index("service.cli") + 1]
+    if any("ingest_process" in argument for argument in arguments):
+        return "reading"
+    return Path(arguments[0]).name or "unnamed"
+
+
+def _free_name(role: str, taken: dict[str, Usage]) -> str:
+    """Return `role`, numbered where several processes have the same."""
+    same = sum(name == role or name.startswith(f"{role} ") for name in taken)
+    return f"{role} {same + 1}" if same else role
