@@ -6,9 +6,12 @@
     ├── SourceUnavailable         the broker or the log file cannot be reached now; trying again may help
     ├── TopicMissing              the topic does not exist; somebody must create it
     ├── PositionLost              the log no longer holds a position that was asked for
+    ├── LogReplaced               the log behind the name is not the one that the positions are of
     ├── CodecMissing              a record is compressed in a way that this installation cannot read
     ├── LogUnreadable             what the log holds is damaged, is no log, or comes from a newer version
-    └── AppendFailed              records could not be made durable; none of them was acknowledged
+    ├── AppendFailed              records could not be made durable; none of them was acknowledged
+    │   └── RecordTooLarge        ... and never will be: the topic does not take a record of that size
+    └── DiskUnreliable            an fsync failed: what was written cannot be relied on; the process must end
 """
 
 
@@ -40,6 +43,10 @@ class PositionLost(ConsumerError):
     """The log no longer (or not yet) holds a position that was asked for: a decision for the operator."""
 
 
+class LogReplaced(ConsumerError):
+    """The topic or file was deleted and made again: positions in the old one mean nothing in it."""
+
+
 class CodecMissing(ConsumerError):
     """A record is compressed with a codec that is not installed. Fatal: skipping would lose events."""
 
@@ -50,3 +57,11 @@ class LogUnreadable(ConsumerError):
 
 class AppendFailed(ConsumerError):
     """Records could not be made durable; none of the records of that call was acknowledged."""
+
+
+class RecordTooLarge(AppendFailed):
+    """A record is larger than its topic takes. Trying again does not help; the others of its call may have been appended."""
+
+
+class DiskUnreliable(ConsumerError):
+    """The disk did not keep what it was told to. Never tried again: it might then say that all is well."""

@@ -31,11 +31,13 @@ class KafkaSource:
         """Name of the topic."""
         return self._topic
 
-    def open(self, positions: Positions) -> KafkaReader:
+    def open(self, positions: Positions, identity: str = "") -> KafkaReader:
         """Return a reader of all partitions that starts at `positions`; it belongs to the thread that polls it.
 
         Raises
         ------
         SourceUnavailable, TopicMissing, PositionLost
+        LogReplaced
+            The topic has another id than `identity`.
         """
-        return KafkaReader(self._options, self._topic, self._group_id, positions)
+        return KafkaReader(self._options, self._topic, self._group_id, positions, identity=identity)

@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, TopicMissing
+from consumers.errors import CodecMissing, ConsumerError, LogReplaced, LogUnreadable, PositionLost, TopicMissing
 from consumers.kafka_client import METADATA_SECONDS, Cluster, connect, reading_error, topic_missing, unreachable
 from consumers.kafka_commits import OffsetCommitter
 from consumers.kafka_options import KafkaOptions
@@ -35,7 +35,7 @@ _ABSENT = 5.0
 _CLIENT_ERRORS = (KafkaError, OSError, RuntimeError, ValueError)
 
 # After these the client's next poll may never return, or would go on beyond what is lost.
-_FATAL = (PositionLost, TopicMissing, CodecMissing, LogUnreadable)
+_FATAL = (PositionLost, LogReplaced, TopicMissing, CodecMissing, LogUnreadable)
 
 
 class KafkaReader:
@@ -53,10 +53,12 @@ class KafkaReader:
         Where to start; partitions that are absent from it start at their earliest record.
     stalled_after
         Seconds of polling after which a partition that lags and stands still has the client made anew.
+    identity
+        The id of the topic that `positions` are of; empty where that is not known.
 
     Raises
     ------
-    SourceUnavailable, TopicMissing, PositionLost
+    SourceUnavailable, TopicMissing, PositionLost, LogReplaced
     """
 
     def __init__(
@@ -65,14 +67,16 @@ class KafkaReader:
         topic: str,
         group_id: str | None,
         positions: Positions,
+        *,
         stalled_after: float = 30.0,
+        identity: str = "",
     ) -> None:
         self._options = options
         self._topic = topic
         self._offsets = {partition: position.offset for partition, position in positions.items()}
         self._epochs: dict[int, int] = {}
         self._ends: dict[int, int] = {}
-        self._identity = ""
+        self._identity = identity
         self._broken: ConsumerError | None = None
         self._closed = False
         self._kept_house_at = self._present_at = time.monotonic()
@@ -95,7 +99,7 @@ class KafkaReader:
         ------
         SourceUnavailable
             The cluster was not heard of for a while; polling again later is safe and loses nothing.
-        PositionLost, TopicMissing, CodecMissing, LogUnreadable
+        PositionLost, LogReplaced, TopicMissing, CodecMissing, LogUnreadable
             Going on would lose events in silence; polling again raises the same.
         """
         if self._broken is not None:
@@ -207,14 +211,18 @@ class KafkaReader:
             if not first <= offset <= end:
                 raise PositionLost(
                     f"{self._topic}[{partition}] holds offsets {first} to {end}, but {offset} is to be read next: "
-                    f"retention was faster, or the topic was made again. Start anew, or from what is left"
+                    f"retention was faster. Give the topic a longer one; to learn from what is left: headrace train "
+                    f"--from earliest"
                 )
 
     def _check_identity(self) -> None:
-        """Raise PositionLost where the topic is not the one that was opened first."""
+        """Raise LogReplaced where the topic is not the one that the positions are of."""
         identity = self._cluster.identity(self._topic)
         if self._identity and identity and identity != self._identity:
-            raise PositionLost(f"topic {self._topic} was deleted and made again: positions mean nothing in it any more")
+            raise LogReplaced(
+                f"topic {self._topic} was deleted and made again: positions of the old one mean nothing in it. To "
+                f"learn the new one from its beginning: headrace train --from earliest (what was learned is kept aside)"
+            )
         self._identity = identity or self._identity
 
     def _seek(self, consumer: Any, partition: int) -> None:

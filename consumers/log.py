@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from consumers import log_file
-from consumers.errors import LogUnreadable, PositionLost
+from consumers.errors import LogReplaced, LogUnreadable, PositionLost
 from consumers.log_retention import LogRetention
 from consumers.log_sink import LogSink
 from consumers.source import Position, Positions, StoredRecord
@@ -43,6 +43,9 @@ _POLL_BYTES = 16 * 1024 * 1024
 # Seconds between two looks for what other processes appended; what this process appends is announced.
 _LOOK = 0.003
 
+# Seconds between two looks at whether the file is still where it was.
+_LOOK_AT_FILE = 1.0
+
 _EXTRA = msgspec.msgpack.Decoder(tuple[bytes | None, tuple[tuple[str, bytes], ...]])
 _NO_EXTRA: tuple[bytes | None, tuple[tuple[str, bytes], ...]] = (None, ())
 
@@ -67,38 +70,44 @@ class LogSource:
         """Name of the topic."""
         return self._topic
 
-    def open(self, positions: Positions) -> "LogReader":
+    def open(self, positions: Positions, identity: str = "") -> "LogReader":
         """Return a reader that starts at `positions`, or at the earliest record.
 
         Raises
         ------
+        LogReplaced
+            The file is not the log of that `identity`.
         PositionLost
             The log does not hold that position: retention was faster, or the file is another one.
         SourceUnavailable, LogUnreadable
         """
-        return LogReader(self._path, self._topic, positions)
+        return LogReader(self._path, self._topic, positions, identity)
 
 
 class LogReader:
     """Reads the embedded log. Owned by one thread; several readers and writers of a file do not disturb each other."""
 
-    def __init__(self, path: Path, topic: str, positions: Positions) -> None:
+    def __init__(self, path: Path, topic: str, positions: Positions, identity: str = "") -> None:
         self._path = path
         self._topic = topic
         self._connection = log_file.connect(path)
+        self._file = log_file.file_at(path)
+        self._looked_at = time.monotonic()
         self._signal = log_file.signal_of(path)
         self._read_to_end_at: int | None = None
         try:
             # Readers never wait for writers, except for a moment while the last one closes the file.
             self._connection.execute("PRAGMA busy_timeout = 5000")
             self._identity = log_file.identity_of(self._connection)
+            if identity and identity != self._identity:
+                raise self._replaced()
             first, end = log_file.bounds(self._connection)
             self._ends = {PARTITION: end}
             self._offset = self._start(positions, first, end)
         except sqlite3.Error as error:
             self.close()
             raise log_file.reading_error(path, error) from error
-        except PositionLost:
+        except (LogReplaced, PositionLost):
             self.close()
             raise
 
@@ -114,8 +123,11 @@ class LogReader:
         ------
         PositionLost
             Retention has taken away what comes next.
+        LogReplaced
+            The file was deleted; what is appended now goes into another one.
         SourceUnavailable, LogUnreadable
         """
+        self._check_file()
         give_up = time.monotonic() + timeout
         while True:
             try:
@@ -139,6 +151,21 @@ class LogReader:
         """Close the file. Closing twice is harmless."""
         self._connection.close()
 
+    def _check_file(self) -> None:
+        """Look now and then whether the file that is open still is the one that others open under its name."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_AT_FILE:
+            return
+        self._looked_at = now
+        if log_file.file_at(self._path) != self._file:
+            raise self._replaced()
+
+    def _replaced(self) -> LogReplaced:
+        return LogReplaced(
+            f"the log {self._path} is not the one that was read before: that one was deleted or moved away. Put it "
+            "back with its -wal file, or learn the new one from its beginning: headrace train --from earliest"
+        )
+
     def _start(self, positions: Positions, first: int, end: int) -> int:
         """Return the offset to start at."""
         others = positions.keys() - {PARTITION}
@@ -151,8 +178,9 @@ class LogReader:
 
     def _lost(self, offset: int, first: int, end: int) -> PositionLost:
         return PositionLost(
-            f"the log {self._path} holds offsets {first} to {end}, but {offset} is to be read next: either retention "
-            f"has taken it away, or the file is not the one that was read before. Restore that file, or start anew"
+            f"the log {self._path} holds offsets {first} to {end}, but {offset} is to be read next: retention "
+            f"has taken it away, or the file is an older copy of it. Restore the log, or learn what is left of it from "
+            f"its beginning: headrace train --from earliest"
         )
 
     def _look(self, max_records: int) -> list[StoredRecord]:

@@ -87,6 +87,15 @@ def identity_of(connection: sqlite3.Connection) -> str:
     return str(identity)
 
 
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Return which file lies at `path`, whatever its name: device and inode; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def bounds(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return the offset of the earliest record kept and the offset after the last one."""
     first, end = connection.execute(

@@ -95,7 +95,7 @@ class LogSink:
         self._path = path
         self._remember_ms = int(remember_keys * 1000)
         self._timeout = timeout
-        self._connection = log_file.connect(path)
+        self._open()
         self._signal = log_file.signal_of(path)
         self._waiting: deque[_Request] = deque()
         self._writing = threading.Lock()
@@ -139,10 +139,21 @@ class LogSink:
             self._closed = True
             self._connection.close()
 
+    def _open(self) -> None:
+        self._connection = log_file.connect(self._path)
+        self._file = log_file.file_at(self._path)
+
     def _write(self, requests: Sequence[_Request]) -> None:
         """Carry out `requests` in one transaction; each learns of its result or its error."""
         try:
+            # What went into a deleted file would be acknowledged, and never read.
+            if log_file.file_at(self._path) != self._file:
+                self._connection.close()
+                self._open()
             self._transact(requests)
+        except ConsumerError as error:
+            for request in requests:
+                request.error = error
         except sqlite3.Error as error:
             for request in requests:
                 request.error = log_file.writing_error(self._path, error)

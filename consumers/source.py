@@ -91,7 +91,7 @@ class Reader(Protocol):
         ------
         SourceUnavailable
             The log cannot be reached now; polling again later is safe and loses nothing.
-        PositionLost, TopicMissing, CodecMissing
+        PositionLost, LogReplaced, TopicMissing, CodecMissing
             Going on would lose events in silence.
         """
 
@@ -112,14 +112,23 @@ class Source(Protocol):
     def topic(self) -> str:
         """Name of the topic, for messages and dead letters."""
 
-    def open(self, positions: Positions) -> Reader:
+    def open(self, positions: Positions, identity: str = "") -> Reader:
         """Return a reader that starts at the offsets of `positions`; partitions absent from it start at their earliest.
 
         The event within a message is not the reader's business: it hands out the whole message.
 
+        Parameters
+        ----------
+        positions
+            Where to start.
+        identity
+            :attr:`Reader.identity` of the log that `positions` are of; empty where that is not known.
+
         Raises
         ------
         SourceUnavailable, TopicMissing, PositionLost
+        LogReplaced
+            The log has another identity.
         """
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from consumers.errors import ConsumerError, PositionLost
+from consumers.errors import ConsumerError, LogReplaced, PositionLost
 from consumers.source import NewRecord, Position, Positions, StoredRecord
 
 
@@ -117,14 +117,18 @@ class MemorySource:
         Partition → its records (a value, or a record with key and headers) and marks, in order.
     topic
         Its name.
+    identity
+        What tells it from another one of that name.
     """
 
     def __init__(
         self,
         partitions: Mapping[int, Iterable[bytes | NewRecord | Mark]] | None = None,
         topic: str = "memory",
+        identity: str = "memory",
     ) -> None:
         self._topic = topic
+        self.identity = identity
         self._partitions: dict[int, _Partition] = {}
         self._changed = threading.Condition()
         for partition, items in ({0: ()} if partitions is None else partitions).items():
@@ -148,14 +152,18 @@ class MemorySource:
         with self._changed:
             self._partitions[partition].first = before
 
-    def open(self, positions: Positions) -> "MemoryReader":
+    def open(self, positions: Positions, identity: str = "") -> "MemoryReader":
         """Return a reader that starts at `positions`.
 
         Raises
         ------
+        LogReplaced
+            `identity` is another log's.
         PositionLost
             A position lies outside of what is held.
         """
+        if identity and identity != self.identity:
+            raise LogReplaced(f"{self._topic} is not the log {identity}")
         with self._changed:
             for partition, position in positions.items():
                 held = self._partitions.get(partition, _Partition())
@@ -207,13 +215,14 @@ class MemoryReader:
 
     Attributes
     ----------
+    identity
+        The source's.
     committed
         The positions last committed; None before.
     """
 
-    identity = "memory"
-
     def __init__(self, source: MemorySource, positions: Positions) -> None:
+        self.identity = source.identity
         self.committed: Positions | None = None
         self._source = source
         self._start = dict(positions)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from consumers.errors import AppendFailed, LogUnreadable, SourceUnavailable
+from consumers.errors import AppendFailed, LogReplaced, LogUnreadable, SourceUnavailable
 from consumers.log import LogReader, LogSink, LogSource
 from consumers.source import NewRecord, Position, StoredRecord
 from tests.support.topics import numbered, read, read_rest, values
@@ -34,6 +34,12 @@ for number in range(int(sys.argv[3])):
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "log" / "events.sqlite"
+
+
+def poll_for(reader: LogReader, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        reader.poll(10, 0.2)
 
 
 @pytest.fixture
@@ -269,6 +275,31 @@ def test_a_log_made_again_has_another_identity(path: Path, sink: LogSink) -> Non
     second = LogSource(path).open({})
     second.close()
     assert first.identity != second.identity
+    with pytest.raises(LogReplaced):
+        LogSource(path).open({0: Position(0)}, first.identity)
+
+
+def test_a_reader_does_not_wait_for_a_log_that_is_gone(path: Path, sink: LogSink, reader: LogReader) -> None:
+    """Else a trainer goes on reading a deleted file, to which nothing will ever be appended, and says it is idle."""
+    sink.append(numbered(1))
+    assert len(reader.poll(10, 1.0)) == 1
+    sink.close()
+    for file in path.parent.iterdir():
+        file.unlink()
+    LogSink(path).close()
+    with pytest.raises(LogReplaced, match="--from earliest"):
+        poll_for(reader, 30)
+
+
+def test_a_sink_whose_log_was_deleted_appends_to_the_one_that_is_there_now(path: Path, sink: LogSink) -> None:
+    """Else events that were acknowledged are in a deleted file, where no reader will ever find them."""
+    assert sink.append(numbered(1))
+    for file in path.parent.iterdir():
+        file.unlink()
+    assert sink.append(numbered(2))
+    reader = LogSource(path).open({})
+    assert values(reader.poll(10, 1.0)) == [2]
+    reader.close()
 
 
 def test_a_poll_is_bounded_in_bytes(sink: LogSink, reader: LogReader) -> None:

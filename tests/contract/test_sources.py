@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.errors import PositionLost
+from consumers.errors import LogReplaced, PositionLost
 from consumers.source import NewRecord, Position, Reader, Sink
 from tests.support.topics import KafkaTopic, LogTopic, MemoryTopic, Topic, numbered, read, read_all, values
 
@@ -191,9 +191,18 @@ def test_two_readers_do_not_disturb_each_other(topic: Topic) -> None:
 
 def test_the_log_has_one_identity(topic: Topic, reader: Reader) -> None:
     """Else a restart on the same log takes it for another one."""
-    again = topic.source.open({})
+    again = topic.source.open({}, reader.identity)
     assert again.identity == reader.identity != ""
     again.close()
+
+
+def test_positions_of_another_log_are_refused(topic: Topic) -> None:
+    """Else offsets of a log that was deleted are taken for offsets of the one that has its name now."""
+    topic.append(0, numbered(1, 2, 3))
+    with pytest.raises(LogReplaced):
+        topic.source.open({0: Position(2)}, "another")
+    with pytest.raises(LogReplaced):
+        topic.source.open({0: Position(99)}, "another")
 
 
 def test_what_a_sink_appended_can_be_read(topic: Topic, sink: Sink) -> None:

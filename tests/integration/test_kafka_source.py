@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 from kafka.record import default_records
 from kafka.structs import TopicPartition
 
-from consumers.errors import AppendFailed, CodecMissing, ConsumerError, PositionLost, SourceUnavailable, TopicMissing
+from consumers.errors import AppendFailed, CodecMissing, ConsumerError, LogReplaced, SourceUnavailable, TopicMissing
 from consumers.kafka import KafkaOptions, KafkaReader, KafkaSink, KafkaSource
 from consumers.source import NewRecord, Position, Record
 from tests.support.broker import Broker, add_partitions, admin, create_topic, delete_topic
@@ -170,10 +170,12 @@ def test_a_topic_that_was_made_again_is_another_one(topic: KafkaTopic, reader: K
     """Else offsets of the old topic are taken for offsets of the new one, and events are passed over."""
     delete_topic(topic.address, topic.name)
     until(lambda: _created(topic))
-    assert isinstance(poll_until_error(reader)[1], PositionLost)
+    assert isinstance(poll_until_error(reader)[1], LogReplaced)
     again = topic.source.open({})
     assert again.identity != reader.identity
     again.close()
+    with pytest.raises(LogReplaced):
+        topic.source.open({}, reader.identity)
 
 
 def _created(topic: KafkaTopic) -> bool:
