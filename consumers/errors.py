@@ -60,7 +60,7 @@ class AppendFailed(ConsumerError):
 
 
 class RecordTooLarge(AppendFailed):
-    """A record is larger than its topic takes. Trying again does not help; the others of its call may have been appended."""
+    """A record is larger than its topic takes; trying again does not help. The others may have been appended."""
 
 
 class DiskUnreliable(ConsumerError):

@@ -10,12 +10,14 @@ from typing import Any
 
 from kafka import KafkaProducer, errors
 
-from consumers.errors import AppendFailed, ConsumerError, SourceUnavailable
+from consumers.errors import AppendFailed, ConsumerError, RecordTooLarge, SourceUnavailable
 from consumers.kafka_client import connect
 from consumers.kafka_options import KafkaOptions
 from consumers.source import NewRecord
 
 IDEMPOTENCY_HEADER = "idempotency-key"
+
+_TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 
 # What a record takes on its way beside key, value and headers, with room to spare.
 _RECORD_OVERHEAD = 128
@@ -52,7 +54,9 @@ class KafkaSink:
         Raises
         ------
         AppendFailed
-            At least one record was not acknowledged in time, or is not acceptable.
+            At least one record was not acknowledged in time.
+        RecordTooLarge
+            A record is larger than the topic takes.
         SourceUnavailable, TopicMissing
             Nothing was sent.
         """
@@ -70,6 +74,8 @@ class KafkaSink:
                 future.get(max(0.0, give_up - time.monotonic()))
         except (errors.KafkaError, OSError, RuntimeError, ValueError) as error:
             self._forget(producer, error)
+            if isinstance(error, _TOO_LARGE):
+                raise RecordTooLarge(f"topic {self._topic} does not take a record of this size: {error}") from error
             raise AppendFailed(
                 f"not all of {len(records)} records were acknowledged by {self._options.bootstrap_servers} within "
                 f"{self._options.delivery_timeout:g} s: {error}. Some of them may have been appended"
@@ -89,7 +95,7 @@ class KafkaSink:
         size = len(record.value) + len(record.key or b"") + _RECORD_OVERHEAD
         size += sum(len(name.encode()) + len(value) + 10 for name, value in record.headers)
         if size > self._options.max_message_bytes:
-            raise AppendFailed(
+            raise RecordTooLarge(
                 f"a record of {size} bytes is too large for topic {self._topic}; nothing was appended. Split it, or "
                 f"raise max_message_bytes here and max.message.bytes of the topic"
             )
