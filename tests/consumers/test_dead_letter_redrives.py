@@ -15,8 +15,6 @@ from consumers.testing import ManualClock, MemorySink
 from tests.consumers.test_dead_letters import LETTER
 from tests.support.topics import read_rest
 
-CLOCK = ManualClock(1_000_000.0)
-
 
 class Breaking(MemorySink):
     """A topic that says that it failed, and may have taken the records before it said so."""
@@ -28,7 +26,7 @@ class Breaking(MemorySink):
 
     def append(self, records: Sequence[NewRecord], idempotency_key: str | None = None) -> bool:
         if self._takes:
-            self.source.append(0, *records)
+            super().append(records, idempotency_key)
         raise self._error
 
 
@@ -37,8 +35,13 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def letters(tmp_path: Path) -> Iterator[DeadLetters]:
-    opened = DeadLetters(tmp_path / "letters.sqlite", clock=CLOCK)
+def clock() -> ManualClock:
+    return ManualClock(1_000_000.0)
+
+
+@pytest.fixture
+def letters(tmp_path: Path, clock: ManualClock) -> Iterator[DeadLetters]:
+    opened = DeadLetters(tmp_path / "letters.sqlite", clock=clock)
     opened.add([replace(LETTER, offset=n, value=str(n).encode()) for n in range(5)])
     yield opened
     opened.close()
@@ -101,9 +104,10 @@ def test_the_embedded_log_settles_what_was_interrupted(
     def die(*_: object) -> bool:
         raise Killed
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(letters.redrives, "finish", die) if appended else patch.setattr(log, "append", die)
-        redrive(letters, log, remembers=True).run([1, 2])
+    with monkeypatch.context() as patch:
+        patch.setattr(*((letters.redrives, "finish") if appended else (log, "append")), die)
+        with pytest.raises(Killed):
+            redrive(letters, log, remembers=True).run([1, 2])
     begun = letters.find(Filter(redrive="begun"))
     assert [letter.id for letter in begun] == [1, 2]
     assert redrive(letters, log, remembers=True).repair(begun) == (0 if appended else 2)
@@ -112,10 +116,10 @@ def test_the_embedded_log_settles_what_was_interrupted(
     log.close()
 
 
-def test_what_was_interrupted_too_long_ago_is_not_settled_by_guessing(letters: DeadLetters) -> None:
+def test_what_was_interrupted_too_long_ago_is_not_settled_by_guessing(letters: DeadLetters, clock: ManualClock) -> None:
     """Else a key that the log has forgotten counts as one that it never had, and events are learned twice."""
     letters.redrives.begin([1])
     sink = MemorySink()
-    CLOCK.advance(90_000)
+    clock.advance(90_000)
     assert redrive(letters, sink, remembers=True).repair(letters.find(Filter(redrive="begun"))) == 0
     assert read_rest(sink.source) == []

@@ -177,7 +177,7 @@ def test_a_file_of_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
     newer = sqlite3.connect(tmp_path / "newer.sqlite")
     newer.execute("PRAGMA user_version = 9")
     newer.close()
-    with pytest.raises(LogUnreadable, match="schema 9.*update Headrace"):
+    with pytest.raises(LogUnreadable, match=r"schema 9.*update Headrace"):
         DeadLetters(tmp_path / "newer.sqlite")
 
 
