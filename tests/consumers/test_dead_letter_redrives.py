@@ -105,7 +105,8 @@ def test_the_embedded_log_settles_what_was_interrupted(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(*((letters.redrives, "finish") if appended else (log, "append")), die)
+        target: object = letters.redrives if appended else log
+        patch.setattr(target, "finish" if appended else "append", die)
         with pytest.raises(Killed):
             redrive(letters, log, remembers=True).run([1, 2])
     begun = letters.find(Filter(redrive="begun"))
