@@ -150,12 +150,19 @@ class Examples:
         float32, shape (rows,); at least 0.
     timestamps
         float64, shape (rows,); event time in seconds since the epoch, NaN where the event named none.
+    ids
+        uint64, shape (rows, 2); digests of what the events are called, zeros where one has no name. None where nobody
+        asks for them.
+    sources
+        uint64, shape (rows,); digests of who the events come from, 0 where one does not say. None where nobody asks.
     """
 
     features: Features
     labels: Sequence[Label]
     weights: NDArray[np.float32]
     timestamps: NDArray[np.float64]
+    ids: NDArray[np.uint64] | None = None
+    sources: NDArray[np.uint64] | None = None
 
     @classmethod
     def empty(cls) -> Self:
@@ -176,6 +183,8 @@ class Examples:
             self.labels[start:stop],
             self.weights[start:stop],
             self.timestamps[start:stop],
+            None if self.ids is None else self.ids[start:stop],
+            None if self.sources is None else self.sources[start:stop],
         )
 
     def take(self, rows: NDArray[np.intp]) -> Self:
@@ -185,6 +194,8 @@ class Examples:
             [self.labels[row] for row in rows.tolist()],
             self.weights[rows],
             self.timestamps[rows],
+            None if self.ids is None else self.ids[rows],
+            None if self.sources is None else self.sources[rows],
         )
 
     @classmethod
@@ -199,4 +210,18 @@ class Examples:
             [label for part in parts for label in part.labels],
             np.concatenate([part.weights for part in parts]),
             np.concatenate([part.timestamps for part in parts]),
+            _join_optional([part.ids for part in parts], [len(part) for part in parts]),
+            _join_optional([part.sources for part in parts], [len(part) for part in parts]),
         )
+
+
+def _join_optional(columns: Sequence[NDArray[np.uint64] | None], rows: Sequence[int]) -> NDArray[np.uint64] | None:
+    """Join columns that a part may lack: zeros there; None where all do."""
+    shape = next((column.shape[1:] for column in columns if column is not None), None)
+    if shape is None:
+        return None
+    filled = [
+        np.zeros((count, *shape), np.uint64) if column is None else column
+        for column, count in zip(columns, rows, strict=True)
+    ]
+    return np.concatenate(filled)

@@ -13,6 +13,9 @@ from models.examples import Kind
 RECORD_KEY = "$key"
 """In place of a path: the record's key."""
 
+MOST_REMEMBERED = 10_000_000
+"""Ids that a window may hold; each costs 40 bytes of memory and 16 of every checkpoint that it is new in."""
+
 
 class EventOptions(BaseModel):
     """Where an event's parts are found, and which of its features are wanted.
@@ -30,6 +33,11 @@ class EventOptions(BaseModel):
     exclude
         Glob patterns of the features to leave out; it wins over `include`. What is left out is not looked at,
         so it may hold anything.
+    dedup_window
+        How many of the last events that have an id an event is compared with: one whose id is among theirs was sent
+        twice, and is not learned again. 0: no event is compared.
+    source
+        Who an event comes from, for `influence.key_share`: the name of a feature, or ``$key``, the record's key.
     features
         Name → kind: a feature of that name must be of that kind, or the event is refused; names that are not
         declared are not checked. A declared category accepts integers as well (a shop's number is no quantity).
@@ -44,6 +52,8 @@ class EventOptions(BaseModel):
     weight: str | None = Field(default=None, min_length=1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    dedup_window: int = Field(default=0, ge=0, le=MOST_REMEMBERED)
+    source: str | None = Field(default=None, min_length=1)
     features: dict[str, Kind] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -58,6 +68,8 @@ class EventOptions(BaseModel):
             raise ValueError(f"only `id` may be {RECORD_KEY}, the record's key; the others are paths into the event")
         if len(set(paths)) < len(paths):
             raise ValueError("label, id, timestamp and weight must be different fields of the event")
+        if self.dedup_window and self.id is None:
+            raise ValueError("dedup_window compares ids: set `id`, the path of the field that names an event, or $key")
         return self
 
     def _check_envelope(self) -> Self:

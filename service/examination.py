@@ -5,7 +5,7 @@ something is wrong.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.examples import Examples, Features
 from service.columns import assemble, compact
+from service.event_names import ids_of, sources_of
 from service.event_options import RECORD_KEY, EventOptions
 from service.event_problems import Problem
 from service.record_batch import Origins, RecordBatch
@@ -61,9 +62,12 @@ def examine(table: Table, options: EventOptions, batch: RecordBatch) -> Verdict:
     waiting = _examine_bare(table, bare, options, batch, problems)
     labels = table.parts["label"]
     usable = _usable(labels, problems, waiting)
+    names = ids_of(table, options, batch), sources_of(table, options, batch)
+    examples = Examples(features, labels, weights, times, *names)
     if usable is None:
-        return Verdict(Examples(features, labels, weights, times), table.origins, 0)
-    examples = Examples(compact(features.take(usable)), [labels[r] for r in usable], weights[usable], times[usable])
+        return Verdict(examples, table.origins, 0)
+    examples = examples.take(usable)
+    examples = replace(examples, features=compact(examples.features))
     return Verdict(examples, table.origins.take(usable), len(table) - len(usable) - len(problems), problems)
 
 

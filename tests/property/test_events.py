@@ -61,6 +61,8 @@ OPTIONS = st.sampled_from(
         EventOptions(format="flat", label="label", id="id", timestamp="timestamp", weight="weight"),
         EventOptions(format="flat", label="a.b", id="$key", exclude=("c", "x.a"), features={"x": Kind.BOOLEAN}),
         EventOptions(format="flat", label="label", include=("a", "b.?"), exclude=("a.c",)),
+        EventOptions(dedup_window=8, source="a"),
+        EventOptions(format="flat", label="label", id="$key", dedup_window=8, source="$key"),
     ]
 )
 
@@ -100,6 +102,7 @@ def seen(decoded: DecodedEvents) -> dict[str, Any]:
         "labels": [(type(label), label) for label in examples.labels],
         "weights": examples.weights.tolist(),
         "timestamps": list(map(str, examples.timestamps.tolist())),
+        "names": [None if names is None else names.tolist() for names in (examples.ids, examples.sources)],
         "positions": (dict(decoded.positions), track.positions()),
         "next": (track.next_offsets.tolist(), track.next_events.tolist(), track.sizes.tolist()),
         "rejected": decoded.rejected,
@@ -130,7 +133,16 @@ def test_a_message_means_the_same_alone(options: EventOptions, batch: list[Store
     assert together.unlabelled == sum(each.unlabelled for each in alone)
     assert together.rejected == [rejected for each in alone for rejected in each.rejected]
     assert list(together.examples.labels) == [label for each in alone for label in each.examples.labels]
+    assert _named(together) == [name for each in alone for name in _named(each)]
     assert rows_of(together.examples.features) == [row for each in alone for row in rows_of(each.examples.features)]
+
+
+def _named(decoded: DecodedEvents) -> list[Any]:
+    """Return the digests of each row's id and source."""
+    examples = decoded.examples
+    if examples.sources is None or examples.ids is None:
+        return [None] * len(examples)
+    return list(zip(examples.ids.tolist(), examples.sources.tolist(), strict=True))
 
 
 def rows_of(features: Features) -> list[dict[tuple[str, str], Any]]:

@@ -32,7 +32,10 @@ def some_examples(draw: st.DrawFn, min_rows: int = 0) -> Examples:
     labels = draw(st.lists(st.one_of(st.text(max_size=2), st.integers(), st.booleans()), min_size=rows, max_size=rows))
     weights = draw(st.lists(st.floats(0, 8, width=32), min_size=rows, max_size=rows))
     times = draw(st.lists(VALUES, min_size=rows, max_size=rows))
-    return Examples(features, labels, np.array(weights, np.float32), np.array(times, np.float64))
+    digests = np.array(draw(st.lists(st.integers(0, 2**64 - 1), min_size=3 * rows, max_size=3 * rows)), np.uint64)
+    ids = digests[rows:].reshape(rows, 2) if draw(st.booleans()) else None
+    sources = digests[:rows] if draw(st.booleans()) else None
+    return Examples(features, labels, np.array(weights, np.float32), np.array(times, np.float64), ids, sources)
 
 
 def rows_of(examples: Examples) -> list[Any]:
@@ -50,6 +53,8 @@ def rows_of(examples: Examples) -> list[Any]:
             (type(examples.labels[row]), examples.labels[row]),
             float(examples.weights[row]),
             repr(float(examples.timestamps[row])),
+            [0, 0] if examples.ids is None else examples.ids[row].tolist(),
+            0 if examples.sources is None else int(examples.sources[row]),
         )
         for row in range(len(examples))
     ]
