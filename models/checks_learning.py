@@ -34,6 +34,21 @@ def check_predictions_are_sound(factory: Factory) -> None:
     expect_sound(learner.predictor().predict(examples(learner.task, 10, 9).features), 10, learner.task)
 
 
+def check_trying_out_is_predicting(factory: Factory) -> None:
+    """Check that what is tried out before it is published is what is published, and that trying it changes nothing."""
+    learner, untouched = factory(), factory()
+    features = examples(learner.task, 20, 9).features
+    for seed in range(3):
+        trial = learner.try_out(features)
+        expect(trial.finite, "sound parameters are taken for not finite")
+        expected = learner.predictor().predict(features)
+        expect(trial.predictions.classes == expected.classes, f"classes {trial.predictions.classes}")
+        np.testing.assert_array_equal(answers(trial.predictions), answers(expected))
+        learner.learn(examples(learner.task, 64, seed))
+        untouched.learn(examples(learner.task, 64, seed))
+    expect_same_state(untouched.state(), learner.state())
+
+
 def check_new_feature_later(factory: Factory) -> None:
     """Check that features of every kind may appear late; the answers stay sound, and earlier rows may lack them."""
     learner = factory()

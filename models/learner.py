@@ -90,6 +90,22 @@ class Predictions:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What a learner answers now, for whoever looks whether it is sound before it is published.
+
+    Attributes
+    ----------
+    predictions
+        For all rows.
+    finite
+        Whether every parameter, and every output before what is not finite was replaced, is a finite number.
+    """
+
+    predictions: Predictions
+    finite: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LearnReport:
     """What one call of :meth:`Learner.learn` did; nothing in it waits for the device.
 
@@ -199,6 +215,14 @@ class Learner(Protocol):
 
     def predictor(self) -> Predictor:
         """Return a predictor over the current parameters, for tests and for scoring beside the service."""
+
+    def try_out(self, features: Features) -> Trial:
+        """Return the current parameters' answers, without a copy of them; changes nothing, may wait for the device.
+
+        Raises
+        ------
+        DeviceFailed
+        """
 
     def status(self) -> LearnerStatus:
         """Return what operators ask for."""

@@ -15,8 +15,17 @@ import torch
 
 from models.errors import StateMismatch
 from models.evaluation import Prequential
-from models.examples import Examples, Task
-from models.learner import Json, LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published
+from models.examples import Examples, Features, Task
+from models.learner import (
+    Json,
+    LearnerOptions,
+    LearnerState,
+    LearnerStatus,
+    LearnReport,
+    Predictor,
+    Published,
+    Trial,
+)
 from models.online_model import OnlineModel
 from models.online_predictor import BLOB, SCHEMA, OnlinePredictor, pack, unpack
 
@@ -85,6 +94,12 @@ class OnlineLearner:
     def predictor(self) -> Predictor:
         """See :class:`models.learner.Learner`."""
         return OnlinePredictor(pack(self._model)[0])
+
+    def try_out(self, features: Features) -> Trial:
+        """See :class:`models.learner.Learner`: only the answers are looked at, for River has no list of parameters."""
+        predictions = self._model.predict(features)
+        given = (predictions.values, predictions.probabilities)
+        return Trial(predictions, finite=all(np.isfinite(answers).all() for answers in given if answers is not None))
 
     def status(self) -> LearnerStatus:
         """See :class:`models.learner.Learner`."""

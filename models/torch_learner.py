@@ -14,10 +14,10 @@ from models import torch_state
 from models.devices import choose_device, device_errors, memory_held, to_device
 from models.encoder_layout import Layout
 from models.evaluation import Prequential
-from models.examples import Examples, Task
+from models.examples import Examples, Features, Task
 from models.features import FeatureEncoder, Prepared
 from models.guard import INTERVAL
-from models.learner import LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published
+from models.learner import LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published, Trial
 from models.networks import create_network
 from models.targets import create_targets
 from models.torch_model import TorchModel
@@ -107,6 +107,12 @@ class TorchLearner:
         with device_errors():
             copies = {name: array.copy() for name, array in arrays_of(self).items()}
             return TorchPredictor.from_published(describe(self), copies)
+
+    def try_out(self, features: Features) -> Trial:
+        """See :class:`models.learner.Learner`."""
+        with device_errors():
+            held = [self.training.parameters.block, *self.model.network.buffers().values()]
+            return self.model.try_out(features, held, self.options.chunk_size)
 
     def status(self) -> LearnerStatus:
         """See :class:`models.learner.Learner`."""

@@ -1,5 +1,6 @@
 """Encoder, network and targets together: features → answers. The trainer's and the serving process's common core."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from torch import Tensor
 from models.devices import to_device
 from models.examples import Features, Task
 from models.features import FeatureEncoder, Prepared, Sparse
-from models.learner import Predictions
+from models.learner import Predictions, Trial
 from models.network import Entries, Inputs, Network
 from models.targets import ClassTargets, NumberTargets, Targets
 
@@ -63,15 +64,19 @@ class TorchModel:
         chunk
             Rows to be computed at once; 0 for all.
         """
+        # What is not finite says nothing; the answer is then what it would be without having learned anything.
+        return self.answers_of(self.outputs(dense, sparse, chunk).nan_to_num(0.0, 0.0, 0.0))
+
+    def outputs(self, dense: Tensor, sparse: Sparse | None, chunk: int = 0) -> Tensor:
+        """Return what the network makes of its input, float32, shape (rows, outputs), finite or not."""
         if 0 < chunk < len(dense):
             parts = [slice(start, start + chunk) for start in range(0, len(dense), chunk)]
-            return torch.cat([self.answers(dense[p], sparse and sparse.slice(p.start, p.stop)) for p in parts])
+            return torch.cat([self.outputs(dense[p], sparse and sparse.slice(p.start, p.stop)) for p in parts])
         inputs = Inputs(dense)
         if self.table is not None and sparse is not None and len(sparse.places):
             entries = Entries.of(sparse, len(self.table), self.device)
             inputs = Inputs(dense, entries, self.table.index_select(0, entries.places))
-        # What is not finite says nothing; the answer is then what it would be without having learned anything.
-        return self.answers_of(self.network.outputs(inputs).nan_to_num(0.0, 0.0, 0.0))
+        return self.network.outputs(inputs)
 
     def uninformed(self, rows: int) -> Tensor:
         """Return what is answered before anything was learned."""
@@ -111,6 +116,20 @@ class TorchModel:
         known = (
             self.answers(self.dense(prepared), self.sparse(prepared)) if self.ready else self.uninformed(len(features))
         )
+        return self._on_host(known)
+
+    @torch.no_grad()
+    def try_out(self, features: Features, held: Sequence[Tensor], chunk: int = 0) -> Trial:
+        """Return predictions on the host, and whether the outputs and all that is in `held` are finite."""
+        if not self.ready:
+            return Trial(self._on_host(self.uninformed(len(features))), finite=True)
+        prepared = self.encoder.prepare(features)
+        outputs = self.outputs(self.dense(prepared), self.sparse(prepared), chunk)
+        finite = torch.stack([torch.isfinite(tensor).all() for tensor in (outputs, *held)]).all()
+        return Trial(self._on_host(self.answers_of(outputs.nan_to_num(0.0, 0.0, 0.0))), bool(finite))
+
+    def _on_host(self, known: Tensor) -> Predictions:
+        """Return answers as predictions."""
         answers = known.cpu().numpy()
         if self.task is Task.REGRESSION:
             return Predictions(values=answers)
