@@ -157,7 +157,7 @@ class Housekeeping:
             learner=learner.state(),
             service={
                 "model": self._model.name,
-                "task": learner.task.value,
+                **training.noted.to_json(),
                 "learner": learner.name,
                 "options": self._model.learner_options(),
                 "lane": lane.count.to_json(),

@@ -7,7 +7,8 @@ Python runs one thread at a time, or in a thread (``ingest_thread.py``).
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -16,7 +17,7 @@ from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.errors import SourceUnavailable
 from consumers.microbatch import Decoded
 from consumers.source import Positions, Reader, Record, Source
-from models.examples import Examples, Task
+from models.examples import Examples, Label, Task
 from service.events import DecodedEvents, EventDecoder, Rejected
 from service.tasks import TaskGate
 
@@ -32,12 +33,42 @@ _BACK_OFF_LAST = 10.0
 """Longest pause between two tries to reach the log, in seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where reading begins, and what is known of the stream before that place.
+
+    Attributes
+    ----------
+    positions
+        Partition → the next event to take.
+    task
+        None where no label has settled it.
+    classes
+        Those met before, canonical, in order.
+    identity
+        Of the log that the positions are of; empty where none was read yet.
+    """
+
+    positions: Positions
+    task: Task | None = None
+    classes: tuple[Label, ...] = ()
+    identity: str = ""
+
+
 class Ingest(Protocol):
     """What the learning side sees: a feed for the microbatcher, and how the log is doing."""
 
     @property
     def task(self) -> Task | None:
         """What is predicted; None while the labels leave that open."""
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """The classes met so far, those of each chunk taken included, in the order in which they were met."""
+
+    @property
+    def identity(self) -> str:
+        """Which log is read, whatever its name; empty until the first chunk, and where the log cannot tell."""
 
     @property
     def ends(self) -> Mapping[int, int]:
@@ -66,8 +97,11 @@ class Ingest(Protocol):
 class Outlet(Protocol):
     """Where the loop hands over what it has, and hears what is wanted of it."""
 
-    def put(self, decoded: Decoded[Examples], task: Task | None) -> None:
-        """Hand a chunk over, waiting until there is room."""
+    def opened(self, identity: str) -> None:
+        """Tell which log is read."""
+
+    def put(self, decoded: Decoded[Examples], gate: TaskGate) -> None:
+        """Hand a chunk over that `gate` has let pass, waiting until there is room."""
 
     def report(self, ends: Mapping[int, int], *, waiting: bool) -> None:
         """Tell how the log is doing."""
@@ -87,7 +121,7 @@ class IngestLoop:
 
     Parameters
     ----------
-    source, positions
+    source, start
         What to read, and from where.
     decoder, gate
         Bytes → events → examples of the model's task.
@@ -100,7 +134,7 @@ class IngestLoop:
     def __init__(
         self,
         source: Source,
-        positions: Positions,
+        start: Start,
         decoder: EventDecoder,
         gate: TaskGate,
         *,
@@ -108,7 +142,7 @@ class IngestLoop:
         outlet: Outlet,
     ) -> None:
         self._source = source
-        self._positions = positions
+        self._start = start
         self._decoder = decoder
         self._gate = gate
         self._dead_letters = dead_letters
@@ -136,10 +170,13 @@ class IngestLoop:
         delay = 0.0
         while self._outlet.pause(delay):
             try:
-                return self._source.open(self._positions)
+                reader = self._source.open(self._start.positions, self._start.identity)
             except SourceUnavailable as error:
                 self._cannot_reach(error)
                 delay = min(max(error.retry_after, delay * 2), _BACK_OFF_LAST)
+            else:
+                self._outlet.opened(reader.identity)
+                return reader
         return None
 
     def _step(self, reader: Reader) -> None:
@@ -155,15 +192,18 @@ class IngestLoop:
         positions = self._outlet.to_commit()
         if positions is not None:
             reader.commit(positions)
-        for events in self._gate.offer(self._decoder.decode(records)) if records else self._gate.poll():
-            self._hand_over(events, arrived)
+        if not records:
+            self._hand_over(self._gate.poll(), arrived)
+        for piece in self._decoder.pieces(records):
+            self._hand_over(self._gate.offer(piece), arrived)
 
-    def _hand_over(self, events: DecodedEvents, arrived: float) -> None:
-        if events.rejected:
-            self._dead_letters.add([_letter(self._source.topic, rejected) for rejected in events.rejected])
-        unused = events.events - len(events.examples)
-        decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
-        self._outlet.put(decoded, self._gate.task)
+    def _hand_over(self, settled: Iterable[DecodedEvents], arrived: float) -> None:
+        for events in settled:
+            if events.rejected:
+                self._dead_letters.add([_letter(self._source.topic, rejected) for rejected in events.rejected])
+            unused = events.events - len(events.examples)
+            decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
+            self._outlet.put(decoded, self._gate)
 
     def _cannot_reach(self, error: SourceUnavailable) -> None:
         self._outlet.report({}, waiting=True)

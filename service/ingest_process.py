@@ -29,7 +29,7 @@ from models.examples import Examples, Label, Task
 from service.config import Settings
 from service.errors import ServiceError
 from service.events import EventDecoder
-from service.ingest import IngestLoop
+from service.ingest import IngestLoop, Start
 from service.logs import configure_logs
 from service.tasks import TaskGate
 from service.wiring import make_source, model_paths
@@ -54,13 +54,16 @@ _END_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Job:
-    """What the program is to do: whose topic, from where, for which task and classes known so far."""
+    """What the program is to do: whose topic, and from where."""
 
     settings: Settings
     model: str
-    positions: Positions
-    task: Task | None
-    classes: tuple[Label, ...] = ()
+    start: Start
+
+
+@dataclass(frozen=True)
+class _Opened:
+    identity: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class _Progress:
     positions: dict[int, Any]
     task: Task | None
     classes: tuple[Label, ...]
+    identity: str
     ends: dict[int, int] = field(default_factory=dict)
     waiting: bool = True
 
@@ -111,7 +115,8 @@ class ProcessIngest:
     def __init__(self, job: Job, notice: Callable[[str], None]) -> None:
         self._job = job
         self._notice = notice
-        self._progress = _Progress(dict(job.positions), job.task, job.classes)
+        start = job.start
+        self._progress = _Progress(dict(start.positions), start.task, start.classes, start.identity)
         self._lock = threading.Lock()  # of sending: commits come from the checkpointer's thread
         self._started = time.monotonic()
         self._process, self._connection = _start(job)
@@ -120,6 +125,16 @@ class ProcessIngest:
     def task(self) -> Task | None:
         """See :class:`service.ingest.Ingest`."""
         return self._progress.task
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """See :class:`service.ingest.Ingest`."""
+        return self._progress.classes
+
+    @property
+    def identity(self) -> str:
+        """See :class:`service.ingest.Ingest`."""
+        return self._progress.identity
 
     @property
     def ends(self) -> Mapping[int, int]:
@@ -165,6 +180,8 @@ class ProcessIngest:
     def _hear(self, message: object) -> Decoded[Examples] | None:
         """Take in what the program says; return the chunk, where it is one."""
         match message:
+            case _Opened(identity):
+                self._progress.identity = identity
             case _Chunk(decoded, task, classes):
                 self._progress.positions.update(decoded.positions)
                 self._progress.task, self._progress.classes = task, classes
@@ -185,7 +202,8 @@ class ProcessIngest:
             time.sleep(_PAUSE_SECONDS)
         _log.warning("the reading program died; starting it again", status=self._process.returncode)
         progress = self._progress
-        job = Job(self._job.settings, self._job.model, dict(progress.positions), progress.task, progress.classes)
+        start = Start(dict(progress.positions), progress.task, progress.classes, progress.identity)
+        job = Job(self._job.settings, self._job.model, start)
         with self._lock:
             self._connection.close()
             self._started = time.monotonic()
@@ -212,15 +230,17 @@ def _start(job: Job) -> tuple["subprocess.Popen[bytes]", Connection]:
 class _Pipe:
     """The program's outlet: the trainer's end of the socket. See :class:`service.ingest.Outlet`."""
 
-    def __init__(self, connection: Connection, gate: TaskGate) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._gate = gate
         self._commit: Positions | None = None
         self._waiting: bool | None = None
         self._report_at = 0.0
 
-    def put(self, decoded: Decoded[Examples], task: Task | None) -> None:
-        self._send(_Chunk(decoded, task, self._gate.classes))
+    def opened(self, identity: str) -> None:
+        self._send(_Opened(identity))
+
+    def put(self, decoded: Decoded[Examples], gate: TaskGate) -> None:
+        self._send(_Chunk(decoded, gate.task, gate.classes))
 
     def report(self, ends: Mapping[int, int], *, waiting: bool) -> None:
         now = time.monotonic()
@@ -265,15 +285,14 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 def _read(connection: Connection) -> None:
     job: Job = connection.recv()
-    gate = TaskGate(job.task, job.classes)
     options = job.settings.models[job.model].events
-    outlet = _Pipe(connection, gate)
+    outlet = _Pipe(connection)
     try:
         loop = IngestLoop(
             make_source(job.settings, job.model),
-            job.positions,
-            EventDecoder(options, job.positions),
-            gate,
+            job.start,
+            EventDecoder(options, job.start.positions),
+            TaskGate(job.start.task, job.start.classes),
             dead_letters=DeadLetters(model_paths(job.settings, job.model).dead_letters),
             outlet=outlet,
         )

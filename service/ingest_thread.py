@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from consumers.microbatch import Decoded
 from consumers.prefetch import Prefetcher
 from consumers.source import Positions
-from models.examples import Examples, Task
-from service.ingest import IngestLoop, Outlet
+from models.examples import Examples, Label, Task
+from service.ingest import IngestLoop, Outlet, Start
+from service.tasks import TaskGate
 
 
 class ThreadIngest:
@@ -17,8 +18,8 @@ class ThreadIngest:
     ----------
     make_loop
         Makes the loop for an outlet; called once.
-    task
-        The task, where it is known already.
+    start
+        Where it begins.
     max_rows, max_bytes
         Bounds on what is decoded and waits for the learner.
     notice
@@ -28,14 +29,14 @@ class ThreadIngest:
     def __init__(
         self,
         make_loop: Callable[[Outlet], IngestLoop],
-        task: Task | None,
+        start: Start,
         *,
         max_rows: int,
         max_bytes: int,
         notice: Callable[[str], None],
     ) -> None:
         self._queue: Prefetcher[Examples] = Prefetcher(max_rows=max_rows, max_bytes=max_bytes)
-        self._task = task
+        self._task, self._classes, self._identity = start.task, start.classes, start.identity
         self._ends: Mapping[int, int] = {}
         self._waiting = True
         self._commit: Positions | None = None
@@ -51,6 +52,16 @@ class ThreadIngest:
     def task(self) -> Task | None:
         """See :class:`service.ingest.Ingest`."""
         return self._task
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """See :class:`service.ingest.Ingest`."""
+        return self._classes
+
+    @property
+    def identity(self) -> str:
+        """See :class:`service.ingest.Ingest`."""
+        return self._identity
 
     @property
     def ends(self) -> Mapping[int, int]:
@@ -78,9 +89,13 @@ class ThreadIngest:
 
     # What the loop sees: an outlet.
 
-    def put(self, decoded: Decoded[Examples], task: Task | None) -> None:
+    def opened(self, identity: str) -> None:
         """See :class:`service.ingest.Outlet`."""
-        self._task = task
+        self._identity = identity
+
+    def put(self, decoded: Decoded[Examples], gate: TaskGate) -> None:
+        """See :class:`service.ingest.Outlet`."""
+        self._task, self._classes = gate.task, gate.classes
         self._queue.put(decoded)
 
     def report(self, ends: Mapping[int, int], *, waiting: bool) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from consumers.dead_letters import DeadLetters
@@ -11,12 +11,12 @@ from consumers.log import LogRetention
 from consumers.microbatch import MicroBatcher
 from consumers.source import Position, Positions, Source
 from models.errors import DeviceFailed
-from models.examples import Examples, Label, Task
+from models.examples import Examples, Task
 from models.learner import Json, Learner
 from service.checkpoints import CheckpointStore
 from service.config import ModelSettings, Settings
 from service.events import EventDecoder
-from service.ingest import Ingest, IngestLoop
+from service.ingest import Ingest, IngestLoop, Start
 from service.ingest_process import Job, ProcessIngest
 from service.ingest_thread import ThreadIngest
 from service.lease import Lease
@@ -107,17 +107,16 @@ class Model:
             self.make_batcher,
         )
 
-    def open_ingest(self, positions: Positions, task: Task | None, classes: Sequence[Label]) -> Ingest:
-        """Begin to read and decode from `positions` on."""
+    def open_ingest(self, start: Start) -> Ingest:
+        """Begin to read and decode."""
         if self.own_process:
-            return ProcessIngest(Job(self.service, self.name, positions, task, tuple(classes)), self.notice)
+            return ProcessIngest(Job(self.service, self.name, start), self.notice)
         bounds = self.settings.microbatch
-        decoder, gate = EventDecoder(self.settings.events, positions), TaskGate(task, classes)
+        decoder = EventDecoder(self.settings.events, start.positions)
+        gate = TaskGate(start.task, start.classes)
         return ThreadIngest(
-            lambda outlet: IngestLoop(
-                self.source, positions, decoder, gate, dead_letters=self.dead_letters, outlet=outlet
-            ),
-            task,
+            lambda outlet: IngestLoop(self.source, start, decoder, gate, dead_letters=self.dead_letters, outlet=outlet),
+            start,
             max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
             max_bytes=bounds.max_bytes * _READ_AHEAD,
             notice=self.notice,

@@ -6,7 +6,7 @@ two different sets of parameters.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -15,15 +15,16 @@ from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
 from consumers.track import Track
 from models.errors import DeviceFailed
-from models.examples import Examples, Label, Task
+from models.examples import Examples, Task
 from models.learner import Learner
 from service.checkpoints import Checkpoint, CheckpointStore
 from service.count import Count
 from service.errors import JournalInvalid
-from service.ingest import Ingest
+from service.ingest import Ingest, Start
 from service.journal_format import Decision, Entry, Update
 from service.journal_reading import JournalTail, read_journal
 from service.lane import Lane
+from service.noted import Noted
 from service.rebatching import Chained, Rebatcher
 from service.totals import Totals
 
@@ -33,7 +34,7 @@ _PATIENCE = 30.0
 """Seconds without news after which events that the journal knows of count as lost from the log."""
 
 MakeLearner = Callable[[Task], Learner]
-OpenIngest = Callable[[Positions, Task | None, Sequence[Label]], Ingest]
+OpenIngest = Callable[[Start], Ingest]
 MakeBatcher = Callable[[Chained[Examples], Positions], MicroBatcher[Examples]]
 
 
@@ -43,8 +44,8 @@ class Recovered:
 
     Attributes
     ----------
-    task
-        None where no label has settled it yet.
+    noted
+        What is known of the stream beside the learner.
     lane
         The learner where the journal left it, and its feed.
     version
@@ -60,7 +61,7 @@ class Recovered:
         What keeps the device from being used; the lane then has no learner, but stands where the journal ended.
     """
 
-    task: Task | None
+    noted: Noted
     lane: Lane
     version: int
     lane_version: int
@@ -89,7 +90,6 @@ class Recovery:
     make_learner: MakeLearner
     open_ingest: OpenIngest
     make_batcher: MakeBatcher
-    _classes: Sequence[Label] = field(default=())
 
     def run(self) -> Recovered:
         """Return the model as the checkpoint and the journal have it.
@@ -101,45 +101,38 @@ class Recovery:
         ConsumerError
             The log cannot be read from the checkpoint's positions.
         """
-        checkpoint, tail, task, totals = self._begin()
-        learner = self._learner(checkpoint, task)
-        lane = self._lane(learner, checkpoint, task)
+        checkpoint, tail, noted, totals = self._begin()
+        learner = self._learner(checkpoint, noted.task)
+        positions = checkpoint.positions if checkpoint else {}
+        lane = self._open(learner, noted.start(positions), _counted(checkpoint))
         again = _same_learner(tail, learner)
         try:
-            lane, lane_version = self._learn_again(lane, again, max(tail.follows, 0), totals, task)
-        except DeviceFailed:
+            lane, lane_version = self._learn_again(lane, again, max(tail.follows, 0), totals, noted)
+        except Exception:
             lane.close()
             raise
         _count_others(totals, tail.entries, len(again), lane.count)
         version = max(tail.resume_version, lane_version)
         _log.info("recovered", version=version, learned_again=len(again), events=lane.learned, checkpoint=tail.follows)
-        return Recovered(task, lane, version, lane_version, totals, tail)
+        return Recovered(noted, lane, version, lane_version, totals, tail)
 
     def run_without_device(self, error: DeviceFailed) -> Recovered:
         """Return the model at the place where the journal ends, but without a learner."""
-        checkpoint, tail, task, totals = self._begin()
+        checkpoint, tail, noted, totals = self._begin()
         count = _count_others(totals, tail.entries, 0, _counted(checkpoint))
         updates = [entry for entry in tail.entries if isinstance(entry, Update)]
         positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
-        lane = self._open(None, positions, task, replace(count, consumed=totals.events_consumed))
-        return Recovered(task, lane, tail.resume_version, tail.resume_version, totals, tail, error)
+        lane = self._open(None, noted.start(positions), replace(count, consumed=totals.events_consumed))
+        return Recovered(noted, lane, tail.resume_version, tail.resume_version, totals, tail, error)
 
-    def _begin(self) -> tuple[Checkpoint | None, JournalTail, Task | None, Totals]:
+    def _begin(self) -> tuple[Checkpoint | None, JournalTail, Noted, Totals]:
         """Read what there is."""
         checkpoint = self.store.load()
         tail = read_journal(self.journal, after_version=checkpoint.version if checkpoint else -1)
         for problem in tail.problems:
             _log.warning("the journal is not whole; numbering skips ahead", problem=problem)
         totals = Totals.from_json(dict(checkpoint.service["totals"])) if checkpoint else Totals()
-        return checkpoint, tail, self._task(checkpoint, tail), totals
-
-    def _task(self, checkpoint: Checkpoint | None, tail: JournalTail) -> Task | None:
-        if checkpoint is not None and checkpoint.service["task"]:
-            return Task(checkpoint.service["task"])
-        for entry in tail.entries:
-            if isinstance(entry, Decision) and entry.kind == "task":
-                return Task(entry.data["task"])
-        return self.configured_task
+        return checkpoint, tail, Noted.of(checkpoint, tail.entries, self.configured_task), totals
 
     def _learner(self, checkpoint: Checkpoint | None, task: Task | None) -> Learner | None:
         if task is None:
@@ -147,22 +140,16 @@ class Recovery:
         learner = self.make_learner(task)
         if checkpoint is not None:
             learner.restore(checkpoint.learner)
-            self._classes = learner.status().classes
         return learner
 
-    def _lane(self, learner: Learner | None, checkpoint: Checkpoint | None, task: Task | None) -> Lane:
-        """Return a lane that reads from the checkpoint's positions on."""
-        positions = checkpoint.positions if checkpoint else {}
-        return self._open(learner, positions, task, _counted(checkpoint))
-
-    def _open(self, learner: Learner | None, positions: Positions, task: Task | None, count: Count) -> Lane:
-        """Return a lane that reads from `positions` on."""
-        ingest = self.open_ingest(positions, task, self._classes)
-        batcher = self.make_batcher(Chained(None, ingest), positions)
-        return Lane(learner, ingest, batcher, positions, count)
+    def _open(self, learner: Learner | None, start: Start, count: Count) -> Lane:
+        """Return a lane that reads from `start` on."""
+        ingest = self.open_ingest(start)
+        batcher = self.make_batcher(Chained(None, ingest), start.positions)
+        return Lane(learner, ingest, batcher, start.positions, count)
 
     def _learn_again(
-        self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, task: Task | None
+        self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, noted: Noted
     ) -> tuple[Lane, int]:
         """Learn the journaled updates again; return the lane, ready to go on, and its version."""
         if not updates or lane.learner is None:
@@ -175,8 +162,7 @@ class Recovery:
             except JournalInvalid as error:
                 _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))
                 lane.close()
-                self._classes = lane.learner.status().classes
-                return self._open(lane.learner, lane.positions, task, lane.count), version
+                return self._open(lane.learner, noted.start(lane.positions), lane.count), version
             lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
             totals.updated(lane.learner.name, len(track))
             totals.reached(lane.learner.name, lane.learned, lane.consumed)

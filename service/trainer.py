@@ -51,7 +51,7 @@ class Trainer:
         self._model = model
         self._recovered = recovered
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
-        self.training = Training(recovered.lane, recovered.totals, journal, versions)
+        self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted)
         self._fallback = Fallback(model, self.training)
         self._housekeeping = Housekeeping(model, self.training)
 
@@ -124,13 +124,13 @@ class Trainer:
             training.versions.decided(training.learner, "renumber", {"restored_from": origin}, restored_from=origin)
 
     def _settle(self) -> None:
-        """Build the learner when the first labels have settled what is predicted."""
+        """Write down what is new of the stream, and build the learner when its task is settled."""
+        self.training.note()
         lane = self.training.lane
         if lane.learner is not None:
             return
         task = lane.ingest.task
         assert task is not None, "examples come only after the task is settled"  # noqa: S101
-        self.training.versions.note("task", {"task": task.value})
         _log.info("task settled", task=task.value)
         lane.learner = self._model.build_learner(task)
 

@@ -1,10 +1,11 @@
 """Where a trainer is: what its loop, its fallback and its housekeeping share. Owned by the learning thread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.learner import Learner
 from service.journal import Journal
 from service.lane import Lane
+from service.noted import Noted
 from service.totals import Totals
 from service.versions import Versions
 
@@ -19,6 +20,8 @@ class Training:
         The learner that is served, and where it is in the log.
     totals, journal, versions
         The model's counters, what it writes down before it publishes, and its numbering.
+    noted
+        What is known of the stream, and is written down.
     standing_in
         Whether the online learner is served because the device is out of order.
     """
@@ -27,6 +30,7 @@ class Training:
     totals: Totals
     journal: Journal
     versions: Versions
+    noted: Noted
     standing_in: bool = False
 
     @property
@@ -40,10 +44,20 @@ class Training:
         """Version and events passed: what changes when anything worth keeping has happened."""
         return self.versions.current, self.lane.consumed
 
+    def note(self) -> None:
+        """Write down what reading has brought to light, before anything is learned that relies on it."""
+        for kind, data in self.noted.news(self.lane.ingest):
+            self.versions.note(kind, data)
+            self.noted = self.noted.after(kind, data)
+
     def switch(self, lane: Lane, *, standing_in: bool) -> None:
         """Serve another lane from now on: a device has failed, or is back."""
+        if lane.ingest is not self.lane.ingest:
+            # The two may have met classes in another order, and so have taken in the other of two that look alike.
+            self.noted = replace(self.noted, classes=())
         self.lane = lane
         self.standing_in = standing_in
+        self.note()
         self.count()
 
     def count(self) -> None:

@@ -12,6 +12,7 @@ from consumers.log import LogSink
 from consumers.source import NewRecord, Position
 from models.examples import Task
 from service.config import Settings
+from service.ingest import Start
 from service.ingest_process import Job, ProcessIngest
 from service.wiring import log_path
 from tests.support.training import events
@@ -33,7 +34,7 @@ def child_of(ingest: ProcessIngest) -> int:
 def test_a_killed_reader_goes_on_where_it_was(tmp_path: Path) -> None:
     """If this fails, a crash of the reading program loses events, or has them learned twice."""
     notices: list[str] = []
-    ingest = ProcessIngest(Job(settings(tmp_path, 5000), "default", {}, None), notices.append)
+    ingest = ProcessIngest(Job(settings(tmp_path, 5000), "default", Start({})), notices.append)
     reached: list[int] = []
     killed = 0
     until = time.monotonic() + 60
@@ -52,7 +53,7 @@ def test_a_killed_reader_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_it_ends_with_the_trainer_and_not_before(tmp_path: Path) -> None:
     """If this fails, reading programs stay behind when trainers are killed, and pile up."""
-    ingest = ProcessIngest(Job(settings(tmp_path, 10), "default", {}, None), lambda _: None)
+    ingest = ProcessIngest(Job(settings(tmp_path, 10), "default", Start({})), lambda _: None)
     pid = child_of(ingest)
     while ingest.take(0.5) is None:
         pass
@@ -66,7 +67,7 @@ def test_it_ends_with_the_trainer_and_not_before(tmp_path: Path) -> None:
 def test_what_it_cannot_go_on_from_is_raised_in_the_trainer(tmp_path: Path) -> None:
     """If this fails, a log that lost its events is read in an endless loop of restarts."""
     made = settings(tmp_path, 10)
-    ingest = ProcessIngest(Job(made, "default", {0: Position(99)}, None), lambda _: None)
+    ingest = ProcessIngest(Job(made, "default", Start({0: Position(99)})), lambda _: None)
     with pytest.raises(PositionLost):
         ingest.take(30)
     ingest.close()

@@ -1,0 +1,86 @@
+"""What is known of the stream beside the learner's state: written down before anything is learned that relies on it.
+
+None of it follows from state and log alone. Which label came first, "1" or 1, depends on how partitions were
+interleaved, and the log says nothing of which log it was. So each goes into the journal before the first update that
+relies on it, and into every checkpoint; whoever reads on from there begins with it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from consumers.source import Positions
+from models.examples import Label, Task
+from models.learner import Json
+from service.checkpoints import Checkpoint
+from service.ingest import Ingest, Start
+from service.journal_format import Decision, Entry
+from service.labels import ClassLabels
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """What is known of a stream.
+
+    Attributes
+    ----------
+    task
+        None where no label has settled it.
+    log
+        Identity of the log; empty where none was learned from, or it cannot tell.
+    classes
+        Canonical, in the order in which they were met.
+    """
+
+    task: Task | None = None
+    log: str = ""
+    classes: tuple[Label, ...] = ()
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint | None, entries: Sequence[Entry], configured: Task | None) -> "Noted":
+        """Return what a checkpoint and the journal's entries after it hold; `configured` is the task without them."""
+        noted = cls()
+        if checkpoint is not None:
+            kept = checkpoint.service
+            task = Task(kept["task"]) if kept["task"] else None
+            noted = cls(task, kept.get("log", ""), tuple(kept.get("classes", ())))
+        for entry in entries:
+            if isinstance(entry, Decision):
+                noted = noted.after(entry.kind, entry.data)
+        return noted if noted.task is not None else replace(noted, task=configured)
+
+    def start(self, positions: Positions) -> Start:
+        """Return how reading begins at `positions`."""
+        return Start(positions, self.task, self.classes, self.log)
+
+    def news(self, ingest: Ingest) -> Iterator[tuple[str, Json]]:
+        """Yield what `ingest` has come to know beyond this, as kind and data of decisions."""
+        if ingest.identity and ingest.identity != self.log:
+            yield "log", {"identity": ingest.identity}
+        if ingest.task is not None and ingest.task is not self.task:
+            yield "task", {"task": ingest.task.value}
+        if ingest.classes != self.classes:
+            known = {(type(each), each) for each in self.classes}
+            new = [each for each in ingest.classes if (type(each), each) not in known]
+            # As text, because MessagePack has no integers beyond 64 bits.
+            yield "classes", {"classes": json.dumps(new)}
+
+    def after(self, kind: str, data: Json) -> "Noted":
+        """Return what is known after a decision."""
+        match kind:
+            case "log":
+                return replace(self, log=data["identity"])
+            case "task":
+                return replace(self, task=Task(data["task"]))
+            case "classes":
+                # Those that could be confused with one that was there before are left out, as a gate leaves them out.
+                labels = ClassLabels(binary=False, known=self.classes)
+                labels.canonical(json.loads(data["classes"]))
+                return replace(self, classes=labels.known)
+            case _:
+                return self
+
+    def to_json(self) -> Json:
+        """Return it as checkpoints carry it."""
+        task = None if self.task is None else self.task.value
+        return {"task": task, "log": self.log, "classes": list(self.classes)}
