@@ -1,13 +1,15 @@
 """The REST API: one FastAPI application over all models. It learns nothing and holds no parameters of its own.
 
 Each group of calls is a file: ``routes_predict.py`` (start there), ``routes_events.py``, ``routes_models.py``,
-``routes_health.py``, ``routes_open_inference.py``. What they share is in ``serving_context.py``; what goes wrong in any
-of them becomes a problem in ``problems.py``. ``serving.py`` runs the application.
+``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``. What they share is in ``serving_context.py``;
+what goes wrong in any of them becomes a problem in ``problems.py``. Before all of them stands ``security_gate.py``.
+``serving.py`` runs the application.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import anyio.to_thread
 import structlog
@@ -16,6 +18,7 @@ from fastapi import FastAPI
 from models.registry import prepare
 from service.config import Settings
 from service.problems import install_problem_handlers
+from service.routes_docs import DocsRoutes
 from service.routes_events import EventRoutes
 from service.routes_health import HealthRoutes
 from service.routes_models import ModelRoutes
@@ -23,6 +26,9 @@ from service.routes_open_inference import OpenInferenceRoutes, package_version
 from service.routes_predict import PredictRoutes
 from service.routing import complete_openapi
 from service.schemas import Event, Instance, Instances
+from service.security_gate import Gate
+from service.security_keys import KeyRing
+from service.security_openapi import secure_openapi
 from service.serving_context import Context
 
 _REFRESH_SECONDS = 0.5
@@ -36,13 +42,22 @@ Keeps a model learning from a stream of events and serves it while it learns.
 
 Send labelled events to `/events`, ask for predictions at `/predict`, look at `/v1/models/default`, scrape `/metrics`.
 Every call that names no model means the one called `default`. Errors are `application/problem+json` (RFC 9457).
+A request whose line and headers are too long is answered with 431, and one that is sent too slowly with 408; both end
+the connection.
 """
 
 _log = structlog.get_logger("headrace.api")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application for `settings`; its ``state.context`` is what its routes share."""
+    """Return the application for `settings`; its ``state.context`` is what its routes share.
+
+    Raises
+    ------
+    KeysInvalid
+        There is to be a file of keys, and it cannot be used.
+    """
+    keys = KeyRing(settings.security.api_keys_file) if settings.security.api_keys_file else None
     context = Context(settings)
     app = FastAPI(
         title="Headrace",
@@ -50,12 +65,18 @@ def create_app(settings: Settings) -> FastAPI:
         summary="A live model behind a stream",
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        # Its own pages load scripts from elsewhere; routes_docs.py has ours.
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.context = context
     for routes in (PredictRoutes, EventRoutes, ModelRoutes, HealthRoutes, OpenInferenceRoutes):
         routes(context).add_to(app)
+    DocsRoutes().add_to(app)
     install_problem_handlers(app)
-    app.openapi = complete_openapi(app, [Event, Instance, Instances])  # type: ignore[method-assign]  # FastAPI's own way
+    app.add_middleware(Gate, settings=settings, keys=keys, admission=context.admission, counts=context.counts)
+    secured = partial(secure_openapi, keys=keys is not None)
+    app.openapi = complete_openapi(app, [Event, Instance, Instances], secured)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 

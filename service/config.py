@@ -23,11 +23,10 @@ from service.config_sections import (
     LogSettings,
     MicrobatchSettings,
     ModelSettings,
-    SecuritySettings,
-    ServeSettings,
     SourceSettings,
     TrainSettings,
 )
+from service.config_security import LimitsSettings, SecuritySettings, ServeSettings
 from service.errors import ConfigurationInvalid
 from service.event_options import EventOptions
 
@@ -38,6 +37,7 @@ __all__ = [
     "FallbackSettings",
     "IngestSettings",
     "KafkaSettings",
+    "LimitsSettings",
     "LogSettings",
     "MicrobatchSettings",
     "ModelSettings",
@@ -47,6 +47,7 @@ __all__ = [
     "SourceSettings",
     "TrainSettings",
     "child_environment",
+    "client_key",
     "find_file",
     "load_settings",
     "wants_traceback",
@@ -85,6 +86,7 @@ class Settings(Section):
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
     shutdown_seconds: Annotated[float, Field(gt=0, le=3600)] = 25
 
     @field_validator("data_dir", "publish_dir")
@@ -114,11 +116,12 @@ class Settings(Section):
     @model_validator(mode="after")
     def _check_strangers(self) -> Self:
         """Refuse to listen where strangers are unless somebody decided that they may call."""
-        if is_loopback(self.serve.host) or self.security.allow_anonymous:
+        if is_loopback(self.serve.host) or self.security.allow_anonymous or self.security.api_keys_file:
             return self
         raise ValueError(
             f"serve.host: {self.serve.host!r} can be reached from other machines, and anybody there could send events: "
-            "listen on 127.0.0.1, or say security.allow_anonymous: true where something else keeps strangers out"
+            "name a file of keys in security.api_keys_file (`headrace keys add` makes one), listen on 127.0.0.1, or "
+            "say security.allow_anonymous: true where something else keeps strangers out"
         )
 
     def resolved_publish_dir(self) -> Path:
@@ -176,6 +179,33 @@ def wants_traceback(environ: Mapping[str, str] | None = None) -> bool:
     """Whether ``HEADRACE_DEBUG`` asks for the traceback of an error that is otherwise one line."""
     value = (os.environ if environ is None else environ).get("HEADRACE_DEBUG", "")
     return value.lower() not in ("", "0", "false", "no")
+
+
+def client_key(file: Path | None = None, environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the key with which this program calls a server, None where it has none; never to be logged.
+
+    Parameters
+    ----------
+    file
+        Holds the key, and nothing else; None for the environment's ``HEADRACE_API_KEY``.
+    environ
+        Environment variables; None for the process's own.
+
+    Raises
+    ------
+    ConfigurationInvalid
+        The file cannot be read, or holds no key.
+    """
+    if file is None:
+        return (os.environ if environ is None else environ).get("HEADRACE_API_KEY", "").strip() or None
+    try:
+        key = file.expanduser().read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text"
+        raise ConfigurationInvalid(f"--api-key-file {file}: cannot be read ({reason})") from None
+    if not key or len(key.split()) != 1:
+        raise ConfigurationInvalid(f"--api-key-file {file}: must hold one key, as `headrace keys add` printed it")
+    return key
 
 
 def child_environment(overrides: Mapping[str, str]) -> dict[str, str]:

@@ -18,8 +18,8 @@ from service.errors import ConfigurationInvalid
 
 PREFIX = "HEADRACE_"
 
-_NO_SETTINGS = re.compile(r"HEADRACE_(DEBUG|TEST_.*|SERVICE_(HOST|PORT.*)|PORT_\d+_.*)")
-"""Names for something else: tracebacks, the tests, and what Kubernetes sets where a Service is named headrace."""
+_NO_SETTINGS = re.compile(r"HEADRACE_(API_KEY|DEBUG|TEST_.*|SERVICE_(HOST|PORT.*)|PORT_\d+_.*)")
+"""Names for something else: a client's key, tracebacks, tests, and what Kubernetes sets for a Service so named."""
 
 
 def overrides(environ: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pydantic import Field, SecretStr, field_serializer, field_validator, model_
 
 from models.learner import LearnerOptions
 from service.config_learner import check_learner, check_loss_fits
-from service.config_section import ExistingFile, Port, Section, Topic
+from service.config_section import ExistingFile, Section, Topic
 from service.event_options import EventOptions
 
 
@@ -163,15 +163,6 @@ class ModelSettings(Section):
         return self
 
 
-class ServeSettings(Section):
-    """Where the REST API listens, in how many processes, and how large a request may be."""
-
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: Port = 8000
-    workers: Annotated[int, Field(ge=1, le=256)] = 1
-    max_body_bytes: Annotated[int, Field(ge=1024)] = 8_388_608
-
-
 class TrainSettings(Section):
     """The trainer's process.
 
@@ -206,27 +197,3 @@ class LogSettings(Section):
 
     retention_days: Annotated[float, Field(gt=0)] | None = None
     retention_bytes: Annotated[int, Field(ge=1_000_000)] | None = None
-
-
-class SecuritySettings(Section):
-    """Who may call the API.
-
-    Attributes
-    ----------
-    api_keys_file
-        Kept for a file of keys. This version checks none, and refuses to look as if it did.
-    allow_anonymous
-        Listen beyond this machine without keys all the same, because something else keeps strangers out.
-    """
-
-    api_keys_file: Path | None = None
-    allow_anonymous: bool = False
-
-    @field_validator("api_keys_file")
-    @classmethod
-    def _check_keys(cls, value: Path | None) -> Path | None:
-        if value is not None:
-            raise ValueError(
-                "this version of headrace does not check keys yet: leave it null, and put something that does before it"
-            )
-        return value

@@ -4,6 +4,7 @@
 
     ServiceError                  root: catch this one to catch them all
     ├── ConfigurationInvalid      a wrong setting; names the key, the value and what would be right
+    │   └── KeysInvalid           ... or a file of API keys that cannot be used
     ├── PackagesShadowed          `consumers` or `models` were imported from somewhere else
     ├── CheckpointInvalid         a checkpoint is missing, truncated or altered
     │   └── SchemaUnknown         ... or of a schema version that this program does not read
@@ -25,6 +26,10 @@ class ServiceError(Exception):
 
 class ConfigurationInvalid(ServiceError):
     """A setting is wrong; the message names the key, the value and what would be right."""
+
+
+class KeysInvalid(ConfigurationInvalid):
+    """A file of API keys that cannot be used, or a change to it that cannot be made."""
 
 
 class PackagesShadowed(ServiceError):

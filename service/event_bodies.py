@@ -14,6 +14,7 @@ from service.payloads import canonical_type, decode_anything, split
 
 if TYPE_CHECKING:
     from service.events import EventDecoder
+    from service.limits_rows import RowLimits
 
 _STATUS = {"content_type": 415}
 """Of a body that cannot be used as a whole; anything else is 400."""
@@ -31,7 +32,7 @@ class _Body(NamedTuple):
 
 
 def events_from_body(
-    body: bytes, content_type: str, decoder: "EventDecoder | None" = None
+    body: bytes, content_type: str, decoder: "EventDecoder | None" = None, limits: "RowLimits | None" = None
 ) -> list[tuple[int, bytes | Problem]]:
     """Take apart a body, and say of each event whether it may go into the log.
 
@@ -43,6 +44,8 @@ def events_from_body(
         The request's header; empty is JSON.
     decoder
         The model's; events that it cannot use are refused. None: any JSON object will do.
+    limits
+        Events that are out of bounds are refused; None for no bounds.
 
     Returns
     -------
@@ -52,16 +55,21 @@ def events_from_body(
     Raises
     ------
     RequestInvalid
-        400 where the body as a whole is broken, 415 where its content type is none that is known.
+        400 where the body as a whole is broken, 413 where it holds too many events, 415 where its content type is
+        none that is known.
     """
     try:
         events = split(body, canonical_type(content_type))
+        if limits is not None:
+            limits.check_count(len(events), "")
     except PayloadInvalid as invalid:
         problem = invalid.problem
         raise RequestInvalid(problem.detail, _STATUS.get(problem.reason, 400)) from None
     refused = (
         _refused(_Body(body, (("content-type", content_type.encode()),)), decoder) if decoder else _shapeless(events)
     )
+    if limits is not None:
+        refused |= {index: beyond for index, event in enumerate(events) if (beyond := limits.problem_in(event))}
     return [(index, refused.get(index) or _one_line(event)) for index, event in enumerate(events)]
 
 

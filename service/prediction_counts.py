@@ -70,6 +70,11 @@ class PredictionCounts:
         row[_BUCKETS.start + int(np.searchsorted(SECONDS, seconds))] += 1
         row[_SUM] += seconds
 
+    def refused(self, model: str, status: int) -> None:
+        """Count a request that was turned away before anything was done with it; the time of that tells nothing."""
+        if model in self._rows:
+            self._counts[self._rows[model]][STATUSES.index(status)] += 1
+
     def total(self) -> dict[str, Counted]:
         """Return the counts of all processes together, for each model. Reads files: not for an event loop."""
         total = np.zeros(self._counts.shape)

@@ -21,6 +21,7 @@ from consumers.errors import ConsumerError, SourceUnavailable
 from models.errors import ModelError
 from service.errors import PublicationMissing, RequestInvalid, StorageFailed
 from service.schemas import Problem
+from service.security_headers import add_security_headers
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -57,7 +58,7 @@ def problem_response(
     if request.url.path.startswith("/v2"):
         problem["error"] = detail  # the Open Inference Protocol's clients look for it there
     # Retry-After is in whole seconds (RFC 9110); none at all would be read as "at once".
-    headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}
+    headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
     return Response(msgspec.json.encode(problem), status, headers, PROBLEM_JSON)
 
 
@@ -92,14 +93,23 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def nothing_there(path: str) -> str:
+    """Return what to say of a path that leads nowhere."""
+    return f"There is nothing at {path[:200]}; see /docs for what there is."
+
+
 _DESCRIPTIONS = {
     400: "The request is malformed: it cannot be decoded.",
+    401: "No API key was sent, or none that opens this API.",
+    403: "The API key has no role that opens this call.",
     404: "There is no model of that name.",
     409: "A request with the same Idempotency-Key is being answered right now.",
-    413: "The body is larger than `serve.max_body_bytes`.",
+    413: "The body is larger than `serve.max_body_bytes`, or has more rows than `limits.max_rows`.",
     415: "The body is of a content type that this call does not take.",
     422: "The request can be decoded but not used; `field` says where.",
-    503: "Not now: the log, the broker or the model's parameters cannot be reached; see Retry-After.",
+    429: "Asked more often than `security.requests_per_second` allows; see Retry-After.",
+    503: "Not now: the log, the broker or the model's parameters cannot be reached, or too much is being answered; "
+    "see Retry-After.",
 }
 
 
@@ -121,7 +131,7 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - by registration
     detail = str(error.detail)
     if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = f"There is nothing at {request.url.path}; see /docs for what there is."
+        detail = nothing_there(request.url.path)
     response = problem_response(request, error.status_code, detail)
     response.headers.update(error.headers or {})
     return response
@@ -134,11 +144,11 @@ async def _disconnected(request: Request, _: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     retry_after = error.retry_after if isinstance(error, SourceUnavailable) else _TRY_AGAIN
-    _tell_operator(str(error), request.url.path)
+    tell_operator(str(error), request.url.path)
     return problem_response(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=retry_after)
 
 
-def _tell_operator(reason: str, path: str) -> None:
+def tell_operator(reason: str, path: str) -> None:
     """Log why requests are refused, now and then: an outage fails thousands of them for one and the same reason."""
     now = time.monotonic()
     if now - _told.get(reason, -math.inf) < _TELL_EVERY:
@@ -146,11 +156,14 @@ def _tell_operator(reason: str, path: str) -> None:
     if len(_told) >= _TELL_MOST:
         _told.clear()
     _told[reason] = now
-    _log.warning("requests are refused", reason=reason, path=path)
+    _log.warning("requests are refused", reason=reason, path=path[:200])
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """Answer a defect of ours; the traceback is for the log, not for the client."""
     _log.error("a request failed in a way that it must not", path=request.url.path, exc_info=error)
     detail = "Headrace failed in a way that it must not. Its log says more; please report it."
-    return problem_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    response = problem_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+    # This answer is given outside of the gate, which would have added them.
+    response.raw_headers = add_security_headers(response.raw_headers, tls=request.url.scheme == "https")
+    return response

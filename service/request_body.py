@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 
 from service.errors import RequestInvalid
+from service.limits_admission import Budget
 
 Decoded = TypeVar("Decoded")
 
@@ -19,27 +20,34 @@ _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body.
+async def read_body(request: Request, limit: int, held: Budget) -> bytes:
+    """Return the body; its length is taken from `held`, and whoever gets the body gives it back.
+
+    Only what has come is taken, not what is announced: else somebody who sends nothing could keep everybody out.
 
     Raises
     ------
     RequestInvalid
-        413 as soon as more than `limit` bytes are announced or have come; 415 for a compressed body.
+        413 as soon as more than `limit` bytes are announced or have come; 415 for a compressed body; 503 while other
+        requests hold too much.
     """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
         raise RequestInvalid(f"a body in content-encoding {encoding} is not taken; send it as it is", 415)
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
-        raise _too_large(limit)
+    if announced.isdecimal():
+        _check_size(int(announced), limit)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        parts.append(part)
+    try:
+        async for part in request.stream():
+            _check_size(size + len(part), limit)
+            held.take(len(part), size)
+            size += len(part)
+            parts.append(part)
+    except BaseException:
+        held.give_back(size)
+        raise
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -103,5 +111,6 @@ def _wrong_shape(body: bytes, error: msgspec.ValidationError) -> RequestInvalid:
     return RequestInvalid(what, 422, field)
 
 
-def _too_large(limit: int) -> RequestInvalid:
-    return RequestInvalid(f"the body is larger than {limit} bytes (serve.max_body_bytes); send it in parts", 413)
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise RequestInvalid(f"the body is larger than {limit} bytes (serve.max_body_bytes); send it in parts", 413)

@@ -26,6 +26,7 @@ from service.problems import problems
 from service.request_body import read_body
 from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.schemas import Event, EventsAnswer
+from service.security_gate import CALLER
 from service.serving_context import Context, ServedModel
 
 _KEY = "Idempotency-Key"
@@ -61,10 +62,17 @@ class EventRoutes:
         """Take the events of one request."""
         model = self._context.model_of(request)
         key = _key_of(request)
-        body = await read_body(request, self._context.settings.serve.max_body_bytes)
+        context = self._context
+        held = context.admission.body_bytes
+        body = await read_body(request, context.settings.serve.max_body_bytes, held)
         # Decoding may take long, and waiting for the disk or the broker does: neither may hold up predictions.
         take = partial(self._take, model, body, request.headers.get("content-type", ""), key)
-        return Response(await anyio.to_thread.run_sync(take), 202, media_type="application/json")
+        try:
+            with context.admission.lanes["ingest"]:
+                answer = await anyio.to_thread.run_sync(take, limiter=context.event_threads)
+        finally:
+            held.give_back(len(body))
+        return Response(answer, 202, media_type="application/json")
 
     def _take(self, model: ServedModel, body: bytes, content_type: str, key: str | None) -> bytes:
         """Return the answer, the accepted events being durable."""
@@ -72,7 +80,7 @@ class EventRoutes:
         return append() if key is None else self._context.answers().once(model.name, key, body, append)
 
     def _append(self, model: ServedModel, body: bytes, content_type: str, key: str | None) -> bytes:
-        judged = events_from_body(body, content_type, self._decoder(model))
+        judged = events_from_body(body, content_type, self._decoder(model), self._context.limits)
         if len(judged) == 1 and isinstance(judged[0][1], Problem) and judged[0][1].reason == "malformed":
             raise RequestInvalid(judged[0][1].detail, 400)
         accepted = [event for _, event in judged if isinstance(event, bytes)]
@@ -83,7 +91,8 @@ class EventRoutes:
         ]
         if accepted:
             records = self._records(model, accepted)
-            model.sink().append(records, None if key is None else f"{model.name}/{key}")
+            with self._context.holding_rows(len(records)):
+                model.sink().append(records, None if key is None else f"{model.name}/{key}")
         return _encode({"accepted": len(accepted), "rejected": rejected})
 
     def _decoder(self, model: ServedModel) -> EventDecoder:
@@ -139,10 +148,15 @@ def _as_key(found: Any) -> bytes | None:
 
 
 def _key_of(request: Request) -> str | None:
+    """Return the ``Idempotency-Key``, told apart from those of other clients: none may read another one's answers."""
     key = request.headers.get(_KEY)
-    if key is not None and not 0 < len(key) <= MAX_KEY_LENGTH:
+    if key is None:
+        return None
+    if not 0 < len(key) <= MAX_KEY_LENGTH:
         raise RequestInvalid(f"must have 1 to {MAX_KEY_LENGTH} characters", 422, _KEY)
-    return key
+    caller = request.scope.get(CALLER)
+    # No header holds a line break, so nobody can name a key of another's.
+    return key if caller is None else f"{caller}\n{key}"
 
 
 _DESCRIPTION = (

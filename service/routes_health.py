@@ -1,9 +1,9 @@
-"""Probes, ``/metrics`` and the way to the documentation."""
+"""Probes and ``/metrics``."""
 
 import anyio.to_thread
 import msgspec
 from fastapi import FastAPI
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from service.errors import RequestInvalid
 from service.metrics import CONTENT_TYPE_LATEST, render_metrics
@@ -43,7 +43,6 @@ class HealthRoutes:
             summary="Metrics for Prometheus",
             responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Metrics."}},
         )
-        app.router.add_api_route("/", self.root, methods=["GET"], include_in_schema=False)
 
     async def live(self) -> Response:
         """Answer that the process lives: restart it if this fails."""
@@ -62,10 +61,6 @@ class HealthRoutes:
         context = self._context
         text = await anyio.to_thread.run_sync(render_metrics, context.statuses, context.served, context.counts.total)
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
-
-    async def root(self) -> Response:
-        """Lead to the documentation."""
-        return RedirectResponse("docs", status_code=307)
 
 
 def _status(status: str) -> Response:

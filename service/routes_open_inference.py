@@ -89,20 +89,31 @@ class OpenInferenceRoutes:
 
     async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
         if len(body) > INLINE_BYTES:
-            return await anyio.to_thread.run_sync(_answer, model, body)
+            return await anyio.to_thread.run_sync(
+                self._answer_large, model, body, limiter=self._context.prediction_threads
+            )
         asked = decode_json(body, _decoder)
-        rows = rows_of(asked.inputs)
-        with _blaming_tensors(asked.inputs):
+        rows = self._rows_of(asked, body)
+        with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
             served, predictions = await model.coalescer.predict(rows)
         return _encode(model, asked, served, predictions, len(rows))
 
+    def _answer_large(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
+        asked = decode_json(body, _decoder)
+        rows = self._rows_of(asked, body)
+        with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
+            served, predictions = model.predict(rows)
+        return _encode(model, asked, served, predictions, len(rows))
 
-def _answer(model: ServedModel, body: bytes) -> tuple[bytes, int]:
-    asked = decode_json(body, _decoder)
-    rows = rows_of(asked.inputs)
-    with _blaming_tensors(asked.inputs):
-        served, predictions = model.predict(rows)
-    return _encode(model, asked, served, predictions, len(rows))
+    def _rows_of(self, asked: InferenceRequest, body: bytes) -> list[dict[str, Any]]:
+        """Return the rows that the tensors hold, none of them out of bounds."""
+        for index, tensor in enumerate(asked.inputs):
+            # Before anything is made of it: a shape of [10**12, 0] needs no data.
+            self._context.limits.check_count(max(tensor.shape[:1], default=0), f"inputs[{index}].shape")
+        rows = rows_of(asked.inputs)
+        with _blaming_tensors(asked.inputs):
+            self._context.limits.check(rows, body)
+        return rows
 
 
 def _encode(

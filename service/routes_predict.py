@@ -74,11 +74,28 @@ class PredictRoutes:
 
     async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
         if len(body) > INLINE_BYTES:
-            return await anyio.to_thread.run_sync(_answer, model, body)
-        rows, ids, path = _rows_of(decode_json(body, _decoder))
-        with blaming(path):
+            return await anyio.to_thread.run_sync(
+                self._answer_large, model, body, limiter=self._context.prediction_threads
+            )
+        rows, ids, path = self._rows_of(body)
+        with blaming(path), self._context.holding_rows(len(rows)):
             served, predictions = await model.coalescer.predict(rows)
         return encode_answer(model.name, served, predictions, ids), len(ids)
+
+    def _answer_large(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
+        """Return the encoded answer and how many predictions are in it."""
+        rows, ids, path = self._rows_of(body)
+        with blaming(path), self._context.holding_rows(len(rows)):
+            served, predictions = model.predict(rows)
+        return encode_answer(model.name, served, predictions, ids), len(ids)
+
+    def _rows_of(self, body: bytes) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:
+        """Return the rows' features and ids, none of them out of bounds, and where in the request the features are."""
+        rows, ids, path = _rows_of(decode_json(body, _decoder))
+        self._context.limits.check_count(len(rows), "instances")
+        with blaming(path):
+            self._context.limits.check(rows, body)
+        return rows, ids, path
 
 
 async def answer_counted(context: Context, request: Request, answer: Answering) -> Response:
@@ -87,8 +104,13 @@ async def answer_counted(context: Context, request: Request, answer: Answering) 
     model = context.model_of(request)
     try:
         content_type_of(request, JSON)
-        body = await read_body(request, context.settings.serve.max_body_bytes)
-        content, count = await answer(model, body)
+        held = context.admission.body_bytes
+        body = await read_body(request, context.settings.serve.max_body_bytes, held)
+        try:
+            with context.admission.lanes["predict"]:
+                content, count = await answer(model, body)
+        finally:
+            held.give_back(len(body))
     except Exception as error:
         context.counts.predicted(model.name, status_of(error), 1, time.perf_counter() - started)
         raise
@@ -105,14 +127,6 @@ _BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"anyOf": [reference(Instance), reference(Instances)]}}},
 }
-
-
-def _answer(model: ServedModel, body: bytes) -> tuple[bytes, int]:
-    """Return the encoded answer and how many predictions are in it."""
-    rows, ids, path = _rows_of(decode_json(body, _decoder))
-    with blaming(path):
-        served, predictions = model.predict(rows)
-    return encode_answer(model.name, served, predictions, ids), len(ids)
 
 
 def _rows_of(asked: _Body) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:

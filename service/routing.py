@@ -44,7 +44,9 @@ def model_parameter(path: str) -> list[dict[str, Any]]:
     ]
 
 
-def complete_openapi(app: FastAPI, schemas: Sequence[type[BaseModel]]) -> Callable[[], dict[str, Any]]:
+def complete_openapi(
+    app: FastAPI, schemas: Sequence[type[BaseModel]], finish: Callable[[dict[str, Any]], None]
+) -> Callable[[], dict[str, Any]]:
     """Return a replacement for ``app.openapi`` that adds `schemas`, which direct routes refer to."""
 
     def openapi() -> dict[str, Any]:
@@ -61,6 +63,7 @@ def complete_openapi(app: FastAPI, schemas: Sequence[type[BaseModel]]) -> Callab
             _, found = models_json_schema(wanted, ref_template=_REFERENCE)  # type: ignore[arg-type]  # str is no Literal
             known = document.setdefault("components", {}).setdefault("schemas", {})
             document["components"]["schemas"] = found["$defs"] | known
+            finish(document)
             app.openapi_schema = document
         return app.openapi_schema
 

@@ -1,11 +1,13 @@
 """What a serving process holds for its lifetime: the models that it serves, and what all routes share."""
 
+import contextlib
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 
 from consumers.source import Sink
@@ -17,13 +19,16 @@ from service.columns import features_from_rows
 from service.config import ModelSettings, Settings
 from service.errors import RequestInvalid
 from service.learning_metrics import trainer_is_up
+from service.limits_admission import Admission
+from service.limits_rows import RowLimits
 from service.prediction_counts import PredictionCounts
 from service.predictor import Served, ServingModel
+from service.security_access import DEFAULT_MODEL
 from service.status import Status, read_status
 from service.wiring import ModelPaths, make_sink, model_paths
 
-DEFAULT_MODEL = "default"
-"""The model that is meant where a path names none."""
+_EVENT_THREADS = 40
+_PREDICTION_THREADS = 4
 
 
 def counts_folder(settings: Settings) -> Path:
@@ -111,6 +116,13 @@ class Context:
         Whether this process is about to stop: it still answers, but is not ready.
     started
         Unix seconds.
+    admission
+        What this process has taken on.
+    limits
+        How much may be in one request.
+    event_threads, prediction_threads
+        Threads for events, which may wait for a broker, and for large predictions, which keep a core busy: neither may
+        use up those of the others.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -119,6 +131,10 @@ class Context:
         self.counts = PredictionCounts(counts_folder(settings), list(self.models))
         self.draining = False
         self.started = time.time()
+        self.admission = Admission(settings)
+        self.limits = RowLimits(settings.limits)
+        self.event_threads = CapacityLimiter(_EVENT_THREADS)
+        self.prediction_threads = CapacityLimiter(_PREDICTION_THREADS)
         self._answers: Answers | None = None
         self._lock = threading.Lock()
 
@@ -165,6 +181,21 @@ class Context:
                 pending = 0.0 if self.settings.source.kind == "log" else 2 * self.settings.kafka.delivery_timeout
                 self._answers = Answers(self.settings.data_dir / "answers.sqlite", pending_seconds=pending)
             return self._answers
+
+    @contextlib.contextmanager
+    def holding_rows(self, rows: int) -> Iterator[None]:
+        """Count `rows` among those that are being dealt with.
+
+        Raises
+        ------
+        RequestInvalid
+            503 while other requests hold too many.
+        """
+        self.admission.rows.take(rows)
+        try:
+            yield
+        finally:
+            self.admission.rows.give_back(rows)
 
     def refresh(self) -> None:
         """Look for newer parameters where looking takes longer than a request may. Called every now and then."""

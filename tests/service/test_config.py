@@ -188,7 +188,12 @@ def test_kinds_of_learners(tmp_path: Path, kind: str) -> None:
         ("kafka: {bootstrap_servers: localhost}", ["kafka.bootstrap_servers", "host:port"]),
         ("kafka: {security_protocol: SASL_SSL}", ["sasl_mechanism"]),
         ("kafka: {ssl_cafile: /nowhere.pem}", ["kafka.ssl_cafile", "no such file"]),
-        ("security: {api_keys_file: keys.txt}", ["security.api_keys_file", "does not check keys"]),
+        ("security: {api_keys_file: /}", ["security.api_keys_file", "must be a file"]),
+        ("security: {requests_per_second: 0}", ["security.requests_per_second", "greater than 0"]),
+        ("serve: {tls_certfile: setup.py}", ["serve.tls_certfile", "no such file"]),
+        ("serve: {tls_key_password: secret}", ["serve", "of no use without tls_certfile"]),
+        ("serve: {trusted_proxies: [proxy]}", ["serve.trusted_proxies", "10.0.0.0/24"]),
+        ("limits: {max_rows: 0}", ["limits.max_rows", "at least 1"]),
         ("a: 1\na: 2", ["line 2", "twice"]),
         ("serve: [", ["not valid YAML", "line 1"]),
         ("- 1", ["key: value"]),
@@ -235,6 +240,8 @@ def test_strangers_are_kept_out_unless_somebody_decided(tmp_path: Path) -> None:
     said = complaint(tmp_path, SERVE__HOST="0.0.0.0")
     assert "serve.host" in said
     assert "allow_anonymous" in said
+    assert "security.api_keys_file" in said
+    assert load(tmp_path, SERVE__HOST="0.0.0.0", SECURITY__API_KEYS_FILE="keys.txt").security.api_keys_file
     assert load(tmp_path, SERVE__HOST="0.0.0.0", SECURITY__ALLOW_ANONYMOUS="true").serve.host == "0.0.0.0"
     for host in ("localhost", "127.0.0.1", "127.8.0.1", "::1"):
         assert load(tmp_path, SERVE__HOST=host).serve.host == host
