@@ -32,8 +32,8 @@ RESULTS = Path(__file__).parent / "results"
 _PARTITIONS = 5
 """The last one holds poison only, so that it is known without reading which events cannot be learned."""
 
-_RETENTION = {"retention.bytes": str(512 * 2**20), "segment.bytes": str(64 * 2**20)}
-"""A partition: minutes of events, and a bound on what an hour takes of the disk."""
+_RETENTION = {"retention.bytes": str(3 * 2**30), "segment.bytes": str(64 * 2**20)}
+"""A partition: many minutes of events, and a bound on what an hour takes of the disk (12 GiB)."""
 
 _WARM_UP_SECONDS = 10.0
 _DRAIN_SECONDS = 300.0
