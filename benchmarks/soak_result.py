@@ -12,7 +12,7 @@ from benchmarks.report import Machine
 from benchmarks.soak_processes import Usage
 
 WINDOW_SECONDS = 300.0
-"""Memory and descriptors are the medians over so long, in which the broker restarts once: then they differ for a while."""
+"""Memory and descriptors are medians over so long: a time in which the broker restarts once, and they change with it."""
 
 MAY_GROW = 0.05
 
@@ -177,8 +177,8 @@ def _markdown(soak: Soak, criteria: Sequence[Criterion], where: Machine, now: dt
         f"half of the {soak.maximum_rate:,.0f} events/s learned while a producer beside it sent as fast as it could.",
         f"{len(soak.restarts)} restarts of the broker, which was away for {away or 'no time'}.",
         f"{soak.predictions:,} predictions asked meanwhile. Largest lag seen: {max(lags, default=0):,} events.",
-        f"Memory and descriptors are medians over {WINDOW_SECONDS / 60:g} minutes (a part of a shorter soak), from minute",
-        f"{soak.settled_at / 60:.1f} on and at the end, of {len(soak.samples)} samples.",
+        f"Memory and descriptors are medians over {WINDOW_SECONDS / 60:g} minutes (or a part of a shorter soak), from",
+        f"minute {soak.settled_at / 60:.1f} on and at the end, of {len(soak.samples)} samples.",
         "",
         "| what must hold | figures | |",
         "| --- | --- | --- |",
