@@ -12,7 +12,7 @@ from benchmarks.report import Machine
 from benchmarks.soak_processes import Usage
 
 WINDOW_SECONDS = 300.0
-"""Memory and descriptors are medians over so long: a time in which the broker restarts once, and they change with it."""
+"""Memory and descriptors are medians over so long: a time in which the broker restarts once, which they show."""
 
 MAY_GROW = 0.05
 
