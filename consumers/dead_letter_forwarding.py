@@ -78,7 +78,9 @@ class Forwarder:
     def close(self) -> None:
         """Stop; what waits is forwarded after the next start. Does not wait for a broker that does not answer."""
         self._stop.set()
-        if self._thread.ident is not None:
+        if self._thread.ident is None:
+            self._letters.close()
+        else:
             self._thread.join(_END_SECONDS)
 
     def step(self) -> int:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_serializer, field_validator, model_validator
 
 from models.learner import LearnerOptions
+from service.config_dead_letters import DeadLetterSettings
 from service.config_learner import check_learner, check_loss_fits
 from service.config_section import ExistingFile, Section, Topic
 from service.event_options import EventOptions
@@ -148,6 +149,7 @@ class ModelSettings(Section):
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     events: EventOptions = Field(default_factory=EventOptions)
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
 
     @field_validator("learner", mode="before")
     @classmethod
@@ -160,6 +162,11 @@ class ModelSettings(Section):
     @model_validator(mode="after")
     def _check_task(self) -> Self:
         check_loss_fits(self.learner.loss, self.task)
+        return self
+
+    @model_validator(mode="after")
+    def _check_dead_letters(self) -> Self:
+        self.dead_letters.check(self.topic)
         return self
 
 

@@ -7,18 +7,18 @@ Python runs one thread at a time, or in a thread (``ingest_thread.py``).
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.errors import SourceUnavailable
 from consumers.microbatch import Decoded
 from consumers.source import Positions, Reader, Record, Source
 from models.examples import Examples, Label, Task
-from service.events import DecodedEvents, EventDecoder, Rejected
+from service.events import DecodedEvents, EventDecoder
+from service.refusals import Refusals
 from service.tasks import TaskGate
 
 _log = structlog.get_logger("headrace.ingest")
@@ -31,6 +31,9 @@ _POLL_SECONDS = 0.05
 
 _BACK_OFF_LAST = 10.0
 """Longest pause between two tries to reach the log, in seconds."""
+
+_PAUSED_SECONDS, _PAUSED_LOOK_EVERY = 0.5, 10.0
+"""While learning is paused: seconds between two looks whether it may go on, and between two at the log's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +128,8 @@ class IngestLoop:
         What to read, and from where.
     decoder, gate
         Bytes → events → examples of the model's task.
-    dead_letters
-        Where unusable events go.
+    refusals
+        Where unusable events go, and what says that there are too many of them.
     outlet
         Where the rest goes.
     """
@@ -138,15 +141,18 @@ class IngestLoop:
         decoder: EventDecoder,
         gate: TaskGate,
         *,
-        dead_letters: DeadLetters,
+        refusals: Refusals,
         outlet: Outlet,
     ) -> None:
         self._source = source
-        self._start = start
+        self._identity = start.identity
+        self._positions = dict(start.positions)
+        """After what was handed over."""
         self._decoder = decoder
         self._gate = gate
-        self._dead_letters = dead_letters
+        self._refusals = refusals
         self._outlet = outlet
+        self._stopped = False
 
     def run(self) -> None:
         """Run until the outlet has enough.
@@ -156,25 +162,67 @@ class IngestLoop:
         ConsumerError
             Reading cannot go on without an operator's decision.
         """
+        try:
+            self._refusals.begin(self._positions)
+            while self._goes_on():
+                if self._refusals.paused(self._positions, look=True) is None:
+                    self._read()
+                else:
+                    self._stand_still()
+        finally:
+            self._refusals.close()
+
+    def _read(self) -> None:
+        """Read until it is enough, or too much was refused."""
         reader = self._open()
         if reader is None:
             return
         try:
-            while self._outlet.pause(0):
+            while self._goes_on() and self._refusals.paused(self._positions) is None:
                 self._step(reader)
+        finally:
+            reader.close()
+
+    def _stand_still(self) -> None:
+        """Read nothing until an operator has reading go on; tell how far the log has grown meanwhile."""
+        look_at = 0.0
+        while (pause := self._refusals.paused(self._positions, look=True)) is not None:
+            if look_at == 0:
+                self._outlet.notice(pause.detail)
+                _log.warning(pause.detail)
+            if time.monotonic() >= look_at:
+                self._look()
+                look_at = time.monotonic() + _PAUSED_LOOK_EVERY
+            self._tell()
+            if not self._goes_on(_PAUSED_SECONDS):
+                return
+        self._refusals.resumed()
+        _log.info("reading goes on after a pause")
+
+    def _look(self) -> None:
+        """Look how the log is doing, without reading it."""
+        try:
+            reader = self._source.open(self._positions, self._identity)
+        except SourceUnavailable as error:
+            self._cannot_reach(error)
+            return
+        try:
+            self._outlet.opened(reader.identity)
+            self._serve(reader)
         finally:
             reader.close()
 
     def _open(self) -> Reader | None:
         """Open the source, trying again for as long as it cannot be reached."""
         delay = 0.0
-        while self._outlet.pause(delay):
+        while self._goes_on(delay):
             try:
-                reader = self._source.open(self._start.positions, self._start.identity)
+                reader = self._source.open(self._positions, self._identity)
             except SourceUnavailable as error:
                 self._cannot_reach(error)
                 delay = min(max(error.retry_after, delay * 2), _BACK_OFF_LAST)
             else:
+                self._identity = reader.identity
                 self._outlet.opened(reader.identity)
                 return reader
         return None
@@ -185,42 +233,45 @@ class IngestLoop:
             records: Sequence[Record] = reader.poll(_POLL_RECORDS, _POLL_SECONDS)
         except SourceUnavailable as error:
             self._cannot_reach(error)
-            self._outlet.pause(error.retry_after)
+            self._goes_on(error.retry_after)
             return
         arrived = time.monotonic()
+        self._serve(reader)
+        self._tell()
+        for events in self._gate.offer(self._decode(records)) if records else self._gate.poll():
+            self._hand_over(events, arrived)
+
+    def _serve(self, reader: Reader) -> None:
+        """Tell where the log ends, and commit what is to be committed."""
         self._outlet.report(reader.ends(), waiting=False)
         positions = self._outlet.to_commit()
         if positions is not None:
             reader.commit(positions)
-        if not records:
-            self._hand_over(self._gate.poll(), arrived)
-        for piece in self._decoder.pieces(records):
-            self._hand_over(self._gate.offer(piece), arrived)
 
-    def _hand_over(self, settled: Iterable[DecodedEvents], arrived: float) -> None:
-        for events in settled:
-            if events.rejected:
-                self._dead_letters.add([_letter(self._source.topic, rejected) for rejected in events.rejected])
-            unused = events.events - len(events.examples)
-            decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
-            self._outlet.put(decoded, self._gate)
+    def _decode(self, records: Sequence[Record]) -> DecodedEvents:
+        return self._refusals.refuse_again(self._decoder.decode(records))
+
+    def _hand_over(self, events: DecodedEvents, arrived: float) -> None:
+        """Keep the letters, and only then hand over what passes their offsets."""
+        if self._stopped or not self._refusals.keep(events, self._outlet):
+            self._stopped = True
+            return
+        unused = events.events - len(events.examples)
+        decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
+        self._outlet.put(decoded, self._gate)
+        self._positions |= events.positions
+        self._refusals.passed(events, self._positions, self._outlet)
+
+    def _goes_on(self, seconds: float = 0.0) -> bool:
+        """Wait, and return whether to go on."""
+        self._stopped = self._stopped or not self._outlet.pause(seconds)
+        return not self._stopped
+
+    def _tell(self) -> None:
+        for message in self._refusals.notices():
+            self._outlet.notice(message)
 
     def _cannot_reach(self, error: SourceUnavailable) -> None:
         self._outlet.report({}, waiting=True)
         self._outlet.notice(str(error))
         _log.warning("the log cannot be reached; trying again", error=str(error))
-
-
-def _letter(topic: str, rejected: Rejected) -> DeadLetter:
-    return DeadLetter(
-        topic=topic,
-        partition=rejected.partition,
-        offset=rejected.offset,
-        index=rejected.index,
-        reason=rejected.reason,
-        detail=rejected.detail,
-        key=rejected.key,
-        value=rejected.value,
-        headers=rejected.headers,
-        timestamp=rejected.timestamp,
-    )

@@ -21,7 +21,6 @@ from typing import Any, NoReturn
 
 import structlog
 
-from consumers.dead_letters import DeadLetters
 from consumers.errors import ConsumerError
 from consumers.microbatch import Decoded
 from consumers.source import Positions
@@ -31,8 +30,9 @@ from service.errors import ServiceError
 from service.events import EventDecoder
 from service.ingest import IngestLoop, Start
 from service.logs import configure_logs
+from service.refusals import make_refusals
 from service.tasks import TaskGate
-from service.wiring import make_source, model_paths
+from service.wiring import make_source, open_dead_letters
 
 _log = structlog.get_logger("headrace.ingest")
 
@@ -288,12 +288,15 @@ def _read(connection: Connection) -> None:
     options = job.settings.models[job.model].events
     outlet = _Pipe(connection)
     try:
+        source = make_source(job.settings, job.model)
+        table = open_dead_letters(job.settings, job.model)
+        refusals = make_refusals(job.settings, job.model, table, source.topic)
         loop = IngestLoop(
-            make_source(job.settings, job.model),
+            source,
             job.start,
             EventDecoder(options, job.start.positions),
             TaskGate(job.start.task, job.start.classes),
-            dead_letters=DeadLetters(model_paths(job.settings, job.model).dead_letters),
+            refusals=refusals,
             outlet=outlet,
         )
         loop.run()

@@ -25,6 +25,7 @@ from service.publication import Publisher
 from service.read_back import read_back
 from service.rebatching import Chained
 from service.recovery import Recovery
+from service.refusals import make_refusals
 from service.status import ErrorStatus
 from service.tasks import TaskGate
 from service.wiring import ModelPaths, log_path
@@ -114,8 +115,9 @@ class Model:
         bounds = self.settings.microbatch
         decoder = EventDecoder(self.settings.events, start.positions)
         gate = TaskGate(start.task, start.classes)
+        refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
         return ThreadIngest(
-            lambda outlet: IngestLoop(self.source, start, decoder, gate, dead_letters=self.dead_letters, outlet=outlet),
+            lambda outlet: IngestLoop(self.source, start, decoder, gate, refusals=refusals, outlet=outlet),
             start,
             max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
             max_bytes=bounds.max_bytes * _READ_AHEAD,

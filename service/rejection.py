@@ -25,6 +25,8 @@ class Rejected:
         The event's own bytes; those of the whole message where events could not be told apart.
     key, headers, timestamp
         The record's, so that `value` may be sent again with them; milliseconds since the epoch.
+    whole
+        Whether `value` is the whole message.
     """
 
     partition: int
@@ -36,9 +38,12 @@ class Rejected:
     key: bytes | None
     headers: tuple[tuple[str, bytes], ...]
     timestamp: int
+    whole: bool = False
 
 
-def rejections(batch: RecordBatch, problems: Mapping[tuple[int, int], Problem]) -> list[Rejected]:
+def rejections(
+    batch: RecordBatch, problems: Mapping[tuple[int, int], Problem], *, whole: bool = False
+) -> list[Rejected]:
     """Return the dead letters of events, in the order of the log.
 
     Parameters
@@ -47,13 +52,15 @@ def rejections(batch: RecordBatch, problems: Mapping[tuple[int, int], Problem]) 
         The records.
     problems
         Index of the record in the batch, and of the event within it → what is wrong with it.
+    whole
+        Whether messages are refused as a whole, whatever events they hold.
     """
     letters: list[Rejected] = []
     taken_apart: tuple[int, list[bytes]] | None = None
     for (index, event), problem in sorted(problems.items()):
         record = batch.records[index]
         if taken_apart is None or taken_apart[0] != index:
-            taken_apart = index, _events_of(record)
+            taken_apart = index, [] if whole else _events_of(record)
         letters.append(_letter(record, event, taken_apart[1], problem))
     return letters
 
@@ -79,6 +86,7 @@ def _letter(record: Record, event: int, events: list[bytes], problem: Problem) -
         record.key,
         headers,
         record.timestamp,
+        event >= len(events),
     )
 
 

@@ -10,7 +10,6 @@ import threading
 
 import structlog
 
-from consumers.dead_letters import DeadLetters
 from models.errors import DeviceFailed
 from models.learner import LearnerOptions
 from models.registry import create_learner, prepare
@@ -22,7 +21,7 @@ from service.lease import Lease
 from service.model import Model
 from service.publication import Publisher
 from service.trainer import Trainer
-from service.wiring import make_source, model_paths
+from service.wiring import make_source, model_paths, open_dead_letters
 
 _log = structlog.get_logger("headrace.trainer")
 
@@ -105,7 +104,7 @@ def open_model(settings: Settings, name: str, lease: Lease) -> Model:
         lease=lease,
         store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
         publisher=Publisher(paths.publication, lease.epoch),
-        dead_letters=DeadLetters(paths.dead_letters),
+        dead_letters=open_dead_letters(settings, name),
         own_process=settings.ingest.processes > 0,
         make_learner=lambda task: create_learner(chosen.learner, task),
         make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task),

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from consumers.dead_letter_forwarding import Forwarder
+from consumers.dead_letters import DeadLetters
 from consumers.kafka import KafkaOptions, KafkaSink, KafkaSource
+from consumers.kafka_topics import create_topic
 from consumers.log import LogSink, LogSource
 from consumers.source import Sink, Source
 from service.config import Settings
@@ -79,6 +82,43 @@ def make_source(settings: Settings, model: str) -> Source:
 def make_sink(settings: Settings, model: str) -> Sink:
     """Return the sink that events for `model` are appended to."""
     return _SINKS[settings.source.kind](settings, model)
+
+
+def open_dead_letters(settings: Settings, model: str) -> DeadLetters:
+    """Open the dead letters of `model`; the file is made where it does not exist.
+
+    Raises
+    ------
+    SourceUnavailable, LogUnreadable
+    """
+    own = settings.models[model].dead_letters
+    return DeadLetters(
+        model_paths(settings, model).dead_letters,
+        keep=own.keep,
+        keep_bytes=own.keep_bytes,
+        forward=dead_letter_topic(settings, model) is not None,
+    )
+
+
+def dead_letter_topic(settings: Settings, model: str) -> str | None:
+    """Return the topic that dead letters of `model` are forwarded to; None for none."""
+    chosen = settings.models[model]
+    return chosen.dead_letters.topic_for(chosen.topic) if settings.source.kind == "kafka" else None
+
+
+def make_forwarder(settings: Settings, model: str) -> Forwarder | None:
+    """Return what forwards dead letters of `model`, not yet started; None where they are not to be forwarded."""
+    topic = dead_letter_topic(settings, model)
+    if topic is None:
+        return None
+    options = kafka_options(settings)
+    return Forwarder(
+        open_dead_letters(settings, model),
+        topic,
+        lambda: KafkaSink(options, topic),
+        lambda: create_topic(options, topic),
+        model,
+    )
 
 
 def _log_source(settings: Settings, model: str) -> Source:

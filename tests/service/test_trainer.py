@@ -16,6 +16,7 @@ from service.columns import features_from_rows
 from service.journal_format import Decision, Update
 from service.journal_reading import read_journal
 from service.subscription import Subscription
+from service.wiring import model_paths
 from tests.support.checksums import checksum_of_single
 from tests.support.training import events, learned, open_model, running, same_state, settings
 
@@ -115,7 +116,8 @@ def test_a_crash_is_not_followed_into_other_events(tmp_path: Path) -> None:
         run.wait_for(learned(10**6))
     served = run.trainer.training.versions.current
     assert run.trainer.training.lane.learned == 32
-    # As many events as before, from the same messages, but not the same ones.
+    # As many events as before, from the same messages, but not the same ones; and no letter to tell which was refused.
+    model_paths(chosen, "default").dead_letters.unlink()
     stream[1] = f"[{bad}, {good}, {good}]"
     with running(open_model(chosen, MemorySource({0: [each.encode() for each in stream]}))) as run:
         status = run.wait_for(learned(32))
