@@ -1,22 +1,20 @@
 """Polling and decoding in a process of their own, so that they and learning each have a core.
 
-The trainer starts this module as a program and hands it one end of a socket pair; over it come the settings and where
-to begin, and back go decoded chunks. The socket's buffer is the bound on what waits: when it is full, the program
-waits, and the log holds what is to come. The program ends when the trainer does, however that ends, because its socket
-does.
+The trainer starts this module as a program (``reading_program.py``) at one end of a socket pair; over it come the
+settings and where to begin, and back go decoded chunks. The socket's buffer is the bound on what waits: when it is
+full, the program waits, and the log holds what is to come. The program ends when the trainer does, however that ends,
+because its socket does.
 """
 
+import contextlib
 import pickle
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
@@ -30,26 +28,18 @@ from service.errors import ServiceError
 from service.events import EventDecoder
 from service.ingest import IngestLoop, Start
 from service.logs import configure_logs
+from service.reading_program import ReadingProgram, start_program
 from service.refusals import make_refusals
 from service.tasks import TaskGate
 from service.wiring import make_source, open_dead_letters
 
 _log = structlog.get_logger("headrace.ingest")
 
-_SOCKET_BYTES = 4 * 1024 * 1024
-"""What the socket may hold, where the system allows it: a few chunks, enough to smooth a slow step of the learner."""
-
-_PROGRAM = "import sys; sys.path.insert(0, sys.argv.pop()); from service.ingest_process import main; main(sys.argv[1:])"
-"""Its last argument is the folder of the packages: they must be the trainer's, wherever somebody happens to stand."""
-
 _REPORT_EVERY = 0.2
 """Seconds between two reports of where the log ends; it moves with every poll."""
 
 _STEADY_SECONDS, _PAUSE_SECONDS = 5.0, 1.0
 """A program that lived for less than the first is started again only after the second."""
-
-_END_SECONDS = 5.0
-"""How long the program may take to end when it is told to."""
 
 
 @dataclass(frozen=True)
@@ -110,16 +100,21 @@ class ProcessIngest:
         What to read.
     notice
         Called with what to tell the operator.
+    start_program
+        Gives a program that waits for its job.
     """
 
-    def __init__(self, job: Job, notice: Callable[[str], None]) -> None:
+    def __init__(
+        self, job: Job, notice: Callable[[str], None], start_program: Callable[[], ReadingProgram] = start_program
+    ) -> None:
         self._job = job
         self._notice = notice
+        self._start_program = start_program
         start = job.start
         self._progress = _Progress(dict(start.positions), start.task, start.classes, start.identity)
         self._lock = threading.Lock()  # of sending: commits come from the checkpointer's thread
         self._started = time.monotonic()
-        self._process, self._connection = _start(job)
+        self._program = self._start_with(job)
 
     @property
     def task(self) -> Task | None:
@@ -149,9 +144,9 @@ class ProcessIngest:
     def take(self, timeout: float) -> Decoded[Examples] | None:
         """See :class:`service.ingest.Ingest`."""
         give_up = time.monotonic() + timeout
-        while self._connection.poll(max(0.0, give_up - time.monotonic())):
+        while self._program.connection.poll(max(0.0, give_up - time.monotonic())):
             try:
-                message = pickle.loads(self._connection.recv_bytes())  # noqa: S301 -- from a program started here
+                message = pickle.loads(self._program.connection.recv_bytes())  # noqa: S301 -- from a program started here
             except (EOFError, OSError):
                 self._start_again()
                 continue
@@ -164,18 +159,13 @@ class ProcessIngest:
         """See :class:`service.ingest.Ingest`."""
         try:
             with self._lock:
-                self._connection.send(dict(positions))
+                self._program.connection.send(dict(positions))
         except OSError:
             _log.debug("a commit was lost with the reading program; the next one makes up for it")
 
     def close(self) -> None:
         """See :class:`service.ingest.Ingest`."""
-        self._connection.close()
-        try:
-            self._process.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._program.close()
 
     def _hear(self, message: object) -> Decoded[Examples] | None:
         """Take in what the program says; return the chunk, where it is one."""
@@ -197,34 +187,24 @@ class ProcessIngest:
 
     def _start_again(self) -> None:
         """Start another program where the chunks of the dead one ended."""
-        self._process.wait()
+        self._program.process.wait()
         if time.monotonic() - self._started < _STEADY_SECONDS:
             time.sleep(_PAUSE_SECONDS)
-        _log.warning("the reading program died; starting it again", status=self._process.returncode)
+        _log.warning("the reading program died; starting it again", status=self._program.process.returncode)
         progress = self._progress
         start = Start(dict(progress.positions), progress.task, progress.classes, progress.identity)
         job = Job(self._job.settings, self._job.model, start)
         with self._lock:
-            self._connection.close()
+            self._program.connection.close()
             self._started = time.monotonic()
-            self._process, self._connection = _start(job)
+            self._program = self._start_with(job)
 
-
-def _start(job: Job) -> tuple["subprocess.Popen[bytes]", Connection]:
-    """Start the program and send it its job."""
-    ours, theirs = socket.socketpair()
-    for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-    root = str(Path(__file__).parent.parent)
-    process = subprocess.Popen(  # noqa: S603 -- our own interpreter
-        # Not as ``-m``: what it sends must be of classes that the trainer finds under the same names.
-        [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), root],
-        pass_fds=[theirs.fileno()],
-    )
-    theirs.close()
-    connection = Connection(ours.detach())
-    connection.send(job)
-    return process, connection
+    def _start_with(self, job: Job) -> ReadingProgram:
+        program = self._start_program()
+        # One that dies before it has its job is noticed like any other.
+        with contextlib.suppress(OSError):
+            program.connection.send(job)
+        return program
 
 
 class _Pipe:

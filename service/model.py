@@ -23,6 +23,7 @@ from service.lease import Lease
 from service.manifest import decode_manifest
 from service.publication import Publisher
 from service.read_back import read_back
+from service.reading_program import ReadingPrograms
 from service.rebatching import Chained
 from service.recovery import Recovery
 from service.refusals import make_refusals
@@ -52,8 +53,8 @@ class Model:
         Ownership, and what only the owner may write.
     make_learner, make_stand_in
         Build the configured learner, and the one for when the device fails.
-    own_process
-        Whether events are read and decoded in a process of their own.
+    programs
+        Where the program that reads and decodes comes from; None: a thread of the trainer reads.
     notices
         The last things that an operator should know, newest last.
     """
@@ -69,7 +70,7 @@ class Model:
     dead_letters: DeadLetters
     make_learner: MakeLearner
     make_stand_in: MakeLearner
-    own_process: bool = False
+    programs: ReadingPrograms | None = None
     notices: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=10))
 
     def notice(self, message: str) -> None:
@@ -110,8 +111,8 @@ class Model:
 
     def open_ingest(self, start: Start) -> Ingest:
         """Begin to read and decode."""
-        if self.own_process:
-            return ProcessIngest(Job(self.service, self.name, start), self.notice)
+        if self.programs is not None:
+            return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
         bounds = self.settings.microbatch
         decoder = EventDecoder(self.settings.events, start.positions)
         gate = TaskGate(start.task, start.classes)

@@ -20,6 +20,7 @@ from service.journal import Journal
 from service.lease import Lease
 from service.model import Model
 from service.publication import Publisher
+from service.reading_program import ReadingPrograms
 from service.trainer import Trainer
 from service.wiring import make_source, model_paths, open_dead_letters
 
@@ -47,26 +48,34 @@ def run_trainer(settings: Settings, name: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    _prepare()
-    while not stop.is_set():
-        lease = _claim(settings, name, stop)
-        if lease is None:
-            break
-        try:
-            _own(settings, name, lease, stop, running)
-        except OwnershipLost as error:
-            _log.warning("ownership lost; standing by", error=str(error))
-        finally:
-            running.clear()
-            lease.release()
+    programs = prepare_trainer(settings)
+    try:
+        while not stop.is_set():
+            lease = _claim(settings, name, stop)
+            if lease is None:
+                break
+            try:
+                _own(open_model(settings, name, lease, programs), stop, running)
+            except OwnershipLost as error:
+                _log.warning("ownership lost; standing by", error=str(error))
+                programs.prepare()
+            finally:
+                running.clear()
+                lease.release()
+    finally:
+        programs.close()
     return 0
 
 
-def _prepare() -> None:
-    """Import everything before it is urgent, and leave some cores to the broker and the server."""
+def prepare_trainer(settings: Settings) -> ReadingPrograms:
+    """Import everything before it is urgent, here and in a reading program, and leave some cores to others."""
+    programs = ReadingPrograms()
+    if settings.ingest.processes:
+        programs.prepare()
     prepare(threads=max(1, (os.cpu_count() or 2) // 2))
     gc.collect()
     gc.freeze()
+    return programs
 
 
 def _claim(settings: Settings, name: str, stop: threading.Event) -> Lease | None:
@@ -78,9 +87,8 @@ def _claim(settings: Settings, name: str, stop: threading.Event) -> Lease | None
     )
 
 
-def _own(settings: Settings, name: str, lease: Lease, stop: threading.Event, running: list[Trainer]) -> None:
+def _own(model: Model, stop: threading.Event, running: list[Trainer]) -> None:
     """Recover the model and train it while it is ours."""
-    model = open_model(settings, name, lease)
     try:
         trainer = start_trainer(model)
         running.append(trainer)
@@ -91,7 +99,7 @@ def _own(settings: Settings, name: str, lease: Lease, stop: threading.Event, run
         model.close()
 
 
-def open_model(settings: Settings, name: str, lease: Lease) -> Model:
+def open_model(settings: Settings, name: str, lease: Lease, programs: ReadingPrograms) -> Model:
     """Return what a trainer needs to own the model `name`."""
     paths = model_paths(settings, name)
     chosen = settings.models[name]
@@ -105,7 +113,7 @@ def open_model(settings: Settings, name: str, lease: Lease) -> Model:
         store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
         publisher=Publisher(paths.publication, lease.epoch),
         dead_letters=open_dead_letters(settings, name),
-        own_process=settings.ingest.processes > 0,
+        programs=programs if settings.ingest.processes else None,
         make_learner=lambda task: create_learner(chosen.learner, task),
         make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task),
     )

@@ -28,7 +28,7 @@ def settings(folder: Path, count: int) -> Settings:
 
 
 def child_of(ingest: ProcessIngest) -> int:
-    return ingest._process.pid
+    return ingest._program.process.pid
 
 
 def test_a_killed_reader_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_it_ends_with_the_trainer_and_not_before(tmp_path: Path) -> None:
     assert ingest.take(0.3) is None
     assert Path(f"/proc/{pid}").exists()
     ingest.close()
-    assert ingest._process.returncode == 0
+    assert ingest._program.process.returncode == 0
 
 
 def test_what_it_cannot_go_on_from_is_raised_in_the_trainer(tmp_path: Path) -> None:
