@@ -11,6 +11,7 @@ import structlog
 from service.checkpointing import Checkpointer
 from service.checkpoints import Checkpoint, CheckpointInfo
 from service.errors import StorageFailed
+from service.letter_watch import LetterWatch
 from service.metrics import MetricsServer, start_metrics_server, statuses_from_files
 from service.model import Model
 from service.reporting import report
@@ -52,6 +53,7 @@ class Housekeeping:
             saved=self._saved,
             failed=model.notice,
         )
+        self._letters = LetterWatch(model.dead_letters)
         self._checkpoint: CheckpointStatus | None = None
         self._checkpoint_seconds: list[float] = []
         self._captured = (-1, -1)
@@ -146,7 +148,11 @@ class Housekeeping:
         seconds, self._checkpoint_seconds = self._checkpoint_seconds, []
         for each in seconds:
             self._training.totals.histograms["checkpoint_seconds"].observe(each)
-        write_status(self._model.paths.status, report(self._model, self._training, state, self._checkpoint))
+        letters = self._letters.look()
+        if letters.pause is not None and state != "stopped":
+            state = "paused"
+        status = report(self._model, self._training, letters, state, self._checkpoint)
+        write_status(self._model.paths.status, status)
 
     def _capture(self) -> Checkpoint:
         training, lane, learner = self._training, self._training.lane, self._training.learner
@@ -164,6 +170,7 @@ class Housekeeping:
                 "totals": training.totals.to_json(),
             },
             created=time.time(),
+            others=lane.screen.states(),
         )
 
     def _saved(self, checkpoint: Checkpoint, info: CheckpointInfo, seconds: float) -> None:

@@ -14,6 +14,9 @@ from service.status import HistogramStatus, Status
 LEARNERS = ("microbatch", "online")
 """Values of the label ``learner``, rendered even at 0 so that a rate over them is never missing."""
 
+PAUSES = ("dead_letters",)
+"""Values of the label ``reason`` of a pause, rendered even at 0 so that an alert on them is never missing."""
+
 WINDOWS = {"stream": "stream", "window": "recent"}
 """Scope of a score in the status → value of the metrics' label ``window``."""
 
@@ -26,6 +29,9 @@ StatusSource = Callable[[], Mapping[str, Status | None]]
 _COUNTERS = {
     "events_consumed": "Events read off the log, unusable ones included.",
     "unlabelled": "Events without a label.",
+    "dead_letters_unsent_pruned": "Dead letters that had to make room before they were forwarded.",
+    "duplicates": "Events that were not learned because they had been learned before.",
+    "limited": "Events that were scored and not learned because their source had had its share.",
 }
 _LABELLED_COUNTERS = {
     "events_learned": ("learner", "Events learned, each once, for the learner that was being served."),
@@ -100,6 +106,10 @@ def _gauges(statuses: list[Status]) -> Iterator[Metric]:
         "headrace_learner_active", "Whether this learner is the one being served.", labels=["model", "learner"]
     )
     memory = GaugeMetricFamily("headrace_device_memory_bytes", "Bytes held on the accelerator.", labels=["model"])
+    unsent = GaugeMetricFamily(
+        "headrace_dead_letters_unsent", "Dead letters that wait to be forwarded.", labels=["model"]
+    )
+    paused = GaugeMetricFamily("headrace_paused", "Whether learning pauses, and why.", labels=["model", "reason"])
     age = GaugeMetricFamily("headrace_checkpoint_age_seconds", "Seconds since the newest checkpoint.", labels=["model"])
     for status in statuses:
         for partition, events in status.lag.items():
@@ -107,9 +117,12 @@ def _gauges(statuses: list[Status]) -> Iterator[Metric]:
         for learner in LEARNERS:
             active.add_metric([status.model, learner], learner == status.learner)
         memory.add_metric([status.model], status.device_memory_bytes)
+        unsent.add_metric([status.model], status.dead_letters_unsent)
+        for reason in {*PAUSES, *([status.paused.reason] if status.paused else [])}:
+            paused.add_metric([status.model, reason], status.paused is not None and status.paused.reason == reason)
         if status.checkpoint is not None:
             age.add_metric([status.model], max(0.0, time.time() - status.checkpoint.written_at))
-    yield from (lag, active, memory, age)
+    yield from (lag, active, memory, unsent, paused, age)
 
 
 def _scores(statuses: list[Status]) -> Iterator[Metric]:

@@ -3,17 +3,20 @@
 import os
 import time
 
+from consumers.dead_letter_pause import Pause
+from service.letter_watch import LetterFigures
 from service.model import Model
-from service.status import CheckpointStatus, State, Status
+from service.status import CheckpointStatus, PauseStatus, State, Status
 from service.training import Training
 
 
-def report(model: Model, training: Training, state: State, checkpoint: CheckpointStatus | None) -> Status:
+def report(
+    model: Model, training: Training, letters: LetterFigures, state: State, checkpoint: CheckpointStatus | None
+) -> Status:
     """Return the status of a trainer now. May wait for the device."""
     lane = training.lane
     status = lane.learner.status() if lane.learner is not None else None
     ends = lane.ingest.ends
-    dead_letters = model.dead_letters.counts()
     unused = training.totals.events_consumed - training.totals.served
     return Status(
         model=model.name,
@@ -33,9 +36,14 @@ def report(model: Model, training: Training, state: State, checkpoint: Checkpoin
         events_checksum=lane.count.hex,
         updates=dict(training.totals.updates),
         updates_skipped=dict(status.skipped) if status else {},
-        dead_letters=dead_letters,
+        dead_letters=letters.counts,
+        dead_letters_unsent=letters.unsent,
+        dead_letters_unsent_pruned=letters.unsent_pruned,
+        paused=_pause(letters.pause),
         # Dead letters are written as soon as they are met, so they may be ahead of what was passed.
-        unlabelled=max(0, unused - sum(dead_letters.values())),
+        unlabelled=max(0, unused - sum(letters.counts.values()) - training.totals.duplicates),
+        duplicates=training.totals.duplicates,
+        limited=training.totals.limited,
         positions={str(partition): (at.offset, at.event) for partition, at in lane.positions.items()},
         ends={str(partition): end for partition, end in ends.items()},
         lag={
@@ -48,3 +56,7 @@ def report(model: Model, training: Training, state: State, checkpoint: Checkpoin
         errors=list(model.notices),
         histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
     )
+
+
+def _pause(pause: Pause | None) -> PauseStatus | None:
+    return None if pause is None else PauseStatus(reason=pause.reason, detail=pause.detail, since=pause.since)

@@ -162,6 +162,14 @@ class ErrorReport(_Schema):
     message: str
 
 
+class Paused(_Schema):
+    """Why nothing more is read and learned, until an operator says so."""
+
+    reason: str = Field(description="As in the metric `headrace_paused`.", examples=["dead_letters"])
+    detail: str = Field(description="What happened, and what to do.")
+    since: float = Field(description="Unix seconds.")
+
+
 class ModelState(_Schema):
     """State of one model: the trainer's last report beside what this server answers from."""
 
@@ -183,9 +191,14 @@ class ModelState(_Schema):
         description="Of the events learned, by partition and offset, whatever their order: 16 hexadecimal digits.",
         examples=["5692161d100b05e5"],
     )
+    duplicates: int = Field(description="Events not learned because they had been: `events.dedup_window`.")
+    limited: int = Field(description="Events scored, not learned, because of `influence.key_share`.")
     updates: dict[str, int]
     updates_skipped: dict[str, int]
     dead_letters: dict[str, int]
+    dead_letters_unsent: int = Field(description="Those that wait to be forwarded to their topic.")
+    dead_letters_unsent_pruned: int = Field(description="Those that had to make room before they were forwarded.")
+    paused: Paused | None = Field(description="Null while learning goes on.")
     positions: dict[str, tuple[int, int]] = Field(description="Partition → offset and event of the next event.")
     lag: dict[str, int] = Field(description="Partition → what is in the log and not learned yet.")
     scores: dict[str, dict[str, float | None]] = Field(

@@ -28,6 +28,14 @@ class CheckpointStatus(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class PauseStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing is read: one word, what happened and what to do, and since when (Unix seconds)."""
+
+    reason: str
+    detail: str
+    since: float
+
+
 class ErrorStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that went wrong: when (Unix seconds) and what, for an operator."""
 
@@ -60,12 +68,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         rolled back to.
     events_consumed, unlabelled
         Events read off the log, and those of them that had no label.
+    duplicates, limited
+        Events that were not learned because they had been before, and that were only scored because their source had
+        had its share.
     events_learned, updates
         Learner → count.
     events_checksum
         Of the events that the served parameters stand for, in hexadecimal: see :meth:`consumers.track.Track.checksum`.
     updates_skipped, dead_letters
         Reason → count.
+    dead_letters_unsent, dead_letters_unsent_pruned
+        Dead letters that wait to be forwarded, and those that had to make room before they were.
+    paused
+        Why learning pauses; None where it does not.
     positions, ends, lag
         Partition → (offset, index) of the next event, offset after the last record, events or records still to read.
     scores
@@ -99,7 +114,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     updates: dict[str, int] = {}
     updates_skipped: dict[str, int] = {}
     dead_letters: dict[str, int] = {}
+    dead_letters_unsent: int = 0
+    dead_letters_unsent_pruned: int = 0
+    paused: PauseStatus | None = None
     unlabelled: int = 0
+    duplicates: int = 0
+    limited: int = 0
     positions: dict[str, tuple[int, int]] = {}
     ends: dict[str, int] = {}
     lag: dict[str, int] = {}

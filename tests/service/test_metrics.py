@@ -15,7 +15,7 @@ from service.errors import ConfigurationInvalid
 from service.histograms import learning_histograms
 from service.metrics import render_metrics, start_metrics_server, statuses_from_files
 from service.prediction_counts import PredictionCounts
-from service.status import CheckpointStatus, Status, write_status
+from service.status import CheckpointStatus, PauseStatus, Status, write_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -51,6 +51,8 @@ def a_status() -> Status:
         updates={"microbatch": 9, "online": 100},
         updates_skipped={"non_finite": 2},
         dead_letters={"malformed": 1},
+        dead_letters_unsent=6,
+        dead_letters_unsent_pruned=4,
         lag={"0": 5, "1": 0},
         scores={
             "stream": {"accuracy": 0.75, "count": 1000.0, "loss": 0.5},
@@ -75,6 +77,9 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     assert value(found, "updates_total", learner="online") == 100
     assert value(found, "updates_skipped_total", reason="non_finite") == 2
     assert value(found, "dead_letters_total", reason="malformed") == 1
+    assert value(found, "dead_letters_unsent") == 6
+    assert value(found, "dead_letters_unsent_pruned_total") == 4
+    assert value(found, "paused", reason="dead_letters") == 0
     assert value(found, "consumer_lag_events", partition="0") == 5
     assert value(found, "prequential_accuracy", window="stream") == 0.75
     assert value(found, "prequential_accuracy", window="recent") == 0.8
@@ -83,6 +88,14 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     assert value(found, "learner_active", learner="microbatch") == 0
     assert value(found, "device_memory_bytes") == 77
     assert value(found, "checkpoint_age_seconds") == pytest.approx(3, abs=2)
+    assert value(found, "trainer_up") == 1
+
+
+def test_a_pause_shows_in_the_metrics() -> None:
+    """Without it, nobody is alerted when learning has stopped for an operator to decide."""
+    paused = PauseStatus(reason="dead_letters", detail="too many", since=1.0)
+    found = scrape({"default": msgspec.structs.replace(a_status(), paused=paused, state="paused")}, {})
+    assert value(found, "paused", reason="dead_letters") == 1
     assert value(found, "trainer_up") == 1
 
 
