@@ -136,4 +136,4 @@ class LimitsSettings(Section):
     max_queued_bytes: Annotated[int, Field(ge=1024)] = 67_108_864
     max_connections: Annotated[int, Field(ge=1)] = 1000
     slow_client_seconds: Annotated[float, Field(gt=0, le=3600)] = 10
-    keep_alive_seconds: Annotated[float, Field(gt=0, le=3600)] = 5
+    keep_alive_seconds: Annotated[int, Field(ge=1, le=3600)] = 5

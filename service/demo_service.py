@@ -60,6 +60,12 @@ class DemoService:
                 "HEADRACE_SOURCE__KIND": "log",
                 "HEADRACE_SERVE__HOST": _HOST,
                 "HEADRACE_SERVE__PORT": str(port),
+                # It is for this machine alone, and gone after the demo.
+                "HEADRACE_SERVE__TLS_CERTFILE": "null",
+                "HEADRACE_SERVE__TLS_KEYFILE": "null",
+                "HEADRACE_SERVE__TLS_KEY_PASSWORD": "null",
+                "HEADRACE_SERVE__TLS_CLIENT_CAFILE": "null",
+                "HEADRACE_SECURITY__API_KEYS_FILE": "null",
             }
         )
         model = {"task": task, "microbatch": {"max_size": _MICROBATCH}}

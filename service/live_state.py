@@ -28,10 +28,12 @@ class LiveState:
         The server's address.
     model
         Whose state.
+    key
+        The API key to send; None for none.
     """
 
-    def __init__(self, url: str, model: str = "default") -> None:
-        self._client = httpx.Client(base_url=url, timeout=5.0)
+    def __init__(self, url: str, model: str = "default", key: str | None = None) -> None:
+        self._client = httpx.Client(base_url=url, timeout=5.0, headers=key_headers(key))
         self._path = f"/v1/models/{model}"
         self._state: Mapping[str, Any] = {}
         self._stop = threading.Event()
@@ -98,6 +100,11 @@ class LiveState:
             return
         if answer.status_code == httpx.codes.OK:
             self._state = answer.json()
+
+
+def key_headers(key: str | None) -> dict[str, str]:
+    """Return the headers with which a client shows its key."""
+    return {} if key is None else {"authorization": f"Bearer {key}"}
 
 
 def headline(state: Mapping[str, Any]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from service.config import Settings, load_settings
+from service.config import Settings, client_key, load_settings
 from service.errors import ConfigurationInvalid
 from service.live_state import LiveState, describe, headline
 from service.progress import StreamProgress
@@ -35,6 +35,7 @@ class ReplayOrder:
     form: Format | None
     wait: bool
     config: Path | None
+    api_key_file: Path | None = None
 
 
 def run_replay(order: ReplayOrder, *, as_json: bool) -> int:
@@ -45,9 +46,10 @@ def run_replay(order: ReplayOrder, *, as_json: bool) -> int:
     ServiceError, ConsumerError
     """
     file = open_stream_file(order.file)
-    target, url = _target(order)
+    key = client_key(order.api_key_file)
+    target, url = _target(order, key)
     try:
-        with LiveState(url, order.model) as live:
+        with LiveState(url, order.model, key) as live:
             done = _send(order, file, target, live)
         state = live.state
     finally:
@@ -96,22 +98,22 @@ def _send(order: ReplayOrder, file: StreamFile, target: Target, live: LiveState)
     return done
 
 
-def _target(order: ReplayOrder) -> tuple[Target, str]:
+def _target(order: ReplayOrder, key: str | None) -> tuple[Target, str]:
     """Return where the events go, and the address of the server that knows the score."""
     if order.to != KAFKA:
-        return _server(order), order.to
+        return _server(order, key), order.to
     settings = load_settings(order.config)
-    return _topic(order, settings), f"http://{settings.serve.host}:{settings.serve.port}"
+    return _topic(order, settings), settings.serve.address()
 
 
-def _server(order: ReplayOrder) -> Target:
+def _server(order: ReplayOrder, key: str | None) -> Target:
     if not order.to.startswith(("http://", "https://")):
         raise ConfigurationInvalid(
             f"--to {order.to}: must be the address of a server, such as http://127.0.0.1:8000, or kafka"
         )
     if order.topic is not None:
         raise ConfigurationInvalid("--topic is for --to kafka; a server knows the topic of its model (--model)")
-    target = HttpTarget(order.to, order.model, order.form or "ndjson")
+    target = HttpTarget(order.to, order.model, order.form or "ndjson", key=key)
     try:
         target.check()
     except BaseException:

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from service.errors import DeliveryFailed
+from service.live_state import key_headers
 from service.replay_targets import CONTENT_TYPES, Delivered, Format
 
 _TRY_AGAIN = {409, 429, 502, 503, 504}
@@ -35,6 +36,8 @@ class HttpTarget:
         Seconds during which a batch is tried again while the server cannot be reached or says that it cannot now.
     sleep
         Waits some seconds.
+    key
+        The API key to send; None for none.
     """
 
     def __init__(
@@ -45,13 +48,14 @@ class HttpTarget:
         *,
         patience: float = _PATIENCE,
         sleep: Callable[[float], None] = time.sleep,
+        key: str | None = None,
     ) -> None:
         self._url = url.rstrip("/")
         self._path = f"/v1/models/{model}"
         self._form = form
         self._patience = patience
         self._sleep = sleep
-        self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT)
+        self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT, headers=key_headers(key))
         self._run = uuid.uuid4().hex
         self._batch = 0
 

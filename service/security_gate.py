@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.config import Settings, is_loopback
 from service.keys_file import ApiKey
 from service.limits_admission import RETRY_AFTER, Admission
+from service.limits_connection import CROWDED
 from service.limits_rate import RateLimit, caller_at
 from service.prediction_counts import PredictionCounts
 from service.problems import nothing_there, problem_response, tell_operator
@@ -92,6 +93,8 @@ class Gate:
         access = methods.get(scope["method"])
         if access is not None and access.public:
             return None
+        if CROWDED in scope:
+            return _Refusal(503, "there are too many connections; come again", RETRY_AFTER, (("Connection", "close"),))
         if self._keys is None:
             refusal = self._judge_stranger(scope)
         else:

@@ -1,12 +1,14 @@
-"""Runs the REST API: one port, one process or several, and an end that drops no request.
+"""Runs the REST API: one port, one process or several, TLS where it is wanted, and an end that drops no request.
 
 At SIGTERM or Ctrl-C a process first says that it is not ready, so that a balancer stops sending; a moment later it
 closes its port, answers what it has taken, and ends. Several processes share one socket that their parent opened.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -20,9 +22,12 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
-from service.config import Settings
+from service.config import Settings, is_loopback
 from service.errors import ConfigurationInvalid
+from service.keys_file import read_keys
+from service.limits_connection import GuardedProtocol
 from service.logs import configure_logs
+from service.security_tls import TlsContext
 
 _DRAIN_SHARE = 0.05
 _DRAIN_LONGEST = 1.0
@@ -73,13 +78,14 @@ def run_server(settings: Settings) -> int:
     Raises
     ------
     ConfigurationInvalid
-        The port cannot be had.
+        The port cannot be had, or certificate or keys cannot be used.
     """
+    _check_security(settings)
+    _allow_many_connections()
     listening = _listen(settings.serve.host, settings.serve.port)
     _empty_counts(settings)
     config = _config(settings)
-    host, port = listening.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    address = settings.serve.address(*listening.getsockname()[:2])
     _log.info("serving", address=address, models=sorted(settings.models), workers=settings.serve.workers)
     try:
         if settings.serve.workers == 1:
@@ -114,9 +120,40 @@ def _config(settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=GuardedProtocol,
+        timeout_keep_alive=settings.limits.keep_alive_seconds,
+        proxy_headers=bool(settings.serve.trusted_proxies),
+        forwarded_allow_ips=list(settings.serve.trusted_proxies),
+        ssl_context_factory=TlsContext(settings.serve) if settings.serve.uses_tls else None,
         timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds - drain - _CLOSING_SECONDS)),
         timeout_worker_healthcheck=_WORKER_SILENT_SECONDS,
     )
+
+
+def _check_security(settings: Settings) -> None:
+    """Find out now whether certificate and keys can be used: later on, each worker would fail by itself.
+
+    Raises
+    ------
+    ConfigurationInvalid
+    """
+    serve, keys_file = settings.serve, settings.security.api_keys_file
+    if serve.uses_tls:
+        TlsContext(serve)()
+    if keys_file is not None:
+        read_keys(keys_file)
+        if not serve.uses_tls and not is_loopback(serve.host):
+            _log.warning(
+                "keys travel readable: set serve.tls_certfile and serve.tls_keyfile, or put something before the "
+                "server that speaks TLS"
+            )
+
+
+def _allow_many_connections() -> None:
+    """Take as many open files as the system gives: each connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -172,5 +172,5 @@ def run_supervisor(settings: Settings, config_path: Path | None) -> int:
     supervisor = Supervisor(halves_of(settings, config_path), settings.shutdown_seconds)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.stop)
-    _log.info("up", pid=os.getpid(), address=f"http://{settings.serve.host}:{settings.serve.port}")
+    _log.info("up", pid=os.getpid(), address=settings.serve.address())
     return supervisor.run()

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.options import ConfigOption, JsonOption
+from service.commands.options import ApiKeyFileOption, ConfigOption, JsonOption
 
 
 class Form(StrEnum):
@@ -49,6 +49,7 @@ def replay(
         ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="End only when the events are learned.")] = False,
+    api_key_file: ApiKeyFileOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,5 +69,6 @@ def replay(
         form=None if form is None else form.value,
         wait=wait,
         config=config,
+        api_key_file=api_key_file,
     )
     raise typer.Exit(run_replay(order, as_json=as_json))
