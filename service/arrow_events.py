@@ -1,8 +1,9 @@
 """Messages that are Arrow IPC streams: each row becomes one event, as JSON, and goes the way of all events.
 
 Everything about a stream is taken for hostile: offsets are validated before a value is read, compressed batches are
-refused (a kilobyte may become gigabytes), and so is a stream whose rows, written out, would be too long (a dictionary
-or a run may repeat one long text a million times). pyarrow is optional, and only loaded when the first stream arrives.
+refused (a kilobyte may become gigabytes), and so is a stream with a row that would become too large
+(``arrow_expansion.py``), or whose rows, written out, would be too long. pyarrow is optional, and only loaded when the
+first stream arrives.
 """
 
 import struct
@@ -10,12 +11,22 @@ from typing import Any
 
 import msgspec
 
+from service.arrow_expansion import bytes_of_row
 from service.event_problems import PayloadInvalid, explain
 
 MAXIMUM_BYTES = 64 * 1024 * 1024
 """Length of all rows of one stream, as JSON."""
 
 _AT_ONCE = 64
+"""Rows that are made Python objects at once; fewer where they are large."""
+
+_ROOM = 16 * 1024 * 1024
+"""Bytes that they may take."""
+
+_BROKEN = (ValueError, TypeError, OSError, ArithmeticError, LookupError, RecursionError, struct.error)
+"""What pyarrow raises beside its own errors, for a time out of range or a zone that is none, and msgspec for a value
+that JSON has no form for."""
+
 _RECORD_BATCH = 3
 """Number of RecordBatch in the union MessageHeader of Arrow's ``Message.fbs``."""
 
@@ -41,8 +52,7 @@ def rows_as_json(stream: bytes, most: int) -> list[bytes]:
         raise PayloadInvalid("content_type", "Arrow streams need pyarrow: install headrace[parquet]") from None
     try:
         return _read(pa, stream, most)
-    # TypeError is msgspec's, for a value that JSON has no form for.
-    except (pa.ArrowException, ValueError, TypeError, OSError, struct.error) as error:
+    except (pa.ArrowException, *_BROKEN) as error:
         raise PayloadInvalid("malformed", explain(error)) from None
 
 
@@ -53,16 +63,25 @@ def _read(pa: Any, stream: bytes, most: int) -> list[bytes]:
     rows: list[bytes] = []
     length = 0
     for batch in pa.ipc.open_stream(stream):
-        batch.validate(full=True)
         if len(rows) + batch.num_rows > most:
             raise ValueError(f"more than {most} rows in one message")
-        for start in range(0, batch.num_rows, _AT_ONCE):
-            encoded = [msgspec.json.encode(row) for row in batch.slice(start, _AT_ONCE).to_pylist()]
+        batch.validate(full=True)
+        at_once = _rows_at_once(pa, batch)
+        for start in range(0, batch.num_rows, at_once):
+            encoded = [msgspec.json.encode(row) for row in batch.slice(start, at_once).to_pylist()]
             length += sum(map(len, encoded))
             if length > MAXIMUM_BYTES:
                 raise ValueError(f"rows of more than {MAXIMUM_BYTES} bytes in one message")
             rows += encoded
     return rows
+
+
+def _rows_at_once(pa: Any, batch: Any) -> int:
+    """Return how many rows may be made Python objects at a time."""
+    size = bytes_of_row(pa, batch)
+    if size > MAXIMUM_BYTES:
+        raise ValueError(f"a row may take {size} bytes when it is written out; at most {MAXIMUM_BYTES} are taken")
+    return max(1, min(_AT_ONCE, _ROOM // max(1, size)))
 
 
 def _is_compressed(metadata: bytes) -> bool:

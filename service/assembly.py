@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.examples import FeatureKey, Features, Kind
-from service.list_columns import MAXIMUM_TEXT, split_lists, stack_vectors
+from service.extent import check_cells
+from service.list_columns import MAXIMUM_FEATURES, MAXIMUM_TEXT, split_lists, stack_vectors
 
 MAXIMUM_NAME = 1_000
 """Characters of a feature's name."""
-
-MAXIMUM_FEATURES = 10_000
-"""Features of one event; components of vectors and tokens count one each."""
 
 _NUMBERS = frozenset({int, float})
 _KINDS: tuple[tuple[frozenset[type], str], ...] = (
@@ -129,6 +127,8 @@ class Assembly:
         vectors, tokens, problems = split_lists(values, self._expected)
         self.problems += [Problem(row, name, message) for row, message in problems]
         if vectors is not None:
+            lengths = [len(vector or ()) for vector in vectors]
+            check_cells(self.rows, len(self._keys) + max(lengths), self.rows * len(self._keys) + sum(lengths))
             block = stack_vectors(vectors)
             self._vectors[len(self._keys)] = block
             self._keys += [FeatureKey(f"{name}[{i}]", Kind.VECTOR) for i in range(block.shape[1])]

@@ -16,6 +16,7 @@ import numpy as np
 from models.examples import Features, Kind
 from service.assembly import Assembly, Problem
 from service.event_options import EventOptions
+from service.extent import NamesLength, check_cells
 from service.flattening import FeatureInvalid, Selection, flatten
 
 _UNDECLARED: Mapping[str, Kind] = MappingProxyType({})
@@ -34,15 +35,17 @@ def features_from_rows(rows: Sequence[Mapping[str, Any]], options: EventOptions 
     Raises
     ------
     FeatureInvalid
-        For the first row that cannot be used.
+        For the first row that cannot be used; :class:`~service.extent.TooWide` where there are too many.
     """
     selection = Selection(options.include, options.exclude) if options else Selection()
     flat: list[Mapping[str, Any]] = []
+    names = NamesLength()
     for index, row in enumerate(rows):
         try:
             flat.append(flatten(row, selection))
         except FeatureInvalid as invalid:
             raise FeatureInvalid(index, invalid.field, invalid.message) from None
+        names.add(flat[-1], row)
     features, problems = assemble(len(flat), gather(flat), options.features if options else _UNDECLARED)
     if problems:
         raise FeatureInvalid(*min(problems))
@@ -50,9 +53,17 @@ def features_from_rows(rows: Sequence[Mapping[str, Any]], options: EventOptions 
 
 
 def gather(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Turn mappings into columns; None where a row lacks a name."""
+    """Turn mappings into columns; None where a row lacks a name.
+
+    Raises
+    ------
+    TooWide
+        Too many rows have too many different names.
+    """
     names = dict.fromkeys(chain.from_iterable(rows))
-    if len(names) * len(rows) <= 2 * sum(map(len, rows)):
+    values = sum(map(len, rows))
+    check_cells(len(rows), len(names), values)
+    if len(names) * len(rows) <= 2 * values:
         return {name: [row.get(name) for row in rows] for name in names}
     columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in names}
     for index, row in enumerate(rows):
@@ -74,6 +85,11 @@ def assemble(
         Dotted name → one value a row, as JSON has them; None is missing.
     declared
         Name → the only kind that is accepted.
+
+    Raises
+    ------
+    TooWide
+        Vectors would make too many columns for so many rows.
     """
     assembly = Assembly(rows)
     for name in sorted(columns):

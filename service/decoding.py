@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.errors import ServiceError
 from service.event_problems import PayloadInvalid, Problem
+from service.extent import NamesLength
 from service.payloads import JSON, content_type_of, split
 from service.record_batch import Origins, RecordBatch
 from service.single_decoding import Event, SingleDecoder, tabulate
@@ -30,6 +32,8 @@ class Decoding:
         int64, shape (records,); events of each record.
     problems
         Events that could not even be decoded, and why.
+    refused
+        Whether the only message was refused as a whole.
     """
 
     def __init__(self, batch: RecordBatch, typed: TypedDecoder, single: SingleDecoder) -> None:
@@ -42,20 +46,31 @@ class Decoding:
         self._row_places: list[Place] = []
         self._events: list[Event] = []
         self._event_places: list[Place] = []
+        self._names = NamesLength()
+        self._by_shape = True
+        self.refused = False
 
     @property
     def smooth(self) -> bool:
         """Whether every event had a shape that was known before."""
         return not self._events and not self.problems
 
-    def run(self, together: bool) -> Table:
+    def run(self, together: bool, by_shape: bool = True) -> Table:
         """Decode all records.
 
         Parameters
         ----------
         together
             Whether to try and decode all messages in one call; that is wasted where one does not fit.
+        by_shape
+            Whether the typed path may be taken at all.
+
+        Raises
+        ------
+        TooWide
+            The events have too little in common to be one table.
         """
+        self._by_shape = by_shape
         messages = {i: record.value for i, record in enumerate(self._batch.records) if record.value is not None}
         types = {i: kind for i in messages if (kind := content_type_of(self._batch.records[i].headers)) != JSON}
         if together and messages and not types:
@@ -68,8 +83,15 @@ class Decoding:
             self._message(index, value, types.get(index, JSON))
         return self._finish()
 
+    def refuse(self, error: ServiceError) -> Table:
+        """Return no event: the only message is refused as a whole."""
+        self.refused = True
+        self.counts[:] = 1
+        self.problems[Place(0, 0)] = Problem("malformed", str(error))
+        return self._finish()
+
     def _message(self, index: int, value: bytes, content_type: str) -> None:
-        rows = self._typed.message(value, content_type)
+        rows = self._typed.message(value, content_type) if self._by_shape else None
         if rows is not None:
             self.counts[index] = len(rows)
             self._rows += rows
@@ -87,7 +109,8 @@ class Decoding:
 
     def _one(self, place: Place, event: bytes, *, alone: bool) -> None:
         """Decode one event; one that is alone in its message has been tried as a whole."""
-        row = None if alone else self._typed.event(event)
+        by_shape = self._by_shape and not alone and self._typed.has_room(len(self._rows) + 1)
+        row = self._typed.event(event) if by_shape else None
         if row is not None:
             self._rows.append(row)
             self._row_places.append(place)
@@ -96,6 +119,7 @@ class Decoding:
         if isinstance(decoded, Problem):
             self.problems[place] = decoded
         else:
+            self._names.add(decoded.features or {}, decoded.shape)
             self._events.append(decoded)
             self._event_places.append(place)
 

@@ -62,24 +62,19 @@ def events_from_body(
         events = split(body, canonical_type(content_type))
         if limits is not None:
             limits.check_count(len(events), "")
+        refused = _refused(events, _Body(body, (("content-type", content_type.encode()),)), decoder)
     except PayloadInvalid as invalid:
         problem = invalid.problem
         raise RequestInvalid(problem.detail, _STATUS.get(problem.reason, 400)) from None
-    refused = (
-        _refused(_Body(body, (("content-type", content_type.encode()),)), decoder) if decoder else _shapeless(events)
-    )
     if limits is not None:
         refused |= {index: beyond for index, event in enumerate(events) if (beyond := limits.problem_in(event))}
     return [(index, refused.get(index) or _one_line(event)) for index, event in enumerate(events)]
 
 
-def _refused(body: Record, decoder: "EventDecoder") -> dict[int, Problem]:
-    """Return index → why the decoder would refuse the event."""
-    return {each.index: Problem(each.reason, each.detail) for each in decoder.decode([body]).rejected}
-
-
-def _shapeless(events: list[bytes]) -> dict[int, Problem]:
-    """Return index → why an element is no JSON object."""
+def _refused(events: list[bytes], body: Record, decoder: "EventDecoder | None") -> dict[int, Problem]:
+    """Return index → why the decoder would refuse the event; without one, why it is no JSON object."""
+    if decoder is not None:
+        return decoder.problems(body)
     decoded = map(decode_anything, events)
     return {index: each for index, each in enumerate(decoded) if isinstance(each, Problem)}
 

@@ -12,7 +12,7 @@
 What an event means never depends on the path it took or on what was decoded before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from sys import maxsize
 
 from consumers.source import Positions, Record
@@ -20,12 +20,18 @@ from service.decoded import DecodedEvents
 from service.decoding import Decoding, drop_before
 from service.event_bodies import events_from_body
 from service.event_options import EventOptions
+from service.event_problems import PayloadInvalid, Problem
 from service.examination import examine
+from service.extent import TooWide, in_parts
 from service.flattening import Selection
 from service.record_batch import RecordBatch
 from service.rejection import Rejected, rejections
 from service.single_decoding import SingleDecoder
+from service.table import Table
 from service.typed_decoding import TypedDecoder
+
+_AT_ONCE = 8 * 1024 * 1024
+"""Bytes of messages in one decoding call, one message apart: as Python's objects they take thirty times that."""
 
 __all__ = ["DecodedEvents", "EventDecoder", "Rejected", "events_from_body"]
 
@@ -49,20 +55,75 @@ class EventDecoder:
         self._typed = TypedDecoder(options, selection)
         self._smooth = True
 
+    def pieces(self, records: Sequence[Record]) -> Iterator[DecodedEvents]:
+        """Yield what `records` hold: all at once as a rule, in pieces where that would take too much memory."""
+        for start, stop in in_parts([len(record.value or b"") for record in records], _AT_ONCE):
+            yield from self._halved(records[start:stop])
+
     def decode(self, records: Sequence[Record]) -> DecodedEvents:
-        """Return the examples that `records` hold, and what became of all the other events."""
+        """Return the examples that `records` hold, and what became of all the other events.
+
+        A single message whose events have too little in common is refused as a whole.
+
+        Raises
+        ------
+        TooWide
+            Several records have too little in common; see :meth:`pieces`.
+        """
         batch = RecordBatch.of(records)
+        try:
+            return self._decode(batch)
+        except TooWide as wide:
+            if len(records) > 1:
+                raise
+            decoding = Decoding(batch, self._typed, self._single)
+            return self._judge(batch, decoding, decoding.refuse(wide))
+
+    def problems(self, body: Record) -> dict[int, Problem]:
+        """Return index → why the event cannot be used, for the events of one body.
+
+        Raises
+        ------
+        PayloadInvalid
+            The body cannot be used as a whole.
+        """
+        try:
+            decoded = self._decode(RecordBatch.of([body]))
+        except TooWide as wide:
+            raise PayloadInvalid("malformed", str(wide)) from None
+        return {each.index: Problem(each.reason, each.detail) for each in decoded.rejected}
+
+    def _halved(self, records: Sequence[Record]) -> Iterator[DecodedEvents]:
+        try:
+            yield self.decode(records)
+        except TooWide:
+            half = len(records) // 2
+            yield from self._halved(records[:half])
+            yield from self._halved(records[half:])
+
+    def _decode(self, batch: RecordBatch) -> DecodedEvents:
         decoding = Decoding(batch, self._typed, self._single)
-        table = decoding.run(together=self._smooth)
+        try:
+            decoded = self._judge(batch, decoding, decoding.run(together=self._smooth))
+        except TooWide:
+            if len(batch.records) > 1:
+                raise
+            # What is refused must not depend on the shapes that were seen before.
+            decoding = Decoding(batch, self._typed, self._single)
+            decoded = self._judge(batch, decoding, decoding.run(together=False, by_shape=False))
         self._smooth = decoding.smooth
+        return decoded
+
+    def _judge(self, batch: RecordBatch, decoding: Decoding, table: Table) -> DecodedEvents:
         table, broken = drop_before(table, decoding.problems, self._first_events(batch))
         verdict = examine(table, self._options, batch)
+        self._pass(batch)
         problems = broken | {table.origins.at(row): problem for row, problem in verdict.problems.items()}
         return DecodedEvents(
             verdict.examples,
             batch.track(verdict.origins, decoding.counts),
             batch.positions(),
-            rejections(batch, problems),
+            rejections(batch, problems, whole=decoding.refused),
             len(table) + len(broken),
             verdict.unlabelled,
             verdict.origins,
@@ -79,7 +140,10 @@ class EventDecoder:
             start = self._start.get(record.partition)
             if start is not None and record.offset <= start.offset:
                 first[index] = start.event if record.offset == start.offset else maxsize
-        for partition, position in batch.positions().items():
+        return first
+
+    def _pass(self, batch: RecordBatch) -> None:
+        """Forget where reading begins in the partitions that are past it."""
+        for partition, position in batch.positions().items() if self._start else ():
             if partition in self._start and position.offset > self._start[partition].offset:
                 del self._start[partition]
-        return first

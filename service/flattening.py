@@ -13,8 +13,14 @@ from service.errors import ServiceError
 MAXIMUM_DEPTH = 32
 """Levels of objects within objects; deeper ones are no feature of anything."""
 
+MAXIMUM_LENGTH = 10_000_000
+"""Characters of all dotted names of one event: as many and as long ones as an event may have."""
+
 _REMEMBERED = 100_000
 """Verdicts on names that are remembered; beyond, a flood of names would eat the memory."""
+
+_MEMORABLE = 1_000
+"""Characters of a name whose verdict is remembered: longer ones are no features."""
 
 
 class FeatureInvalid(ServiceError):
@@ -62,7 +68,9 @@ class Selection:
         if wanted is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            wanted = self._known[name] = self._decide(name)
+            wanted = self._decide(name)
+            if len(name) <= _MEMORABLE:
+                self._known[name] = wanted
         return wanted
 
     def leaves_out(self, name: str) -> bool:
@@ -108,7 +116,7 @@ def flatten(
     Raises
     ------
     FeatureInvalid
-        Two values have one name, or objects are nested too deeply; its index is 0.
+        Two values have one name, objects are nested too deeply, or the names are too long; its index is 0.
     """
     if selection.is_everything and not parts and dict not in set(map(type, nested.values())):
         return nested if type(nested) is dict else dict(nested)
@@ -124,11 +132,16 @@ class _Flattener:
         self.flat: dict[str, Any] = {}
         self._selection = selection
         self._parts = parts
+        self._length = 0
 
     def descend(self, nested: Mapping[str, Any], prefix: str, depth: int) -> None:
         """Take what is wanted of an object whose names begin with `prefix`."""
         for key, value in nested.items():
             name = prefix + key
+            # Each of the many values of an object repeats the name of the object.
+            self._length += len(name)
+            if self._length > MAXIMUM_LENGTH:
+                raise FeatureInvalid(0, name, f"the event's names have more than {MAXIMUM_LENGTH} characters")
             if type(value) is not dict or name in self._parts:
                 self._take(name, value)
             elif not self._selection.leaves_out(name):

@@ -12,6 +12,9 @@ from models.examples import Kind
 MAXIMUM_TEXT = 65_536
 """Characters of a category or a token. A text longer than that is a document, and belongs elsewhere."""
 
+MAXIMUM_FEATURES = 10_000
+"""Features of one event; components of vectors and tokens count one each."""
+
 _NUMBERS = frozenset({int, float})
 _TEXTS = frozenset({str})
 _LARGEST = float(np.finfo(np.float64).max)
@@ -50,6 +53,10 @@ def split_lists(
 def _examine(items: list[Any]) -> tuple[Kind, str | None]:
     """Return the kind of a list that is not empty, and what is wrong with it."""
     types = set(map(type, items))
+    if len(items) > MAXIMUM_FEATURES:
+        # Found out before the longest vector of any row decides how many columns all rows have.
+        kind = Kind.TOKENS if types <= _TEXTS else Kind.VECTOR
+        return kind, f"a list of more than {MAXIMUM_FEATURES} items"
     if types <= _TEXTS:
         long = max(map(len, items)) > MAXIMUM_TEXT
         return Kind.TOKENS, f"a token of more than {MAXIMUM_TEXT} characters" if long else None

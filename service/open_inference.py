@@ -18,6 +18,9 @@ from service.prediction_answers import class_names
 _NUMBERS = ("FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _TYPES: Mapping[str, tuple[type, ...]] = {"BOOL": (bool,), "BYTES": (str,)} | dict.fromkeys(_NUMBERS, (int, float))
 
+MAXIMUM_EMPTY = 100_000
+"""Rows of a tensor that holds no values."""
+
 _DATATYPES = {"number": "FP64", "vector": "FP64", "boolean": "BOOL", "category": "BYTES", "tokens": "BYTES"}
 """Kind of a feature → the datatype in which a client should send it."""
 
@@ -77,6 +80,9 @@ def _column(tensor: Tensor, where: str) -> Sequence[Any]:
             raise RequestInvalid(f"is not of datatype {tensor.datatype}", 422, f"{where}.data[{place}]")
     if width == 1:
         return data
+    if width == 0 and rows > MAXIMUM_EMPTY:
+        # Rows without a value cost no bytes, so that nothing else bounds their number.
+        raise RequestInvalid(f"more than {MAXIMUM_EMPTY} rows without a value", 422, f"{where}.shape")
     return [data[row * width : (row + 1) * width] for row in range(rows)]
 
 

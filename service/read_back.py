@@ -32,7 +32,8 @@ def read_back(source: Source, positions: Positions, decoder: EventDecoder, gate:
             records = [each for each in reader.poll(1000, 0.2) if each.partition in positions]
             wanted = [each for each in records if each.offset < positions[each.partition].offset]
             ahead -= {each.partition for each in records if each.offset + 1 >= positions[each.partition].offset}
-            pieces += [events.examples for events in gate.offer(decoder.decode(wanted))] if wanted else []
+            for decoded in decoder.pieces(wanted):
+                pieces += [events.examples for events in gate.offer(decoded)]
     finally:
         reader.close()
     return [piece for piece in pieces if len(piece)]

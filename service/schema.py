@@ -72,6 +72,11 @@ class Schema:
         self.changed = False
 
     @property
+    def leaves(self) -> int:
+        """Names in it."""
+        return len(self._names)
+
+    @property
     def full(self) -> bool:
         """Whether no further name is taken in."""
         return len(self._names) >= MAXIMUM_LEAVES

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.extent import check_cells
 from service.record_batch import Origins
 
 PARTS = ("label", "id", "timestamp", "weight")
@@ -58,7 +59,13 @@ class Table:
 
 
 def in_order(tables: Sequence[Table]) -> Table:
-    """Join tables and put their rows into the order of the log."""
+    """Join tables and put their rows into the order of the log.
+
+    Raises
+    ------
+    TooWide
+        They have too little in common.
+    """
     if len(tables) == 1:
         return tables[0]
     joined = _join(tables)
@@ -67,13 +74,15 @@ def in_order(tables: Sequence[Table]) -> Table:
 
 
 def _join(tables: Sequence[Table]) -> Table:
+    names = dict.fromkeys(chain.from_iterable(table.features for table in tables))
+    check_cells(sum(map(len, tables)), len(names), sum(len(table) * len(table.features) for table in tables))
     starts = np.cumsum([0, *(len(table) for table in tables)])
     return Table(
         Origins(
             np.concatenate([table.origins.records for table in tables]),
             np.concatenate([table.origins.events for table in tables]),
         ),
-        {name: _column(tables, name) for name in dict.fromkeys(chain.from_iterable(t.features for t in tables))},
+        {name: _column(tables, name) for name in names},
         {part: list(chain.from_iterable(table.parts[part] for table in tables)) for part in PARTS},
         np.concatenate([table.without_features + start for table, start in zip(tables, starts, strict=False)]),
     )

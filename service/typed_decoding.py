@@ -14,6 +14,7 @@ import numpy as np
 
 from service.event_options import EventOptions
 from service.event_problems import BAD_JSON
+from service.extent import has_room
 from service.flattening import Selection
 from service.payloads import JSON, MAXIMUM_EVENTS, NDJSON
 from service.record_batch import Origins
@@ -35,6 +36,8 @@ class TypedDecoder:
 
     def lines(self, joined: bytes, count: int) -> list[Any] | None:
         """Return one row for each of `count` lines; None where one does not fit, or lines and rows may not agree."""
+        if not self._has_room_for(joined):
+            return None
         if joined[:1] != b"{" or joined[-1:] != b"}":
             return None
         if joined.count(b"\n") != count - 1 or joined.count(_BETWEEN) != count - 1:
@@ -55,11 +58,21 @@ class TypedDecoder:
             return None
         try:
             if value[:1] == b"[":
+                if not self._has_room_for(value):
+                    return None
                 rows: list[Any] = self._events.decode(value)
                 return rows if len(rows) <= MAXIMUM_EVENTS else None
             return [self._event.decode(value)]
         except BAD_JSON:
             return None
+
+    def has_room(self, rows: int) -> bool:
+        """Whether so many rows may be decoded at once: each has a place for every name of the schema."""
+        return has_room(rows, self._schema.leaves)
+
+    def _has_room_for(self, value: bytes) -> bool:
+        """Whether what may be events in `value` may be decoded at once; an event has two bytes at least."""
+        return self.has_room(len(value) // 2) or self.has_room(value.count(b"{"))
 
     def event(self, event: bytes) -> Any | None:
         """Return the row of one event; None where it does not fit."""
