@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, field_serializer, field_validator, model_
 
 from models.learner import LearnerOptions
 from service.config_dead_letters import DeadLetterSettings
+from service.config_influence import InfluenceSettings
 from service.config_learner import check_learner, check_loss_fits
 from service.config_section import ExistingFile, Section, Topic
 from service.event_options import EventOptions
@@ -149,6 +150,7 @@ class ModelSettings(Section):
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     events: EventOptions = Field(default_factory=EventOptions)
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
 
     @field_validator("learner", mode="before")
@@ -158,6 +160,12 @@ class ModelSettings(Section):
         if isinstance(value, LearnerOptions):
             value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
         return check_learner(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.influence.key_share is not None and self.events.source is None:
+            raise ValueError("influence.key_share bounds sources: set events.source, to $key or the name of a feature")
+        return self
 
     @model_validator(mode="after")
     def _check_task(self) -> Self:

@@ -4,7 +4,7 @@ Kept by each lane beside its positions, in checkpoints and journal, and shown in
 log can compute both for himself and compare.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from consumers.track import Track
@@ -25,11 +25,16 @@ class Count:
         Those that were passed, usable or not.
     checksum
         Of the learned ones, whatever their order: the sum of :meth:`consumers.track.Track.checksum`, modulo 2^64.
+    duplicates, limited
+        Events that were passed because they had been learned before; and learned ones that were only scored, because
+        their source had had its share.
     """
 
     learned: int = 0
     consumed: int = 0
     checksum: int = 0
+    duplicates: int = 0
+    limited: int = 0
 
     def after(self, track: Track, unused: int = 0) -> Self:
         """Return the count after the events of `track` were learned, and `unused` more were passed."""
@@ -37,7 +42,12 @@ class Count:
 
     def plus(self, rows: int, checksum: int, unused: int = 0) -> Self:
         """Return the count after `rows` more events of this checksum were learned, and `unused` more were passed."""
-        return type(self)(self.learned + rows, self.consumed + rows + unused, (self.checksum + checksum) & _WRAP)
+        learned, consumed = self.learned + rows, self.consumed + rows + unused
+        return replace(self, learned=learned, consumed=consumed, checksum=(self.checksum + checksum) & _WRAP)
+
+    def screened(self, duplicates: int, limited: int) -> Self:
+        """Return the count after some events were found to be duplicates, and others beyond their source's share."""
+        return replace(self, duplicates=self.duplicates + duplicates, limited=self.limited + limited)
 
     @property
     def hex(self) -> str:
@@ -46,9 +56,11 @@ class Count:
 
     def to_json(self) -> dict[str, int | str]:
         """Return it as checkpoints and the journal carry it."""
-        return {"learned": self.learned, "consumed": self.consumed, "events_checksum": self.hex}
+        found: dict[str, int | str] = {"learned": self.learned, "consumed": self.consumed, "events_checksum": self.hex}
+        return found | {"duplicates": self.duplicates, "limited": self.limited}
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Return what :meth:`to_json` gave."""
-        return cls(data["learned"], data["consumed"], int(data["events_checksum"], 16))
+        checksum, screened = int(data["events_checksum"], 16), (data.get("duplicates", 0), data.get("limited", 0))
+        return cls(data["learned"], data["consumed"], checksum, *screened)

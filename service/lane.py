@@ -13,6 +13,7 @@ from models.examples import Examples
 from models.learner import Learner
 from service.count import Count
 from service.ingest import Ingest
+from service.screen import Screen
 
 
 @dataclass(slots=True)
@@ -27,6 +28,8 @@ class Lane:
         Where its microbatches come from.
     positions
         After the last microbatch that it learned.
+    screen
+        What keeps duplicates, and what one source has too much of, from the learner.
     count
         The events since the beginning of the stream that its parameters stand for, and that it passed.
     """
@@ -35,6 +38,7 @@ class Lane:
     ingest: Ingest
     batcher: MicroBatcher[Examples]
     positions: Positions
+    screen: Screen = field(default_factory=Screen)
     count: Count = field(default_factory=Count)
 
     @property
@@ -47,21 +51,32 @@ class Lane:
         """Events since the beginning of the stream that it passed."""
         return self.count.consumed
 
-    def learn(self, batch: MicroBatch[Examples]) -> None:
-        """Test and train on `batch`, which may hold no example, then move on.
+    def learn(self, batch: MicroBatch[Examples]) -> Examples:
+        """Test and train on `batch`, which may hold no example, then move on; return the rows that were learned.
+
+        These are all but duplicates; those beyond their source's share have weight 0.
 
         Raises
         ------
         DeviceFailed
             Nothing of `batch` counts as learned, and the learner is lost.
         """
-        if batch.examples is not None:
-            assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
-            self.learner.learn(batch.examples)
-        self.passed(batch)
+        given = batch.examples
+        if given is None:
+            self.passed(batch)
+            return Examples.empty()
+        assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
+        screened = self.screen.look(given)
+        self.learner.learn(screened.examples)
+        self.screen.learned(given, screened)
+        duplicates, track = int(screened.duplicates.sum()), batch.track
+        learned = track.take(~screened.duplicates) if duplicates else track
+        self.count = self.count.after(learned, batch.unused + duplicates).screened(duplicates, screened.limited)
+        self.positions = batch.positions
+        return screened.examples
 
     def passed(self, batch: MicroBatch[Examples]) -> None:
-        """Count `batch` as learned."""
+        """Count `batch` as learned, without a look at its rows: there are none, or none that matter."""
         self.count = self.count.after(batch.track, batch.unused)
         self.positions = batch.positions
 

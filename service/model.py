@@ -12,9 +12,11 @@ from consumers.microbatch import MicroBatcher
 from consumers.source import Position, Positions, Source
 from models.errors import DeviceFailed
 from models.examples import Examples, Task
+from models.influence import KeyShares
 from models.learner import Json, Learner
 from service.checkpoints import CheckpointStore
 from service.config import ModelSettings, Settings
+from service.dedup import DedupWindow
 from service.events import EventDecoder
 from service.ingest import Ingest, IngestLoop, Start
 from service.ingest_process import Job, ProcessIngest
@@ -27,6 +29,7 @@ from service.reading_program import ReadingPrograms
 from service.rebatching import Chained
 from service.recovery import Recovery
 from service.refusals import make_refusals
+from service.screen import Screen
 from service.status import ErrorStatus
 from service.tasks import TaskGate
 from service.wiring import ModelPaths, log_path
@@ -107,6 +110,15 @@ class Model:
             self.build_learner,
             self.open_ingest,
             self.make_batcher,
+            self.make_screen,
+        )
+
+    def make_screen(self) -> Screen:
+        """Return what keeps duplicates, and what one source has too much of, from a learner; it has met nothing yet."""
+        window, influence = self.settings.events.dedup_window, self.settings.influence
+        return Screen(
+            DedupWindow(window) if window else None,
+            None if influence.key_share is None else KeyShares(influence.key_share, influence.window),
         )
 
     def open_ingest(self, start: Start) -> Ingest:

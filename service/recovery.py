@@ -27,6 +27,9 @@ from service.lane import Lane
 from service.noted import Noted
 from service.rebatching import Chained, Rebatcher
 from service.totals import Totals
+from service.rollback import DECISION as ROLLBACK
+from service.rollback import find_checkpoint, roll_back
+from service.screen import Screen
 
 _log = structlog.get_logger("headrace.recovery")
 
@@ -80,7 +83,7 @@ class Recovery:
         Where the checkpoints and the journal files are.
     configured_task
         None for auto.
-    make_learner, open_ingest, make_batcher
+    make_learner, open_ingest, make_batcher, make_screen
         Build the parts of a lane.
     """
 
@@ -97,6 +100,7 @@ class Recovery:
         Raises
         ------
         DeviceFailed
+    make_screen: Callable[[], Screen] = Screen
             The learner cannot be built or taught on its device.
         ConsumerError
             The log cannot be read from the checkpoint's positions.
@@ -104,14 +108,20 @@ class Recovery:
         checkpoint, tail, noted, totals = self._begin()
         learner = self._learner(checkpoint, noted.task)
         positions = checkpoint.positions if checkpoint else {}
-        lane = self._open(learner, noted.start(positions), _counted(checkpoint))
+        screen = self._screen(checkpoint)
+        lane = self._open(learner, noted.start(positions), _counted(checkpoint), screen)
         again = _same_learner(tail, learner)
         try:
             lane, lane_version = self._learn_again(lane, again, max(tail.follows, 0), totals, noted)
         except Exception:
             lane.close()
             raise
-        _count_others(totals, tail.entries, len(again), lane.count)
+        if again and screen.changed:
+            # They were not learned as they were then: what came out must not go by the same number.
+            lane_version = max(tail.follows, 0)
+        totals.screened(lane.count.duplicates, lane.count.limited)
+        updates = sum(isinstance(entry, Update) for entry in again)
+        _count_others(totals, tail.entries, updates, lane.count)
         version = max(tail.resume_version, lane_version)
         _log.info("recovered", version=version, learned_again=len(again), events=lane.learned, checkpoint=tail.follows)
         return Recovered(noted, lane, version, lane_version, totals, tail)
@@ -122,7 +132,8 @@ class Recovery:
         count = _count_others(totals, tail.entries, 0, _counted(checkpoint))
         updates = [entry for entry in tail.entries if isinstance(entry, Update)]
         positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
-        lane = self._open(None, noted.start(positions), replace(count, consumed=totals.events_consumed))
+        count = replace(count, consumed=totals.events_consumed)
+        lane = self._open(None, noted.start(positions), count, self._screen(checkpoint))
         return Recovered(noted, lane, tail.resume_version, tail.resume_version, totals, tail, error)
 
     def _begin(self) -> tuple[Checkpoint | None, JournalTail, Noted, Totals]:
@@ -142,11 +153,18 @@ class Recovery:
             learner.restore(checkpoint.learner)
         return learner
 
-    def _open(self, learner: Learner | None, start: Start, count: Count) -> Lane:
+    def _screen(self, checkpoint: Checkpoint | None) -> Screen:
+        """Return what keeps duplicates and the like from a learner, as the checkpoint has it."""
+        screen = self.make_screen()
+        if checkpoint is not None:
+            screen.restore(checkpoint.others)
+        return screen
+
+    def _open(self, learner: Learner | None, start: Start, count: Count, screen: Screen) -> Lane:
         """Return a lane that reads from `start` on."""
         ingest = self.open_ingest(start)
         batcher = self.make_batcher(Chained(None, ingest), start.positions)
-        return Lane(learner, ingest, batcher, start.positions, count)
+        return Lane(learner, ingest, batcher, start.positions, screen, count)
 
     def _learn_again(
         self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, noted: Noted
@@ -157,16 +175,17 @@ class Recovery:
         rebatcher = Rebatcher(lane.ingest, patience=_PATIENCE)
         for update in updates:
             try:
-                examples, track = rebatcher.take(update.runs, update.positions)
-                _check_same(track, update)
-            except JournalInvalid as error:
+                if isinstance(entry, Decision):
+                    self._roll_back(lane, entry.data["restored_from"], states)
+                else:
+                    learned = self._learn(lane, rebatcher, entry)
+                    totals.updated(lane.learner.name, len(learned))
+                    totals.reached(lane.learner.name, lane.learned, lane.consumed)
+            except (JournalInvalid, CheckpointInvalid) as error:
                 _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(error))
                 lane.close()
-                return self._open(lane.learner, noted.start(lane.positions), lane.count), version
-            lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
-            totals.updated(lane.learner.name, len(track))
-            totals.reached(lane.learner.name, lane.learned, lane.consumed)
-            version = update.version
+                return self._open(lane.learner, noted.start(lane.positions), lane.count, lane.screen), version
+            version = entry.version
         lane.batcher = self.make_batcher(Chained(rebatcher.rest(), lane.ingest), lane.positions)
         return lane, version
 

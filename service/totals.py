@@ -23,8 +23,15 @@ class Totals:
         Events passed, usable or not.
     events_learned, updates
         Learner → count.
+    duplicates, limited
+        Events that were not learned because they had been before, and that were only scored because their source had
+        had its share.
     fallbacks
         How often the online learner took over.
+    rollbacks
+        How often the learner of an earlier version came back.
+    halvings
+        How often the bound on a microbatch was halved, because one did not fit into the device's memory.
     histograms
         By name, see ``histograms.py``.
     """
@@ -32,7 +39,11 @@ class Totals:
     events_consumed: int = 0
     events_learned: dict[str, int] = field(default_factory=dict)
     updates: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    limited: int = 0
     fallbacks: int = 0
+    rollbacks: int = 0
+    halvings: int = 0
     histograms: dict[str, Histogram] = field(default_factory=learning_histograms)
 
     @property
@@ -47,6 +58,11 @@ class Totals:
             self.events_learned[learner] = self.events_learned.get(learner, 0) + new
         self.events_consumed = max(self.events_consumed, consumed)
 
+    def screened(self, duplicates: int, limited: int) -> None:
+        """Note how many duplicates, and events beyond their source's share, the served lane has met since it began."""
+        self.duplicates = max(self.duplicates, duplicates)
+        self.limited = max(self.limited, limited)
+
     def updated(self, learner: str, rows: int) -> None:
         """Note one served update."""
         self.updates[learner] = self.updates.get(learner, 0) + 1
@@ -58,7 +74,11 @@ class Totals:
             "events_consumed": self.events_consumed,
             "events_learned": dict(self.events_learned),
             "updates": dict(self.updates),
+            "duplicates": self.duplicates,
+            "limited": self.limited,
             "fallbacks": self.fallbacks,
+            "rollbacks": self.rollbacks,
+            "halvings": self.halvings,
             "histograms": {name: msgspec.to_builtins(each.to_json()) for name, each in self.histograms.items()},
         }
 

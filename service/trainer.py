@@ -91,20 +91,20 @@ class Trainer:
             return
         try:
             self._settle()
-            self._update(batch, batch.examples)
+            self._update(batch)
         except DeviceFailed as error:
             self._fallback.take_over(error)
             if self.training.lane.positions is not batch.positions:
                 self._take(batch)
 
-    def _update(self, batch: MicroBatch[Examples], examples: Examples) -> None:
+    def _update(self, batch: MicroBatch[Examples]) -> None:
         started = time.perf_counter()
         training, totals = self.training, self.training.totals
         self._fallback.check_drill()
-        training.lane.learn(batch)
+        learned = training.lane.learn(batch)
         training.versions.updated(training.learner, batch)
-        self._fallback.remember(examples)
-        totals.updated(training.learner.name, len(examples))
+        self._fallback.remember(learned)
+        totals.updated(training.learner.name, len(learned))
         training.count()
         totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
         totals.histograms["update_seconds"].observe(time.perf_counter() - started)
