@@ -79,20 +79,21 @@ class Journal:
         self._open(base_version, tail.follows)
         self.sync()
 
-    def append(self, entry: Entry) -> None:
-        """Append `entry`; when this returns it survives this process.
+    def append(self, *entries: Entry) -> None:
+        """Append `entries`, all or none of them; when this returns they survive this process.
 
         Raises
         ------
         StorageFailed
             Nothing was appended; trying again later is safe.
         """
-        if entry.version > self._reserved:
-            self._reserve(entry.version + RESERVED_BLOCK)
-        frame = encode_entry(entry)
+        version = entries[-1].version
+        if version > self._reserved:
+            self._reserve(version + RESERVED_BLOCK)
+        frames = b"".join(encode_entry(entry) for entry in entries)
         with self._lock:
-            self._write(frame)
-        self._version = entry.version
+            self._write(frames)
+        self._version = version
 
     def sync(self) -> None:
         """Make everything appended so far survive the machine, and reserve versions ahead of their use.

@@ -19,6 +19,7 @@ from service.errors import StorageFailed
 from service.journal import Journal
 from service.journal_format import Decision, Entry, Update
 from service.model import Model
+from service.rollback import DECISION as ROLLBACK
 from service.totals import Totals
 
 _log = structlog.get_logger("headrace.trainer")
@@ -60,7 +61,7 @@ class Versions:
         """Give the parameters after `batch` a number and publish them."""
         self.current += 1
         self.restored_from = None
-        self._append(Update(self.current, learner.name, batch.track.runs(), batch.positions, batch.track.checksum()))
+        self._append(_update(self.current, learner, batch))
         self._waiting.append(batch.track.appended)
         self._publish(learner)
 
@@ -69,6 +70,29 @@ class Versions:
         self.current += 1
         self.restored_from = restored_from
         self._append(Decision(kind, self.current, data))
+        self._publish(learner, flush=True)
+
+    def rolled_back(self, learner: Learner, restored_from: int, batch: MicroBatch[Examples] | None) -> None:
+        """Write down that `learner` is that of an earlier version again, and publish it under a number of its own.
+
+        Parameters
+        ----------
+        learner
+            Restored.
+        restored_from
+            The version whose learner it is.
+        batch
+            What was learned last, if it is not written down yet: it gets a number that is never published.
+        """
+        entries: list[Entry] = []
+        if batch is not None:
+            self.current += 1
+            entries.append(_update(self.current, learner, batch))
+            self._waiting.append(batch.track.appended)
+        self.current += 1
+        self.restored_from = restored_from
+        entries.append(Decision(ROLLBACK, self.current, {"restored_from": restored_from}))
+        self._append(*entries)
         self._publish(learner, flush=True)
 
     def note(self, kind: str, data: Json) -> None:
@@ -84,11 +108,11 @@ class Versions:
         """Publish the current version once more: after a start, in the folder of this process's epoch."""
         self._publish(learner, flush=True)
 
-    def _append(self, entry: Entry) -> None:
-        """Journal `entry`; only the owner may go on after that."""
+    def _append(self, *entries: Entry) -> None:
+        """Journal `entries`, all or none; only the owner may go on after that."""
         while True:
             try:
-                self._journal.append(entry)
+                self._journal.append(*entries)
                 break
             except StorageFailed as error:
                 _log.error("the journal cannot be written; learning waits", error=str(error))
@@ -123,3 +147,7 @@ class Versions:
         for appended in self._waiting:
             freshness.observe_many(np.maximum(now - appended, 0) / 1000)
         self._waiting.clear()
+
+
+def _update(version: int, learner: Learner, batch: MicroBatch[Examples]) -> Update:
+    return Update(version, learner.name, batch.track.runs(), batch.positions, batch.track.checksum())

@@ -1,0 +1,149 @@
+"""The canary: are the parameters fit to be published? It looks at the last labelled events and at a good checkpoint.
+
+On the path it stands between learning and publishing, once in so many updates, and before each checkpoint. It asks
+whether everything is a finite number, and whether the parameters are much worse on the last events than those of the
+newest good checkpoint on the very same events. Where the stream itself changes, both are wrong about it, so that only a
+learner that has broken stands out. What is done about one that has is in ``self_repair.py``.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from models.examples import Examples
+from models.learner import Json, Learner, Predictor
+from service.canary_loss import loss_of, loss_of_knowing_nothing
+from service.checkpoints import Checkpoint
+from service.config_canary import CanarySettings
+from service.replay_ring import ReplayRing
+
+Verdict = Literal["good", "bad", "unknown"]
+
+_FEWEST = 4
+"""One part in so many of the window must be there before it is judged by."""
+
+_SLACK = 0.1
+"""Share of the loss of knowing nothing that is forgiven beside `worse_by`: small losses multiply easily."""
+
+_SHARE = 0.03
+"""Looking takes no more of the time of learning than this share; looks come less often where that would be exceeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the canary found.
+
+    Attributes
+    ----------
+    verdict
+        Unknown while there are too few events to judge by.
+    loss, reference
+        Of the parameters, and of those of the newest good checkpoint (before there is one: of knowing nothing), on the
+        same events: log loss in nats, or root mean squared error. None where they were not computed.
+    reason
+        What is wrong, for an operator; empty where nothing is.
+    """
+
+    verdict: Verdict = "unknown"
+    loss: float | None = None
+    reference: float | None = None
+    reason: str = ""
+
+    def to_json(self) -> Json:
+        """Return it as checkpoints and the status carry it."""
+        return {"verdict": self.verdict, "loss": self.loss, "reference_loss": self.reference}
+
+
+class Canary:
+    """Judges parameters. Owned by the learning thread.
+
+    Parameters
+    ----------
+    settings
+        When to look, and how strictly.
+
+    Attributes
+    ----------
+    found
+        What the last look found.
+    """
+
+    def __init__(self, settings: CanarySettings) -> None:
+        self.found = Finding()
+        self._settings = settings
+        self._window = ReplayRing(settings.window)
+        self._reference: Predictor | None = None
+        self._updates = 0
+        self._learning = self._looking = 0.0
+
+    def remember(self, examples: Examples, seconds: float) -> None:
+        """Note an update that took so long, and keep its events to judge by."""
+        self._window.push(examples)
+        self._updates += 1
+        self._learning += seconds
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so many updates have come since the last look that it is time for another."""
+        return self._updates >= self._settings.every_updates and self._learning * _SHARE >= self._looking
+
+    def look(self, learner: Learner) -> Finding:
+        """Judge the parameters as they are.
+
+        Raises
+        ------
+        DeviceFailed
+        """
+        started = time.perf_counter()
+        events = self._events()
+        self.found = self._judge(learner, events) if events is not None else Finding()
+        self._updates, self._learning, self._looking = 0, 0.0, time.perf_counter() - started
+        return self.found
+
+    def trust(self, predictor: Predictor | None) -> None:
+        """Compare with these parameters from now on: they are in a checkpoint."""
+        self._reference = predictor
+
+    def is_better(self, other: Learner) -> bool:
+        """Whether what the last look condemned is much worse than `other`, and that one is all right itself."""
+        events = self._events()
+        if events is None:
+            return False
+        trial = other.try_out(events.features)
+        loss = loss_of(trial.predictions, events)
+        if not trial.finite:
+            return False
+        condemned = self.found.loss
+        return condemned is None or condemned > self._bound(loss, events, len(trial.predictions.classes))
+
+    def _events(self) -> Examples | None:
+        """Return the events to judge by; None while they are too few."""
+        if len(self._window) * _FEWEST < self._settings.window:
+            return None
+        events = Examples.concatenate(self._window.pieces())
+        return events if (events.weights > 0).any() else None
+
+    def _judge(self, learner: Learner, events: Examples) -> Finding:
+        trial = learner.try_out(events.features)
+        if not trial.finite:
+            return Finding("bad", reason="parameters or answers are not finite")
+        loss = loss_of(trial.predictions, events)
+        classes = len(trial.predictions.classes)
+        if self._reference is None:
+            reference, of_whom = loss_of_knowing_nothing(events, classes=classes), "of knowing nothing"
+        else:
+            reference = loss_of(self._reference.predict(events.features), events)
+            of_whom = "of the newest good checkpoint"
+        if loss <= self._bound(reference, events, classes):
+            return Finding("good", loss, reference)
+        reason = f"on the last {len(events)} events the loss is {loss:.4g}, that {of_whom} {reference:.4g}"
+        return Finding("bad", loss, reference, reason)
+
+    def _bound(self, reference: float, events: Examples, classes: int) -> float:
+        """Return the loss that is just good enough."""
+        return self._settings.worse_by * reference + _SLACK * loss_of_knowing_nothing(events, classes=classes)
+
+
+def is_trusted(checkpoint: Checkpoint | None) -> bool:
+    """Whether a checkpoint's parameters are fit to compare with: they were not condemned when it was captured."""
+    return checkpoint is not None and checkpoint.service.get("canary", {}).get("verdict") != "bad"
