@@ -5,7 +5,7 @@ boundaries and learned again, so that each event is in the parameters exactly on
 two different sets of parameters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,20 +16,21 @@ from consumers.source import Positions
 from consumers.track import Track
 from models.errors import DeviceFailed
 from models.examples import Examples, Task
-from models.learner import Learner
+from models.learner import Learner, LearnerState, Predictor
+from service.canary import is_trusted
 from service.checkpoints import Checkpoint, CheckpointStore
 from service.count import Count
-from service.errors import JournalInvalid
+from service.errors import CheckpointInvalid, JournalInvalid
 from service.ingest import Ingest, Start
 from service.journal_format import Decision, Entry, Update
 from service.journal_reading import JournalTail, read_journal
 from service.lane import Lane
 from service.noted import Noted
 from service.rebatching import Chained, Rebatcher
-from service.totals import Totals
 from service.rollback import DECISION as ROLLBACK
 from service.rollback import find_checkpoint, roll_back
 from service.screen import Screen
+from service.totals import Totals
 
 _log = structlog.get_logger("headrace.recovery")
 
@@ -62,6 +63,10 @@ class Recovered:
         The journal as it was read, for the one that goes on.
     device_error
         What keeps the device from being used; the lane then has no learner, but stands where the journal ended.
+    restored_from
+        The version whose learner the lane's is, where nothing was learned since a rollback.
+    reference
+        Answers from the checkpoint's parameters: what the canary compares with.
     """
 
     noted: Noted
@@ -71,6 +76,8 @@ class Recovered:
     totals: Totals
     tail: JournalTail
     device_error: DeviceFailed | None = None
+    restored_from: int | None = None
+    reference: Predictor | None = None
 
 
 @dataclass(slots=True)
@@ -93,6 +100,7 @@ class Recovery:
     make_learner: MakeLearner
     open_ingest: OpenIngest
     make_batcher: MakeBatcher
+    make_screen: Callable[[], Screen] = Screen
 
     def run(self) -> Recovered:
         """Return the model as the checkpoint and the journal have it.
@@ -100,7 +108,6 @@ class Recovery:
         Raises
         ------
         DeviceFailed
-    make_screen: Callable[[], Screen] = Screen
             The learner cannot be built or taught on its device.
         ConsumerError
             The log cannot be read from the checkpoint's positions.
@@ -112,6 +119,7 @@ class Recovery:
         lane = self._open(learner, noted.start(positions), _counted(checkpoint), screen)
         again = _same_learner(tail, learner)
         try:
+            reference = learner.predictor() if learner is not None and is_trusted(checkpoint) else None
             lane, lane_version = self._learn_again(lane, again, max(tail.follows, 0), totals, noted)
         except Exception:
             lane.close()
@@ -123,8 +131,10 @@ class Recovery:
         updates = sum(isinstance(entry, Update) for entry in again)
         _count_others(totals, tail.entries, updates, lane.count)
         version = max(tail.resume_version, lane_version)
-        _log.info("recovered", version=version, learned_again=len(again), events=lane.learned, checkpoint=tail.follows)
-        return Recovered(noted, lane, version, lane_version, totals, tail)
+        _log.info("recovered", version=version, learned_again=updates, events=lane.learned, checkpoint=tail.follows)
+        return Recovered(
+            noted, lane, version, lane_version, totals, tail, None, _restored_from(checkpoint, again), reference
+        )
 
     def run_without_device(self, error: DeviceFailed) -> Recovered:
         """Return the model at the place where the journal ends, but without a learner."""
@@ -167,13 +177,17 @@ class Recovery:
         return Lane(learner, ingest, batcher, start.positions, screen, count)
 
     def _learn_again(
-        self, lane: Lane, updates: Sequence[Update], version: int, totals: Totals, noted: Noted
+        self, lane: Lane, entries: Sequence[Entry], version: int, totals: Totals, noted: Noted
     ) -> tuple[Lane, int]:
-        """Learn the journaled updates again; return the lane, ready to go on, and its version."""
-        if not updates or lane.learner is None:
+        """Do again what the journal holds; return the lane, ready to go on, and its version."""
+        if not entries or lane.learner is None:
             return lane, version
         rebatcher = Rebatcher(lane.ingest, patience=_PATIENCE)
-        for update in updates:
+        wanted = {entry.data["restored_from"] for entry in entries if isinstance(entry, Decision)}
+        states: dict[int, LearnerState] = {}
+        for entry in entries:
+            if version in wanted and version not in states:
+                states[version] = lane.learner.state()
             try:
                 if isinstance(entry, Decision):
                     self._roll_back(lane, entry.data["restored_from"], states)
@@ -189,18 +203,39 @@ class Recovery:
         lane.batcher = self.make_batcher(Chained(rebatcher.rest(), lane.ingest), lane.positions)
         return lane, version
 
+    def _learn(self, lane: Lane, rebatcher: Rebatcher[Examples], update: Update) -> Examples:
+        """Learn a journaled update again; return what of it was learned."""
+        examples, track = rebatcher.take(update.runs, update.positions)
+        _check_same(track, update)
+        return lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
 
-def _same_learner(tail: JournalTail, learner: Learner | None) -> list[Update]:
-    """Return the updates that follow from the checkpoint: those before another learner took over."""
-    updates: list[Update] = []
+    def _roll_back(self, lane: Lane, version: int, states: Mapping[int, LearnerState]) -> None:
+        """Go back to the learner of a version: the one that was passed on the way here, or a checkpoint's."""
+        state = states[version] if version in states else find_checkpoint(self.store, version).learner
+        roll_back(lane, state, self.make_learner)
+
+
+def _same_learner(tail: JournalTail, learner: Learner | None) -> list[Entry]:
+    """Return the updates that follow from the checkpoint, and the rollbacks among them: before another took over."""
+    found: list[Entry] = []
     for entry in tail.entries:
         if isinstance(entry, Update):
             if learner is None or entry.learner != learner.name:
                 break
-            updates.append(entry)
+            found.append(entry)
         elif entry.kind == "fallback":
             break
-    return updates
+        elif entry.kind == ROLLBACK:
+            found.append(entry)
+    return found
+
+
+def _restored_from(checkpoint: Checkpoint | None, again: Sequence[Entry]) -> int | None:
+    """Return the version that the newest one repeats, if it does."""
+    if again:
+        last = again[-1]
+        return last.data["restored_from"] if isinstance(last, Decision) else None
+    return checkpoint.service.get("restored_from") if checkpoint else None
 
 
 def _counted(checkpoint: Checkpoint | None) -> Count:
@@ -227,6 +262,7 @@ def _count_others(totals: Totals, entries: Sequence[Entry], learned_again: int, 
             # The lanes change here, and the one that goes on may stand at another place than the one before.
             if "learned" in entry.data:
                 count = Count.from_json(entry.data)
+            totals.rollbacks += entry.kind == ROLLBACK
         elif to_skip:
             to_skip -= 1
         else:
