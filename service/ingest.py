@@ -7,7 +7,7 @@ Python runs one thread at a time, or in a thread (``ingest_thread.py``).
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -238,7 +238,7 @@ class IngestLoop:
         arrived = time.monotonic()
         self._serve(reader)
         self._tell()
-        for events in self._gate.offer(self._decode(records)) if records else self._gate.poll():
+        for events in self._settled(records) if records else self._gate.poll():
             self._hand_over(events, arrived)
 
     def _serve(self, reader: Reader) -> None:
@@ -248,8 +248,10 @@ class IngestLoop:
         if positions is not None:
             reader.commit(positions)
 
-    def _decode(self, records: Sequence[Record]) -> DecodedEvents:
-        return self._refusals.refuse_again(self._decoder.decode(records))
+    def _settled(self, records: Sequence[Record]) -> Iterator[DecodedEvents]:
+        """Yield what may go on: in pieces, where events have so little in common that together they took too much."""
+        for piece in self._decoder.pieces(records):
+            yield from self._gate.offer(self._refusals.refuse_again(piece))
 
     def _hand_over(self, events: DecodedEvents, arrived: float) -> None:
         """Keep the letters, and only then hand over what passes their offsets."""
