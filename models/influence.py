@@ -2,8 +2,8 @@
 
 On the path it stands before the learner (``service/screen.py``). What counts is the weight that was learned from
 recently, decayed by half every so many events. Each source's is kept in a count-min sketch (Cormode and
-Muthukrishnan, 2005): bounded whatever number of sources there is, and never too low. Where there are so few sources
-that their shares cannot add up to all, each may have as much as the others.
+Muthukrishnan, 2005): bounded whatever number of sources there is, and never too low. Where there are few sources, each
+may have twice an equal part: bounds that all of them meet would leave little to be learned.
 """
 
 from typing import NamedTuple
@@ -21,6 +21,7 @@ Numbers = NDArray[np.float64]
 SCHEMA = 1
 DEPTH, WIDTH = 4, 1 << 12
 PRESENT = 1e-3  # share of all weight up to which sources are not counted one by one
+EQUAL_PARTS = 2.0  # of all weight that a source may have where there are few
 ROUNDS = 64  # of the search for how much may be added; each gets it nearer by a constant factor
 GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, are spread evenly
 _SHIFTS = np.array([[0], [12], [24], [36]], np.uint64)  # parts of a digest are digests of their own
@@ -116,7 +117,7 @@ class KeyShares:
         large = line > PRESENT * line.sum()
         # Those that are smaller are at least so many.
         others = line[~large].sum() / (PRESENT * line.sum()) if line.any() else 0.0
-        return max(self._share, 1 / max(float(large.sum()) + others, 1.0))
+        return max(self._share, EQUAL_PARTS / max(float(large.sum()) + others, EQUAL_PARTS))
 
     def state(self) -> LearnerState:
         """Return what :meth:`restore` takes back, copied."""

@@ -1,5 +1,7 @@
 """One model as its trainer holds it: its settings, its folders, its place in the log, and how its parts are built."""
 
+import hashlib
+import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -38,6 +40,9 @@ MakeLearner = Callable[[Task], Learner]
 
 _READ_AHEAD = 8
 """Microbatches that may wait, decoded, for the learner: enough to smooth a slow step, little enough to stay fresh."""
+
+_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters"}
+"""Settings that may change without anything being learned in another way; one that is not named here may not."""
 
 
 @dataclass(slots=True)
@@ -111,7 +116,13 @@ class Model:
             self.open_ingest,
             self.make_batcher,
             self.make_screen,
+            self.recipe(),
         )
+
+    def recipe(self) -> str:
+        """Return a digest of the settings that shape an update: with others, the same events give other parameters."""
+        shaping = self.settings.model_dump(mode="json", exclude=_SHAPES_NO_UPDATE)
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
     def make_screen(self) -> Screen:
         """Return what keeps duplicates, and what one source has too much of, from a learner; it has met nothing yet."""
@@ -140,7 +151,7 @@ class Model:
     def read_back(self, positions: Positions, task: Task | None) -> list[Examples]:
         """Return the last labelled events before `positions`, for a stand-in; fewer where no more can be had."""
         try:
-            return read_back(
+            pieces = read_back(
                 self.source,
                 positions,
                 EventDecoder(self.settings.events, {}),
@@ -150,6 +161,8 @@ class Model:
         except ConsumerError as error:
             self.notice(f"the last events could not be read back, so the stand-in starts from nothing: {error}")
             return []
+        screen = self.make_screen()
+        return [screen.passed(piece) for piece in pieces]
 
     def learner_options(self) -> Json:
         """Return the learner's settings as a checkpoint carries them."""

@@ -78,6 +78,12 @@ class Screen:
         if self.shares is not None and kept.sources is not None:
             self.shares.add(kept.sources, kept.weights)
 
+    def passed(self, examples: Examples) -> Examples:
+        """Return what is to be learned of some rows, and note that it is."""
+        screened = self.look(examples)
+        self.learned(examples, screened)
+        return screened.examples
+
     def states(self) -> dict[str, LearnerState]:
         """Return what :meth:`restore` takes back, by name."""
         found = {DEDUP: self.dedup, INFLUENCE: self.shares}

@@ -50,17 +50,18 @@ def test_those_within_their_share_are_left_as_they_are() -> None:
     assert learned_shares(KeyShares(0.1, 1000), [drawn(random, 64, 0.02) for _ in range(100)])[1] > 0.995
 
 
-def test_few_sources_share_evenly_and_a_lone_one_has_all() -> None:
-    """A stream of one source would never be learned."""
+def test_few_sources_have_twice_an_equal_part_and_a_lone_one_has_all() -> None:
+    """A stream of one source would never be learned, and one of a few only in small part."""
     alone = np.full(64, GREEDY)
     made = KeyShares(0.1, 1000)
     for _ in range(20):
         assert made.limited(alone, np.ones(64, np.float32)).all()
         made.add(alone, np.ones(64, np.float32))
     random = np.random.default_rng(0)
-    two = [np.where(random.random(100) < 0.8, GREEDY, HONEST[0]) for _ in range(100)]
-    share, _ = learned_shares(KeyShares(0.1, 1000), two)
-    assert share == pytest.approx(0.5, abs=0.05)
+    five = [np.where(random.random(100) < 0.8, GREEDY, random.choice(HONEST[:4], 100)) for _ in range(100)]
+    share, kept = learned_shares(KeyShares(0.1, 1000), five)
+    assert share == pytest.approx(0.4, abs=0.04)
+    assert kept > 0.99
 
 
 def test_rows_of_no_source_are_never_bounded() -> None:
