@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands import config, demo, keys, replay, run
+from service.commands import config, dead_letters, demo, keys, replay, run
 from service.errors import ConfigurationInvalid, PackagesShadowed, ServiceError
 from service.guard import check_packages
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (run, demo, replay, keys, config):
+for group in (run, demo, replay, dead_letters, keys, config):
     group.register(app)
 
 

@@ -16,6 +16,7 @@
     ├── StreamFileInvalid         a file of rows to be replayed cannot be read, or lacks a column
     ├── DeliveryFailed            replayed events do not arrive; the message says why and what to do
     ├── DemoFailed                the demonstration's own service did not start, or did not learn
+    ├── RedriveRunning            dead letters are being sent again already, by another command
     └── RequestInvalid            a request that cannot be used; becomes problem+json
 """
 
@@ -96,3 +97,7 @@ class RequestInvalid(ServiceError):
         self.status = status
         self.field = field
         self.retry_after = retry_after
+
+
+class RedriveRunning(ServiceError):
+    """Dead letters of this model are being sent again by another command."""

@@ -17,6 +17,8 @@ CODE_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 # Files that belong to the reader.
 YOURS = {"headrace.yaml"}
+# Commands that have commands of their own.
+GROUPS = ("config", "dead-letters")
 
 
 def prose(document: Path) -> str:
@@ -98,7 +100,7 @@ def named_commands(document: Path) -> list[list[str]]:
 def test_commands_and_their_options_exist(document: Path) -> None:
     """Somebody who types what the documents say would be told that there is no such thing."""
     for words in named_commands(document):
-        names = words[: 2 if words[0] == "config" else 1]
+        names = words[: 2 if words[0] in GROUPS else 1]
         explained = help_of(*(name for name in names if not name.startswith("-")))
         for option in (word.partition("=")[0] for word in words if word.startswith("--")):
             assert option in explained, f"headrace {' '.join(words)}"
