@@ -14,7 +14,7 @@ from models.examples import Features, Kind
 from service.decoded import DecodedEvents
 from service.event_options import EventOptions
 from service.events import EventDecoder
-from tests.support.events import NDJSON, record
+from tests.support.events import NDJSON, record, seen
 
 NAMES = st.one_of(
     st.sampled_from(["a", "b", "c", "a.b", "label", "id", "weight", "timestamp", "x"]),
@@ -89,25 +89,6 @@ def messages(draw: st.DrawFn) -> list[StoredRecord]:
         else:
             drawn.append(record(as_bytes(draw(EVENTS)), offset, key=draw(st.sampled_from([None, b"k"]))))
     return drawn
-
-
-def seen(decoded: DecodedEvents) -> dict[str, Any]:
-    """Return all that decoding gave, in a form that can be compared; NaN as text."""
-    examples, track = decoded.examples, decoded.track
-    return {
-        "keys": examples.features.keys,
-        "numbers": examples.features.numbers.tobytes(),
-        "categories": {name: list(column) for name, column in examples.features.categories.items()},
-        "tokens": {name: list(column) for name, column in examples.features.tokens.items()},
-        "labels": [(type(label), label) for label in examples.labels],
-        "weights": examples.weights.tolist(),
-        "timestamps": list(map(str, examples.timestamps.tolist())),
-        "names": [None if names is None else names.tolist() for names in (examples.ids, examples.sources)],
-        "positions": (dict(decoded.positions), track.positions()),
-        "next": (track.next_offsets.tolist(), track.next_events.tolist(), track.sizes.tolist()),
-        "rejected": decoded.rejected,
-        "counts": (decoded.events, decoded.unlabelled),
-    }
 
 
 @given(OPTIONS, messages(), st.lists(messages(), max_size=3))

@@ -34,3 +34,22 @@ def decode(*values: Any, options: EventOptions = ENVELOPE) -> DecodedEvents:
 def reasons(decoded: DecodedEvents) -> list[tuple[int, int, str]]:
     """Return offset, index and reason of each rejected event."""
     return [(each.offset, each.index, each.reason) for each in decoded.rejected]
+
+
+def seen(decoded: DecodedEvents) -> dict[str, Any]:
+    """Return all that decoding gave, in a form that can be compared; NaN as text."""
+    examples, track = decoded.examples, decoded.track
+    return {
+        "keys": examples.features.keys,
+        "numbers": examples.features.numbers.tobytes(),
+        "categories": {name: list(column) for name, column in examples.features.categories.items()},
+        "tokens": {name: list(column) for name, column in examples.features.tokens.items()},
+        "labels": [(type(label), label) for label in examples.labels],
+        "weights": examples.weights.tolist(),
+        "timestamps": list(map(str, examples.timestamps.tolist())),
+        "names": [None if names is None else names.tolist() for names in (examples.ids, examples.sources)],
+        "positions": (dict(decoded.positions), track.positions()),
+        "next": (track.next_offsets.tolist(), track.next_events.tolist(), track.sizes.tolist()),
+        "rejected": decoded.rejected,
+        "counts": (decoded.events, decoded.unlabelled),
+    }

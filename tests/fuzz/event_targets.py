@@ -1,0 +1,127 @@
+"""Decoders of events and of requests under attack: what must hold whatever bytes a producer or a client sends."""
+
+from typing import Any
+
+import msgspec
+
+from consumers.source import StoredRecord
+from models.examples import Kind
+from service.columns import features_from_rows
+from service.errors import RequestInvalid
+from service.event_bodies import events_from_body
+from service.event_options import EventOptions
+from service.events import EventDecoder
+from service.flattening import FeatureInvalid
+from service.open_inference import InferenceRequest, rows_of
+from service.request_body import decode_json
+from service.routes_predict import _decoder as predict_decoder
+from tests.support.events import NDJSON, record, seen
+
+ARROW = (("content-type", b"application/vnd.apache.arrow.stream"),)
+GOOD = {"features": {"a": 1, "b": "x", "c": {"d": [1, 2]}}, "label": 1, "x": {"y": True}, "id": "i"}
+
+OPTIONS = [
+    EventOptions(),
+    EventOptions(format="flat", label="label", id="id", timestamp="timestamp", weight="weight"),
+    EventOptions(id="$key", include=("a", "c*"), exclude=("c.d",)),
+    EventOptions(format="flat", label="x.y", id="$key", features={"b": Kind.CATEGORY, "a": Kind.NUMBER}),
+]
+HEADERS: list[tuple[tuple[str, bytes], ...]] = [(), NDJSON, ARROW]
+
+
+def events(data: bytes) -> None:
+    """Decode messages: the first byte chooses how, the others are messages, parted by ``0xff``, which is no UTF-8."""
+    if not data:
+        return
+    options, headers = OPTIONS[data[0] % 4], HEADERS[data[0] // 4 % 2]
+    good = record(GOOD, 0)
+    messages = [record(value, n + 1, headers=headers) for n, value in enumerate(data[1:].split(b"\xff")[:6])]
+    _decoded_alike(options, [good, *messages, record(GOOD, len(messages) + 1)])
+
+
+def arrow(data: bytes) -> None:
+    """Decode one Arrow stream."""
+    _decoded_alike(OPTIONS[1], [record(GOOD, 0), record(data, 1, headers=ARROW), record(GOOD, 2)])
+
+
+def _decoded_alike(options: EventOptions, records: list[StoredRecord]) -> None:
+    """Decode `records`, whose first and last are good, in all ways that there are; they must agree."""
+    experienced = EventDecoder(options, {})
+    for _ in range(2):
+        experienced.decode(records)
+    fresh = EventDecoder(options, {}).decode(records)
+    assert seen(experienced.decode(records)) == seen(fresh), "experience changes what an event means"
+    alone = [EventDecoder(options, {}).decode([each]) for each in records]
+    assert fresh.rejected == [each for one in alone for each in one.rejected], "messages are mixed up"
+    assert list(fresh.examples.labels) == [label for one in alone for label in one.examples.labels]
+    assert not alone[0].rejected, "a good event was refused"
+    assert not alone[-1].rejected, "a good event was refused"
+    for letter in fresh.rejected:
+        msgspec.json.encode((letter.reason, letter.detail))
+        assert len(letter.detail) < 1000, "what a producer sent is repeated at length"
+
+
+def bodies(data: bytes) -> None:
+    """Take apart a body of ``POST /events``; what is accepted must be usable later, alone."""
+    if not data:
+        return
+    options = OPTIONS[data[0] % 4]
+    kind = ("", "application/x-ndjson", "application/vnd.apache.arrow.stream", "text/\xe9")[data[0] // 4 % 4]
+    try:
+        judged = events_from_body(data[1:], kind, EventDecoder(options, {}))
+    except RequestInvalid as error:
+        _tellable(error)
+        return
+    accepted = [event for _, event in judged if isinstance(event, bytes)]
+    decoded = EventDecoder(options, {}).decode([record(event, n) for n, event in enumerate(accepted)])
+    assert not decoded.rejected, "what was accepted cannot be used"
+    assert not any(b"\n" in event for event in accepted), "an event is more than one line"
+
+
+def predictions(data: bytes) -> None:
+    """Decode the body of a prediction request."""
+    asked = _asked(data, predict_decoder)
+    if asked is not None:
+        rows = [each.features for each in asked.instances or ()] or [asked.features or {}]
+        _featured(rows)
+
+
+def tensors(data: bytes) -> None:
+    """Decode the body of a request of the Open Inference Protocol."""
+    asked = _asked(data, _inference)
+    if asked is not None:
+        try:
+            rows = rows_of(asked.inputs)
+        except RequestInvalid as error:
+            _tellable(error)
+        else:
+            _featured(rows)
+
+
+_inference = msgspec.json.Decoder(InferenceRequest)
+
+
+def _asked(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    try:
+        asked = decode_json(data, decoder)
+    except RequestInvalid as error:
+        _tellable(error)
+        return None
+    # Strings that cannot be written as UTF-8 would make the answer impossible.
+    msgspec.json.encode(msgspec.to_builtins(asked))
+    return asked
+
+
+def _featured(rows: list[dict[str, Any]]) -> None:
+    try:
+        features = features_from_rows(rows)
+    except FeatureInvalid as error:
+        msgspec.json.encode((error.field, error.message))
+    else:
+        assert len(features) == len(rows)
+
+
+def _tellable(error: RequestInvalid) -> None:
+    assert 400 <= error.status < 500
+    assert str(error)
+    msgspec.json.encode((str(error), error.field))

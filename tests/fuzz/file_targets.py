@@ -1,0 +1,114 @@
+"""Decoders of the service's own files under attack: a disk may hold anything, and no byte of it may end a process."""
+
+import atexit
+import hashlib
+import json
+import shutil
+import tempfile
+import zlib
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from service.errors import CheckpointInvalid, JournalInvalid
+from service.files import Files
+from service.journal_format import Header, encode_header, file_name, frame
+from service.journal_reading import read_journal
+from service.manifest import decode_manifest, encode_manifest
+from service.publication_layout import HEAD, MAGIC, MappedFile
+from service.segments import Segment, SegmentStore
+from service.status import read_status
+
+
+@cache
+def folder() -> Path:
+    """Return a folder for files; it goes with the process."""
+    made = Path(tempfile.mkdtemp(prefix="headrace-fuzz-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
+
+
+def journal(data: bytes) -> None:
+    """Read a journal: as it is, and with `data` as the content of frames whose checksums are right."""
+    place = folder() / "journal"
+    place.mkdir(exist_ok=True)
+    path, reserved = place / file_name(1, 0), place / "000001.reserved"
+    contents = [each for each in data.split(b"\xff\xff\xff") if each]
+    framed = b"".join(map(frame, contents))
+    for content in (data, framed, HEADER + framed):
+        path.write_bytes(content)
+        reserved.write_bytes(content[:32])
+        try:
+            tail = read_journal(place, 0)
+        except JournalInvalid as error:
+            _told(error)
+            continue
+        assert tail.resume_version >= 0
+        versions = [entry.version for entry in tail.entries]
+        assert all(type(version) is int for version in versions)
+
+
+HEADER = encode_header(Header(1, 1, 0, -1, "", 10_000, []))
+
+
+def _told(error: Exception) -> None:
+    assert str(error), "the operator is told nothing"
+
+
+def manifests(data: bytes) -> None:
+    """Read a manifest: as it is, and with the checksum that belongs to it."""
+    path = folder() / "manifest.json"
+    for content in (data, _with_checksum(data)):
+        path.write_bytes(content)
+        try:
+            manifest = decode_manifest(path)
+        except CheckpointInvalid as error:
+            _told(error)
+            continue
+        for segment in manifest.all_segments():
+            assert not Path(segment.path).is_absolute()
+            assert ".." not in Path(segment.path).parts, "a segment lies outside of its folder"
+        encode_manifest(manifest)
+
+
+def _with_checksum(data: bytes) -> bytes:
+    try:
+        body = json.loads(data)
+        body.pop("sha256", None)
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        return json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), **body}).encode()
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return data
+
+
+def segments(data: bytes) -> None:
+    """Read a segment whose checksum is right."""
+    name = hashlib.sha256(data).hexdigest()
+    path = folder() / f"{name}.safetensors"
+    path.write_bytes(data)
+    try:
+        SegmentStore(folder(), Files()).load(Segment(path.name, name, len(data)))
+    except CheckpointInvalid as error:
+        _told(error)
+    finally:
+        path.unlink()
+
+
+def statuses(data: bytes) -> None:
+    """Read what the trainer reports."""
+    path = folder() / "status.json"
+    path.write_bytes(data)
+    status = read_status(path)
+    if status is not None:
+        msgspec.json.encode(status)
+
+
+def publications(data: bytes) -> None:
+    """Map a publication: as it is, and with a head that fits to `data` as a description."""
+    path = folder() / "layout-000001"
+    words = [MAGIC, 1, 0, 0, 0, len(data), zlib.crc32(data)]
+    head = b"".join(word.to_bytes(8, "little") for word in words).ljust(HEAD, b"\0")
+    for content in (data, head + data, head + data + bytes(16384)):
+        path.write_bytes(content)
+        MappedFile.open(path)

@@ -1,0 +1,24 @@
+"""One target under atheris: ``python -m tests.fuzz.instrumented TARGET CORPUS [OPTIONS OF LIBFUZZER]``."""
+
+import sys
+import warnings
+
+import atheris  # type: ignore[import-untyped]
+
+with atheris.instrument_imports(include=["service", "consumers", "models"]):
+    from service import journal_reading
+    from tests.fuzz.targets import TARGETS
+
+
+def main() -> None:
+    """Run until the options say that it is enough, or something was found."""
+    target = TARGETS[sys.argv.pop(1)]
+    # Nobody appends while the journal is read here, so half a frame need not be waited for.
+    journal_reading._SETTLE = 0.0
+    warnings.simplefilter("error")
+    atheris.Setup(sys.argv, target.attack)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
