@@ -13,6 +13,8 @@ from kafka import KafkaConsumer, errors
 
 from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, SourceUnavailable, TopicMissing
 from consumers.kafka_options import KafkaOptions
+from consumers.kafka_refusal import advice, check_certificate
+from consumers.kafka_tokens import token_provider
 
 T = TypeVar("T")
 
@@ -36,10 +38,24 @@ _RIGHTS = (
 
 
 class Cluster:
-    """What a client knows of its cluster; kafka-python calls it to make the network part of that client."""
+    """What a client knows of its cluster; kafka-python calls it to make the network part of that client.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    options
+        How to reach it.
+
+    Attributes
+    ----------
+    heard_at
+        When it was heard of last, in monotonic seconds.
+    """
+
+    def __init__(self, options: KafkaOptions) -> None:
+        self._options = options
         self.heard_at = time.monotonic()
+        self._refusal: str | None = None
+        self._known = False
         self._client: Any = None
 
     def __call__(self, **settings: Any) -> Any:
@@ -48,6 +64,7 @@ class Cluster:
         # 3.0.12 takes `allow_auto_create_topics` but forgets to hand it on, so that asking for a topic would create it.
         self._client.cluster.config["allow_auto_create_topics"] = False
         self._client.cluster.add_listener(self._on_metadata)
+        self._listen_for_refusals(self._client._manager)
         return self._client
 
     def partitions(self, topic: str) -> frozenset[int]:
@@ -81,17 +98,47 @@ class Cluster:
             if waited > _TOPIC_GRACE and self.heard_at > asked_at:
                 raise topic_missing(topic, options)
             if waited > options.connect_timeout:
-                raise unreachable(options, "it does not answer")
+                raise self.unreachable("it does not answer")
             time.sleep(0.01)
         return self.partitions(topic)
+
+    def unreachable(self, why: object) -> SourceUnavailable:
+        """Return the error that says that the cluster does not answer, and what to do where that is known."""
+        if self._refusal is None:
+            return unreachable(self._options, why)
+        return SourceUnavailable(f"cannot use Kafka at {self._options.bootstrap_servers}: {self._refusal}", 5.0)
 
     def close(self) -> None:
         """Close the connections of a client that was made in part only."""
         if self._client is not None:
             self._client.close()
 
+    def _listen_for_refusals(self, manager: Any) -> None:
+        """Remember why a connection could not be made: the client only logs it, and says that it took too long."""
+        get_connection = manager.get_connection
+
+        def listened(*arguments: Any, **settings: Any) -> Any:
+            if self._refusal is not None and not self._known:
+                # Trying on at once would change nothing, and may lock an account. Whoever opens tries again later.
+                raise errors.KafkaConnectionError(self._refusal)
+            connection = get_connection(*arguments, **settings)
+            connection.init_future.add_errback(self._on_refusal)
+            return connection
+
+        manager.get_connection = listened
+
+    def _on_refusal(self, error: BaseException) -> None:
+        # A refused client is often just cut off the next time: what said more is kept.
+        self._refusal = advice(error, self._options) or self._refusal
+
     def _on_metadata(self, _: Any) -> None:
         self.heard_at = time.monotonic()
+        self._refusal, self._known = None, True
+
+
+def close_consumer(consumer: Any) -> None:
+    """Close a consumer of kafka-python; it commits nothing, and a cluster that does not answer does not hold it up."""
+    consumer.close(autocommit=False, timeout_ms=2_000)
 
 
 def connect(make: Callable[..., T], options: KafkaOptions, settings: dict[str, Any]) -> tuple[T, Cluster]:
@@ -113,13 +160,17 @@ def connect(make: Callable[..., T], options: KafkaOptions, settings: dict[str, A
     ConsumerError
         The settings are not right.
     """
-    cluster = Cluster()
+    check_certificate(options)
+    cluster = Cluster(options)
     reconnect = {"reconnect_backoff_max_ms": 3_000, "bootstrap_timeout_ms": options.connect_timeout * 1000}
     try:
-        client = make(**{**options.connection(), **reconnect, **settings, **options.extra, "kafka_client": cluster})
+        credentials = {"sasl_oauth_token_provider": token_provider(options)}
+        client = make(
+            **{**options.connection(), **credentials, **reconnect, **settings, **options.extra, "kafka_client": cluster}
+        )
     except (errors.KafkaTimeoutError, errors.KafkaConnectionError, OSError) as error:
         cluster.close()
-        raise unreachable(options, error) from error
+        raise cluster.unreachable(error) from error
     except (errors.KafkaError, ValueError, TypeError, AssertionError, ImportError, RuntimeError) as error:
         cluster.close()
         raise ConsumerError(f"the Kafka settings are not right: {error}") from error

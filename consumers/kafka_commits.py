@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from consumers.errors import ConsumerError
-from consumers.kafka_client import connect
+from consumers.kafka_client import close_consumer, connect
 from consumers.kafka_options import KafkaOptions
 
 log = logging.getLogger(__name__)
@@ -97,5 +97,5 @@ class OffsetCommitter:
     def _drop(self) -> None:
         """Close the client; the next commit makes another."""
         if self._consumer is not None:
-            self._consumer.close(autocommit=False, timeout_ms=1_000)
+            close_consumer(self._consumer)
             self._consumer = None

@@ -25,6 +25,10 @@ class KafkaOptions:
         For ``PLAIN`` and ``SCRAM-…``.
     sasl_kerberos_service_name, sasl_kerberos_domain_name
         For ``GSSAPI``.
+    oauth_token_file
+        For ``OAUTHBEARER``: file that holds an access token, read anew for every connection.
+    oauth_token_url, oauth_client_id, oauth_client_secret, oauth_scope
+        For ``OAUTHBEARER``: where to ask for tokens instead (client credentials grant), as whom, and for what.
     ssl_cafile, ssl_certfile, ssl_keyfile, ssl_password, ssl_crlfile, ssl_ciphers, ssl_check_hostname
         PEM files of the authority, of this client's certificate and of its key, the key's password, and so on.
     isolation_level
@@ -51,6 +55,11 @@ class KafkaOptions:
     sasl_password: str | None = field(default=None, repr=False)
     sasl_kerberos_service_name: str = "kafka"
     sasl_kerberos_domain_name: str | None = None
+    oauth_token_file: str | None = None
+    oauth_token_url: str | None = None
+    oauth_client_id: str | None = None
+    oauth_client_secret: str | None = field(default=None, repr=False)
+    oauth_scope: str | None = None
     ssl_cafile: str | None = None
     ssl_certfile: str | None = None
     ssl_keyfile: str | None = None
@@ -81,7 +90,8 @@ class KafkaOptions:
             "ssl_cafile": self.ssl_cafile,
             "ssl_certfile": self.ssl_certfile,
             "ssl_keyfile": self.ssl_keyfile,
-            "ssl_password": self.ssl_password,
+            # Never None: a locked key would have the pass phrase asked for at a terminal that nobody looks at.
+            "ssl_password": self.ssl_password or "",
             "ssl_crlfile": self.ssl_crlfile,
             "ssl_ciphers": self.ssl_ciphers,
             "ssl_check_hostname": self.ssl_check_hostname,

@@ -15,7 +15,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from consumers.errors import CodecMissing, ConsumerError, LogReplaced, LogUnreadable, PositionLost, TopicMissing
-from consumers.kafka_client import METADATA_SECONDS, Cluster, connect, reading_error, topic_missing, unreachable
+from consumers.kafka_client import METADATA_SECONDS, Cluster, close_consumer, connect, reading_error, topic_missing
 from consumers.kafka_commits import OffsetCommitter
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_watch import Watch
@@ -83,7 +83,7 @@ class KafkaReader:
         self._watch = Watch(stalled_after)
         self._committer = None if group_id is None else OffsetCommitter(options, topic, group_id)
         self._partitions: frozenset[int] = frozenset()
-        self._cluster = Cluster()
+        self._cluster = Cluster(options)
         self._consumer: Any = None
         self._open()
 
@@ -177,10 +177,10 @@ class KafkaReader:
             for partition in self._partitions:
                 self._seek(consumer, partition)
         except _CLIENT_ERRORS as error:
-            _close(consumer)
+            close_consumer(consumer)
             raise reading_error(error, self._topic, self._options) from error
         except BaseException:
-            _close(consumer)
+            close_consumer(consumer)
             raise
         self._consumer = consumer
 
@@ -235,7 +235,7 @@ class KafkaReader:
     def _keep_house(self, now: float) -> None:
         """Look at what changes seldom: the topic's partitions and ends, a silent cluster, partitions that stand."""
         if now - self._cluster.heard_at > self._options.unreachable_after:
-            raise unreachable(self._options, f"nothing was heard of it for {now - self._cluster.heard_at:.0f} s")
+            raise self._cluster.unreachable(f"nothing was heard of it for {now - self._cluster.heard_at:.0f} s")
         present = self._cluster.partitions(self._topic)
         if present:
             self._present_at = now
@@ -273,9 +273,5 @@ class KafkaReader:
 
     def _drop(self) -> None:
         if self._consumer is not None:
-            _close(self._consumer)
+            close_consumer(self._consumer)
             self._consumer = None
-
-
-def _close(consumer: Any) -> None:
-    consumer.close(autocommit=False, timeout_ms=2_000)

@@ -3,7 +3,7 @@
 import gc
 import os
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
@@ -57,10 +57,14 @@ def kafka_topic(kafka_broker: str) -> Callable[..., str]:
     return create
 
 
-def started_broker(properties: Mapping[str, str] | None = None, secure: str | None = None) -> Broker:
+def started_broker(
+    properties: Mapping[str, str] | None = None,
+    listeners: Sequence[str] = (),
+    advertised: Mapping[str, str] | None = None,
+) -> Broker:
     """Return a running broker, or skip the test; on CI, where there must be one, fail."""
     try:
-        broker = Broker(properties, secure)
+        broker = Broker(properties, listeners, advertised)
         broker.start()
     except BrokerMissing as missing:
         if os.environ.get("CI") == "true":

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient
@@ -51,27 +51,35 @@ class Broker:
     ----------
     properties
         Settings of the broker beside those that it needs.
-    secure
-        Name of a second listener for clients (``SASL_SSL``), which `properties` must say more about.
+    listeners
+        Names of further listeners for clients (``SASL_SSL``, ``SSL``), which `properties` must say more about.
+    advertised
+        Listener → ``host:port`` under which clients are told to reach it, where that is not where it listens.
 
     Attributes
     ----------
     address
         ``host:port`` for clients; the same after a restart.
-    secure_address
-        The same of the second listener.
+    addresses
+        Listener → the same of each further one.
     """
 
-    def __init__(self, properties: Mapping[str, str] | None = None, secure: str | None = None) -> None:
+    def __init__(
+        self,
+        properties: Mapping[str, str] | None = None,
+        listeners: Sequence[str] = (),
+        advertised: Mapping[str, str] | None = None,
+    ) -> None:
         self._jars = broker_jars()
         self._folder = Path(tempfile.mkdtemp(prefix="headrace-broker-"))
         self._process: subprocess.Popen[bytes] | None = None
-        port, controller_port, secure_port = free_ports(3)
+        port, controller_port, *others = free_ports(2 + len(listeners))
         self.address = f"127.0.0.1:{port}"
-        self.secure_address = f"127.0.0.1:{secure_port}"
+        self.addresses = {name: f"127.0.0.1:{other}" for name, other in zip(listeners, others, strict=True)}
         settings = _properties(port, controller_port, self._folder / "data") | dict(properties or {})
-        if secure is not None:
-            settings["listeners"] += f",{secure}://{self.secure_address}"
+        settings["listeners"] += "".join(f",{name}://{address}" for name, address in self.addresses.items())
+        told = {"PLAINTEXT": self.address} | self.addresses | dict(advertised or {})
+        settings["advertised.listeners"] = ",".join(f"{name}://{address}" for name, address in told.items())
         self._config = self._folder / "server.properties"
         self._config.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         self._format()
@@ -176,7 +184,9 @@ def _properties(port: int, controller_port: int, data: Path) -> dict[str, str]:
         "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL",
+        "listener.security.protocol.map": (
+            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL"
+        ),
         "log.dirs": str(data),
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "1",
