@@ -13,8 +13,7 @@ from service.event_problems import Problem
 from service.flattening import FeatureInvalid
 from service.payloads import decode_anything
 
-_ENVELOPE = 1
-"""Levels of an event around its features."""
+_CONTAINERS = frozenset({list, dict})
 
 
 class RowLimits:
@@ -60,32 +59,37 @@ class RowLimits:
         """
         if self._harmless(body, 2 * (len(rows) - 1)):
             return
+        short = len(body) <= self._text
         for index, row in enumerate(rows):
-            problem = self._problem_of(row, self._nesting)
+            if short and len(row) <= self._values and _CONTAINERS.isdisjoint(map(type, row.values())):
+                continue
+            problem = self._problem_of(row, self._nesting, self._values)
             if problem is not None:
                 raise FeatureInvalid(index, "", problem)
 
     def problem_in(self, event: bytes) -> Problem | None:
         """Return why an event is out of bounds; None where it is not, or cannot be decoded, which others will say."""
-        if self._harmless(event, _ENVELOPE):
+        if self._harmless(event, 0):
             return None
         decoded = decode_anything(event)
         if isinstance(decoded, Problem):
             return None
-        problem = self._problem_of(decoded, self._nesting + _ENVELOPE)
+        # What stands around the features of an event in the envelope format is no feature.
+        around = len(decoded) if type(decoded.get("features")) is dict else 0
+        problem = self._problem_of(decoded, self._nesting + bool(around), self._values + around)
         return None if problem is None else Problem("feature", problem)
 
     def _harmless(self, body: bytes, elsewhere: int) -> bool:
         """Whether nothing in `body` can be out of bounds, `elsewhere` of its brackets not being around one another."""
-        size = len(body)
-        # A value takes two characters at least, its comma included.
+        brackets = body.count(b"{") + body.count(b"[")
         return (
-            size <= self._text
-            and size <= 2 * self._values
-            and body.count(b"{") + body.count(b"[") - elsewhere <= self._nesting
+            len(body) <= self._text
+            and brackets - elsewhere <= self._nesting
+            # Each value but the first of an object or a list follows a comma.
+            and brackets + body.count(b",") <= self._values
         )
 
-    def _problem_of(self, row: Mapping[str, Any], levels: int) -> str | None:
+    def _problem_of(self, row: Mapping[str, Any], levels: int, values: int) -> str | None:
         """Return what is out of bounds in a row."""
         count = 0
         waiting: list[tuple[Any, int]] = [(row, 1)]
@@ -99,7 +103,7 @@ class RowLimits:
                 return f"is nested more than {self._nesting} deep (limits.max_nesting)"
             parts = value if type(value) is list else value.values()
             count += len(parts)
-            if count > self._values:
+            if count > values:
                 return f"holds more than {self._values} values (limits.max_features)"
             if type(value) is not list:
                 waiting.extend((name, depth) for name in value if len(name) > self._text)

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import numpy as np
 import uvicorn
+from fastapi import FastAPI
 
 from consumers.source import Position
 from models.examples import Examples, FeatureKey, Features, Kind, Label, Task
@@ -127,10 +128,10 @@ def report(settings: Settings, model: str = "default", **fields: Any) -> None:
 
 
 @contextmanager
-def serving_here(settings: Settings) -> Iterator[httpx.Client]:
+def serving_here(settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
     """Serve in a thread of this process, so that a test can reach into it; yield a client."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(create_app(settings), log_config=None, ws="none", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(app or create_app(settings), log_config=None, ws="none", timeout_graceful_shutdown=5)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
