@@ -65,7 +65,8 @@ class Decision:
     Attributes
     ----------
     kind
-        ``task``, ``fallback``, ``return``, ``rollback`` and the like.
+        ``log``, ``task``, ``classes``, ``recipe`` (see :mod:`service.noted`), ``fallback``, ``return``, ``renumber`` or
+        ``rollback`` (see :mod:`service.history`).
     version
         Version that was current when it was made; for one that makes a new version, that one.
     data

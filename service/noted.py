@@ -1,8 +1,8 @@
 """What is known of the stream beside the learner's state: written down before anything is learned that relies on it.
 
 None of it follows from state and log alone. Which label came first, "1" or 1, depends on how partitions were
-interleaved, and the log says nothing of which log it was. So each goes into the journal before the first update that
-relies on it, and into every checkpoint; whoever reads on from there begins with it.
+interleaved; and the log may be another one by then, or the settings may be others. So each goes into the journal before
+the first update that relies on it, and into every checkpoint; whoever reads on from there begins with it.
 """
 
 import json
@@ -28,12 +28,15 @@ class Noted:
         None where no label has settled it.
     log
         Identity of the log; empty where none was learned from, or it cannot tell.
+    recipe
+        Digest of the settings that shape an update: with others, the same events give other parameters.
     classes
         Canonical, in the order in which they were met.
     """
 
     task: Task | None = None
     log: str = ""
+    recipe: str = ""
     classes: tuple[Label, ...] = ()
 
     @classmethod
@@ -43,7 +46,7 @@ class Noted:
         if checkpoint is not None:
             kept = checkpoint.service
             task = Task(kept["task"]) if kept["task"] else None
-            noted = cls(task, kept.get("log", ""), tuple(kept.get("classes", ())))
+            noted = cls(task, kept.get("log", ""), kept.get("recipe", ""), tuple(kept.get("classes", ())))
         for entry in entries:
             if isinstance(entry, Decision):
                 noted = noted.after(entry.kind, entry.data)
@@ -53,8 +56,10 @@ class Noted:
         """Return how reading begins at `positions`."""
         return Start(positions, self.task, self.classes, self.log)
 
-    def news(self, ingest: Ingest) -> Iterator[tuple[str, Json]]:
-        """Yield what `ingest` has come to know beyond this, as kind and data of decisions."""
+    def news(self, ingest: Ingest, recipe: str) -> Iterator[tuple[str, Json]]:
+        """Yield what is new beside this, as kind and data of decisions."""
+        if recipe != self.recipe:
+            yield "recipe", {"recipe": recipe}
         if ingest.identity and ingest.identity != self.log:
             yield "log", {"identity": ingest.identity}
         if ingest.task is not None and ingest.task is not self.task:
@@ -70,6 +75,8 @@ class Noted:
         match kind:
             case "log":
                 return replace(self, log=data["identity"])
+            case "recipe":
+                return replace(self, recipe=data["recipe"])
             case "task":
                 return replace(self, task=Task(data["task"]))
             case "classes":
@@ -83,4 +90,4 @@ class Noted:
     def to_json(self) -> Json:
         """Return it as checkpoints carry it."""
         task = None if self.task is None else self.task.value
-        return {"task": task, "log": self.log, "classes": list(self.classes)}
+        return {"task": task, "log": self.log, "recipe": self.recipe, "classes": list(self.classes)}

@@ -8,6 +8,7 @@ two different sets of parameters.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeGuard
 
 import structlog
 
@@ -21,6 +22,7 @@ from service.canary import is_trusted
 from service.checkpoints import Checkpoint, CheckpointStore
 from service.count import Count
 from service.errors import CheckpointInvalid, JournalInvalid
+from service.history import History, history
 from service.ingest import Ingest, Start
 from service.journal_format import Decision, Entry, Update
 from service.journal_reading import JournalTail, read_journal
@@ -92,6 +94,8 @@ class Recovery:
         None for auto.
     make_learner, open_ingest, make_batcher, make_screen
         Build the parts of a lane.
+    recipe
+        Digest of the settings that shape an update.
     """
 
     store: CheckpointStore
@@ -101,6 +105,7 @@ class Recovery:
     open_ingest: OpenIngest
     make_batcher: MakeBatcher
     make_screen: Callable[[], Screen] = Screen
+    recipe: str = ""
 
     def run(self) -> Recovered:
         """Return the model as the checkpoint and the journal have it.
@@ -117,29 +122,27 @@ class Recovery:
         positions = checkpoint.positions if checkpoint else {}
         screen = self._screen(checkpoint)
         lane = self._open(learner, noted.start(positions), _counted(checkpoint), screen)
-        again = _same_learner(tail, learner)
+        past = self._past(tail, noted, learner)
         try:
             reference = learner.predictor() if learner is not None and is_trusted(checkpoint) else None
-            lane, lane_version = self._learn_again(lane, again, max(tail.follows, 0), totals, noted)
+            lane, lane_version = self._learn_again(lane, past.steps, max(tail.follows, 0), totals, noted)
         except Exception:
             lane.close()
             raise
-        if again and screen.changed:
-            # They were not learned as they were then: what came out must not go by the same number.
-            lane_version = max(tail.follows, 0)
         totals.screened(lane.count.duplicates, lane.count.limited)
-        updates = sum(isinstance(entry, Update) for entry in again)
-        _count_others(totals, tail.entries, updates, lane.count)
+        totals.rollbacks += sum(map(_is_rollback, past.steps))
+        _count_others(totals, past.others, lane.count)
+        updates = sum(isinstance(step, Update) for step in past.steps)
         version = max(tail.resume_version, lane_version)
         _log.info("recovered", version=version, learned_again=updates, events=lane.learned, checkpoint=tail.follows)
         return Recovered(
-            noted, lane, version, lane_version, totals, tail, None, _restored_from(checkpoint, again), reference
+            noted, lane, version, lane_version, totals, tail, None, _restored_from(checkpoint, past.steps), reference
         )
 
     def run_without_device(self, error: DeviceFailed) -> Recovered:
         """Return the model at the place where the journal ends, but without a learner."""
         checkpoint, tail, noted, totals = self._begin()
-        count = _count_others(totals, tail.entries, 0, _counted(checkpoint))
+        count = _count_others(totals, tail.entries, _counted(checkpoint))
         updates = [entry for entry in tail.entries if isinstance(entry, Update)]
         positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
         count = replace(count, consumed=totals.events_consumed)
@@ -163,6 +166,16 @@ class Recovery:
             learner.restore(checkpoint.learner)
         return learner
 
+    def _past(self, tail: JournalTail, noted: Noted, learner: Learner | None) -> History:
+        """Return which of the journal's entries lead on from the checkpoint."""
+        if learner is None:
+            return History([], tail.entries)
+        if tail.entries and noted.recipe not in ("", self.recipe):
+            # The same events would give other parameters under the same numbers.
+            _log.warning("the settings were changed: what came after the last checkpoint is learned anew, as they are")
+            return History([], tail.entries, "the settings were changed")
+        return history(tail.follows, tail.entries, learner.name)
+
     def _screen(self, checkpoint: Checkpoint | None) -> Screen:
         """Return what keeps duplicates and the like from a learner, as the checkpoint has it."""
         screen = self.make_screen()
@@ -183,14 +196,16 @@ class Recovery:
         if not entries or lane.learner is None:
             return lane, version
         rebatcher = Rebatcher(lane.ingest, patience=_PATIENCE)
-        wanted = {entry.data["restored_from"] for entry in entries if isinstance(entry, Decision)}
+        wanted = {entry.data["restored_from"] for entry in entries if _is_rollback(entry)}
         states: dict[int, LearnerState] = {}
         for entry in entries:
             if version in wanted and version not in states:
                 states[version] = lane.learner.state()
             try:
                 if isinstance(entry, Decision):
-                    self._roll_back(lane, entry.data["restored_from"], states)
+                    # Where only the number is another one, the parameters are there already.
+                    if entry.kind == ROLLBACK:
+                        self._roll_back(lane, entry.data["restored_from"], states)
                 else:
                     learned = self._learn(lane, rebatcher, entry)
                     totals.updated(lane.learner.name, len(learned))
@@ -215,21 +230,6 @@ class Recovery:
         roll_back(lane, state, self.make_learner)
 
 
-def _same_learner(tail: JournalTail, learner: Learner | None) -> list[Entry]:
-    """Return the updates that follow from the checkpoint, and the rollbacks among them: before another took over."""
-    found: list[Entry] = []
-    for entry in tail.entries:
-        if isinstance(entry, Update):
-            if learner is None or entry.learner != learner.name:
-                break
-            found.append(entry)
-        elif entry.kind == "fallback":
-            break
-        elif entry.kind == ROLLBACK:
-            found.append(entry)
-    return found
-
-
 def _restored_from(checkpoint: Checkpoint | None, again: Sequence[Entry]) -> int | None:
     """Return the version that the newest one repeats, if it does."""
     if again:
@@ -251,20 +251,21 @@ def _check_same(track: Track, update: Update) -> None:
         )
 
 
-def _count_others(totals: Totals, entries: Sequence[Entry], learned_again: int, count: Count) -> Count:
+def _is_rollback(entry: Entry) -> TypeGuard[Decision]:
+    return isinstance(entry, Decision) and entry.kind == ROLLBACK
+
+
+def _count_others(totals: Totals, others: Sequence[Entry], count: Count) -> Count:
     """Count the updates that were served but are not learned again: their events keep the learner they counted for.
 
     Returns what the last of them stood for.
     """
-    to_skip = learned_again
-    for entry in entries:
+    for entry in others:
         if isinstance(entry, Decision):
             # The lanes change here, and the one that goes on may stand at another place than the one before.
             if "learned" in entry.data:
                 count = Count.from_json(entry.data)
             totals.rollbacks += entry.kind == ROLLBACK
-        elif to_skip:
-            to_skip -= 1
         else:
             rows = sum(run.rows for run in entry.runs)
             count = count.plus(rows, entry.checksum or 0)

@@ -22,6 +22,8 @@ class Training:
         The model's counters, what it writes down before it publishes, and its numbering.
     noted
         What is known of the stream, and is written down.
+    recipe
+        Digest of the settings that shape an update.
     standing_in
         Whether the online learner is served because the device is out of order.
     """
@@ -31,6 +33,7 @@ class Training:
     journal: Journal
     versions: Versions
     noted: Noted
+    recipe: str = ""
     standing_in: bool = False
 
     @property
@@ -46,7 +49,7 @@ class Training:
 
     def note(self) -> None:
         """Write down what reading has brought to light, before anything is learned that relies on it."""
-        for kind, data in self.noted.news(self.lane.ingest):
+        for kind, data in self.noted.news(self.lane.ingest, self.recipe):
             self.versions.note(kind, data)
             self.noted = self.noted.after(kind, data)
 

@@ -108,9 +108,9 @@ def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
 def test_a_crash_is_not_followed_into_other_events(tmp_path: Path) -> None:
     """If this fails, other events than before are learned under version numbers that were served."""
     chosen = settings(tmp_path, checkpoint={"every_seconds": 1000})
-    good, bad = (event.decode() for event in (*events(1), b'{"features": {"x": 1}, "label": {}}'))
+    good, none = (event.decode() for event in (*events(1), b'{"features": {"x": 1}}'))
     usual = [event.decode() for event in events(30, first=1)]
-    stream = [f"[{', '.join(usual)}]", f"[{good}, {bad}, {good}]"]
+    stream = [f"[{', '.join(usual)}]", f"[{good}, {none}, {good}]"]
     source = MemorySource({0: [each.encode() for each in stream] + [Mark(PositionLost("gone"))]})
     with running(open_model(chosen, source)) as run, pytest.raises(PositionLost):
         run.wait_for(learned(10**6))
@@ -118,7 +118,7 @@ def test_a_crash_is_not_followed_into_other_events(tmp_path: Path) -> None:
     assert run.trainer.training.lane.learned == 32
     # As many events as before, from the same messages, but not the same ones; and no letter to tell which was refused.
     model_paths(chosen, "default").dead_letters.unlink()
-    stream[1] = f"[{bad}, {good}, {good}]"
+    stream[1] = f"[{none}, {good}, {good}]"
     with running(open_model(chosen, MemorySource({0: [each.encode() for each in stream]}))) as run:
         status = run.wait_for(learned(32))
         assert run.trainer.training.lane.learned == 32
