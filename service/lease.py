@@ -55,6 +55,7 @@ class Lease:
         folder: Path,
         *,
         lease_seconds: float,
+        at_least: int = 1,
         stop: threading.Event | None = None,
         on_wait: Callable[[str], None] | None = None,
     ) -> "Lease | None":
@@ -66,6 +67,9 @@ class Lease:
             Where claims are kept; made where it is missing.
         lease_seconds
             How long an owner may seem lifeless before it is taken over. Owner and stand-by must agree on it.
+        at_least
+            Lowest epoch to claim: above what an earlier life of the model, or one that was not restored, has left
+            elsewhere.
         stop
             Setting it ends the waiting.
         on_wait
@@ -84,6 +88,10 @@ class Lease:
             newest = _newest(folder)
             if newest == 0 or watch.is_free(newest):
                 descriptor = _claim(folder, newest + 1)
+                if descriptor is not None and newest + 1 < at_least:
+                    # Not at once: a former owner looks for the claim that follows its own.
+                    os.close(descriptor)
+                    newest, descriptor = at_least - 1, _claim(folder, at_least)
                 if descriptor is not None:
                     return cls(folder, newest + 1, descriptor, lease_seconds)
                 continue

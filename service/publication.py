@@ -1,6 +1,9 @@
 """Publishing: the trainer's side of handing parameters over, at every update, without ever waiting for a server.
 
 See :mod:`service.publication_layout` for the file and :mod:`service.subscription` for the servers' side.
+
+A former owner that wakes up may still publish what it had in hand. It does so where no server looks: it touches no file of
+a later epoch, and servers take the latest epoch's.
 """
 
 import contextlib
@@ -22,6 +25,7 @@ from service.publication_layout import (
     WORD_STEADY,
     MappedFile,
     describe,
+    epoch_of,
     file_path,
     files_newest_first,
     supersede,
@@ -145,8 +149,8 @@ class Publisher:
         return MappedFile(path, file.identity, file.words, file.slots, description)
 
     def _supersede_others(self, own: Path) -> None:
-        """Send the readers of all other files to this one, and keep only the newest of the others for now."""
-        others = [path for path in files_newest_first(self._folder) if path != own]
+        """Send the readers of earlier files to this one, and keep only the newest of these for now."""
+        others = [path for path in files_newest_first(self._folder) if path != own and epoch_of(path) <= self._epoch]
         for position, path in enumerate(others):
             with contextlib.suppress(OSError):
                 supersede(path)
@@ -185,7 +189,7 @@ class Publisher:
     def _clear(self, own: Path) -> None:
         """Remove the files that nobody is sent to any more."""
         for path in self._folder.glob("epoch-*/*"):
-            if path != own:
+            if path != own and epoch_of(path) <= self._epoch:
                 path.unlink(missing_ok=True)
         for folder in self._folder.glob("epoch-*"):
             if folder != own.parent:

@@ -195,13 +195,23 @@ def files_newest_first(folder: Path) -> list[Path]:
     return sorted(folder.glob("epoch-*/layout-[0-9]*"), key=_epoch_and_number, reverse=True)
 
 
+def epoch_of(path: Path) -> int:
+    """Return the epoch of the owner that a publication file is of."""
+    return int(path.parent.name.partition("-")[2])
+
+
+def newest_epoch(folder: Path) -> int:
+    """Return the highest epoch that a model's publications are of; 0 where there is none."""
+    return max(map(epoch_of, files_newest_first(folder)), default=0)
+
+
 def file_path(folder: Path, epoch: int, number: int) -> Path:
     """Return where a file belongs."""
     return folder / f"epoch-{epoch:06d}" / f"layout-{number:06d}"
 
 
 def _epoch_and_number(path: Path) -> tuple[int, int]:
-    return int(path.parent.name.partition("-")[2]), int(path.name.partition("-")[2])
+    return epoch_of(path), int(path.name.partition("-")[2])
 
 
 def _slots(mapped: mmap.mmap, description: Description) -> list[Slot]:

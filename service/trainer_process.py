@@ -20,6 +20,7 @@ from service.journal import Journal
 from service.lease import Lease
 from service.model import Model
 from service.publication import Publisher
+from service.publication_layout import newest_epoch
 from service.reading_program import ReadingPrograms
 from service.trainer import Trainer
 from service.wiring import make_source, model_paths, open_dead_letters
@@ -79,9 +80,12 @@ def prepare_trainer(settings: Settings) -> ReadingPrograms:
 
 
 def _claim(settings: Settings, name: str, stop: threading.Event) -> Lease | None:
+    paths = model_paths(settings, name)
     return Lease.acquire(
-        model_paths(settings, name).lease,
+        paths.lease,
         lease_seconds=settings.train.lease_seconds,
+        # Where the model's folder was moved away or restored, what is still published is of no owner that it knows.
+        at_least=newest_epoch(paths.publication) + 1,
         stop=stop,
         on_wait=lambda reason: _log.info(reason, model=name),
     )

@@ -105,7 +105,13 @@ class Versions:
             self._publish(learner, flush=True)
 
     def publish_again(self, learner: Learner) -> None:
-        """Publish the current version once more: after a start, in the folder of this process's epoch."""
+        """Publish the current version once more: after a start, in the folder of this process's epoch.
+
+        Raises
+        ------
+        OwnershipLost
+        """
+        self._model.lease.check()
         self._publish(learner, flush=True)
 
     def _append(self, *entries: Entry) -> None:

@@ -86,6 +86,23 @@ def test_first_claim(tmp_path: Path) -> None:
     lease.release()
 
 
+def test_a_claim_is_above_what_is_still_published(tmp_path: Path) -> None:
+    """After the model's folder was moved away or restored, servers would answer for ever from the model before."""
+    first = acquire(tmp_path)
+    second = Lease.acquire(tmp_path, lease_seconds=0.2, at_least=8)
+    assert second is not None
+    assert second.epoch == 8
+    second.check()
+    with pytest.raises(OwnershipLost):
+        first.check()
+    second.release()
+    third = Lease.acquire(tmp_path, lease_seconds=0.2, at_least=8)
+    assert third is not None
+    assert third.epoch == 9
+    third.release()
+    first.release()
+
+
 def test_release_lets_the_next_in_at_once(tmp_path: Path) -> None:
     """A clean restart would wait for the lease to run out."""
     first = acquire(tmp_path)

@@ -101,14 +101,19 @@ def test_a_former_owner_is_not_listened_to(tmp_path: Path) -> None:
     assert version_of(Subscription(tmp_path)) == 2
 
 
-def test_remains_of_another_life_give_way(tmp_path: Path) -> None:
-    """After the data directory was deleted, servers would answer for ever from the model before."""
-    publish(Publisher(tmp_path, 7), 500)
-    reader = Subscription(tmp_path)
-    assert version_of(reader) == 500
-    publish(Publisher(tmp_path, 1), 1)
-    assert version_of(reader) == 1
-    assert version_of(Subscription(tmp_path)) == 1
+def test_a_former_owner_that_wakes_up_is_published_where_nobody_looks(tmp_path: Path) -> None:
+    """Servers would go back to an older version when a trainer wakes up that was taken over from."""
+    clock = ManualClock()
+    former, reader = Publisher(tmp_path, 1, clock=clock), Subscription(tmp_path)
+    publish(former, 1)
+    for late in (former, Publisher(tmp_path, 1, clock=clock)):
+        publish(Publisher(tmp_path, 2), 2)
+        assert version_of(reader) == 2
+        for _ in range(13):
+            clock.now += 1
+            publish(late, 1)
+            assert version_of(reader) == 2
+            assert version_of(Subscription(tmp_path)) == 2
 
 
 def test_an_unannounced_file_is_found(tmp_path: Path) -> None:
