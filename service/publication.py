@@ -2,8 +2,8 @@
 
 See :mod:`service.publication_layout` for the file and :mod:`service.subscription` for the servers' side.
 
-A former owner that wakes up may still publish what it had in hand. It does so where no server looks: it touches no file of
-a later epoch, and servers take the latest epoch's.
+A former owner that wakes up may still publish what it had in hand. It does so where no server looks: it touches no file
+of a later epoch, and servers take the latest epoch's.
 """
 
 import contextlib
