@@ -25,9 +25,6 @@ _FEWEST = 4
 _SLACK = 0.1
 """Share of the loss of knowing nothing that is forgiven beside `worse_by`: small losses multiply easily."""
 
-_SHARE = 0.03
-"""Looking takes no more of the time of learning than this share; looks come less often where that would be exceeded."""
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -85,7 +82,9 @@ class Canary:
     @property
     def is_due(self) -> bool:
         """Whether so many updates have come since the last look that it is time for another."""
-        return self._updates >= self._settings.every_updates and self._learning * _SHARE >= self._looking
+        share = self._settings.share
+        affordable = share is None or self._learning * share >= self._looking
+        return affordable and self._updates >= self._settings.every_updates
 
     def look(self, learner: Learner) -> Finding:
         """Judge the parameters as they are.
@@ -95,8 +94,7 @@ class Canary:
         DeviceFailed
         """
         started = time.perf_counter()
-        events = self._events()
-        self.found = self._judge(learner, events) if events is not None else Finding()
+        self.found = self._judge(learner)
         self._updates, self._learning, self._looking = 0, 0.0, time.perf_counter() - started
         return self.found
 
@@ -107,26 +105,23 @@ class Canary:
     def is_better(self, other: Learner) -> bool:
         """Whether what the last look condemned is much worse than `other`, and that one is all right itself."""
         events = self._events()
-        if events is None:
-            return False
         trial = other.try_out(events.features)
-        loss = loss_of(trial.predictions, events)
-        if not trial.finite:
-            return False
         condemned = self.found.loss
-        return condemned is None or condemned > self._bound(loss, events, len(trial.predictions.classes))
+        if not trial.finite or condemned is None:
+            return trial.finite
+        return condemned > self._bound(loss_of(trial.predictions, events), events, len(trial.predictions.classes))
 
-    def _events(self) -> Examples | None:
-        """Return the events to judge by; None while they are too few."""
-        if len(self._window) * _FEWEST < self._settings.window:
-            return None
-        events = Examples.concatenate(self._window.pieces())
-        return events if (events.weights > 0).any() else None
+    def _events(self) -> Examples:
+        """Return the events to judge by."""
+        return Examples.concatenate(self._window.pieces())
 
-    def _judge(self, learner: Learner, events: Examples) -> Finding:
+    def _judge(self, learner: Learner) -> Finding:
+        events = self._events()
         trial = learner.try_out(events.features)
         if not trial.finite:
             return Finding("bad", reason="parameters or answers are not finite")
+        if len(events) * _FEWEST < self._settings.window or not (events.weights > 0).any():
+            return Finding()
         loss = loss_of(trial.predictions, events)
         classes = len(trial.predictions.classes)
         if self._reference is None:

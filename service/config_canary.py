@@ -18,6 +18,9 @@ class CanarySettings(Section):
         Updates from one look to the next.
     window
         The last labelled events, on which the parameters are compared with those of the last good checkpoint.
+    share
+        Of the time of learning that looking may take; looks come less often where that would be exceeded. None for no
+        such bound.
     worse_by
         How many times their loss may be that of the checkpoint's on the same events.
     """
@@ -25,4 +28,5 @@ class CanarySettings(Section):
     enabled: bool = True
     every_updates: Annotated[int, Field(ge=1)] = 32
     window: Annotated[int, Field(ge=16, le=100_000)] = 512
+    share: Annotated[float, Field(gt=0, le=1)] | None = 0.03
     worse_by: Annotated[float, Field(ge=1)] = 2.0

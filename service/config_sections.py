@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, field_serializer, field_validator, model_validator
 
 from models.learner import LearnerOptions
+from service.config_canary import CanarySettings
 from service.config_dead_letters import DeadLetterSettings
 from service.config_influence import InfluenceSettings
 from service.config_learner import check_learner, check_loss_fits
@@ -150,6 +151,7 @@ class ModelSettings(Section):
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     events: EventOptions = Field(default_factory=EventOptions)
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    canary: CanarySettings = Field(default_factory=CanarySettings)
     influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
 

@@ -8,6 +8,7 @@ import time
 
 import structlog
 
+from models.learner import Json
 from service.checkpointing import Checkpointer
 from service.checkpoints import Checkpoint, CheckpointInfo
 from service.errors import StorageFailed
@@ -15,6 +16,7 @@ from service.letter_watch import LetterWatch
 from service.metrics import MetricsServer, start_metrics_server, statuses_from_files
 from service.model import Model
 from service.reporting import report
+from service.self_repair import SelfRepair
 from service.status import CheckpointStatus, State, write_status
 from service.training import Training
 
@@ -42,11 +44,14 @@ class Housekeeping:
         What it owns.
     training
         Where the trainer is: what is reported and saved; read between two microbatches only.
+    repair
+        Says of each state that is to be kept whether it is sound.
     """
 
-    def __init__(self, model: Model, training: Training) -> None:
+    def __init__(self, model: Model, training: Training, repair: SelfRepair) -> None:
         self._model = model
         self._training = training
+        self._repair = repair
         self._checkpointer = Checkpointer(
             model.store,
             every_seconds=model.settings.checkpoint.every_seconds,
@@ -107,13 +112,18 @@ class Housekeeping:
         # A stand-in is never the truth, and without a learner there is nothing to keep.
         if training.lane.learner is None or training.standing_in:
             return
-        self._checkpointer.finish()
+        self.settle()
         # Only the owner may capture: what is captured counts as served.
         self._model.lease.check()
-        checkpoint = self._capture()
+        verdict = self._repair.vouch()
+        checkpoint = self._capture(verdict)
         training.journal.rotate(training.versions.current)
         self._captured = self._training.progress
         self._checkpointer.submit(checkpoint)
+
+    def settle(self) -> None:
+        """Wait for the checkpoint that is being written, if one is: then it is among those that are kept."""
+        self._checkpointer.finish()
 
     def finish(self) -> None:
         """Leave everything durable and reported: the end of a trainer that still owns its model."""
@@ -151,10 +161,10 @@ class Housekeeping:
         letters = self._letters.look()
         if letters.pause is not None and state != "stopped":
             state = "paused"
-        status = report(self._model, self._training, letters, state, self._checkpoint)
+        status = report(self._model, self._training, letters, state, self._checkpoint, found=self._repair.found)
         write_status(self._model.paths.status, status)
 
-    def _capture(self) -> Checkpoint:
+    def _capture(self, verdict: Json) -> Checkpoint:
         training, lane, learner = self._training, self._training.lane, self._training.learner
         return Checkpoint(
             version=training.versions.current,
@@ -164,6 +174,7 @@ class Housekeeping:
             service={
                 "model": self._model.name,
                 **training.noted.to_json(),
+                "canary": verdict,
                 "learner": learner.name,
                 "options": self._model.learner_options(),
                 "lane": lane.count.to_json(),

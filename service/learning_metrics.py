@@ -29,6 +29,8 @@ StatusSource = Callable[[], Mapping[str, Status | None]]
 _COUNTERS = {
     "events_consumed": "Events read off the log, unusable ones included.",
     "unlabelled": "Events without a label.",
+    "rollbacks": "Times that the learner of an earlier version came back.",
+    "halvings": "Times that the bound on a microbatch was halved for the device's memory.",
     "dead_letters_unsent_pruned": "Dead letters that had to make room before they were forwarded.",
     "duplicates": "Events that were not learned because they had been learned before.",
     "limited": "Events that were scored and not learned because their source had had its share.",
@@ -105,6 +107,11 @@ def _gauges(statuses: list[Status]) -> Iterator[Metric]:
     active = GaugeMetricFamily(
         "headrace_learner_active", "Whether this learner is the one being served.", labels=["model", "learner"]
     )
+    losses = GaugeMetricFamily(
+        "headrace_canary_loss",
+        "Loss on the last events when they were looked at: of the parameters, and of the newest good checkpoint's.",
+        labels=["model", "parameters"],
+    )
     memory = GaugeMetricFamily("headrace_device_memory_bytes", "Bytes held on the accelerator.", labels=["model"])
     unsent = GaugeMetricFamily(
         "headrace_dead_letters_unsent", "Dead letters that wait to be forwarded.", labels=["model"]
@@ -116,13 +123,23 @@ def _gauges(statuses: list[Status]) -> Iterator[Metric]:
             lag.add_metric([status.model, partition], events)
         for learner in LEARNERS:
             active.add_metric([status.model, learner], learner == status.learner)
+        _add_losses(losses, status)
         memory.add_metric([status.model], status.device_memory_bytes)
         unsent.add_metric([status.model], status.dead_letters_unsent)
         for reason in {*PAUSES, *([status.paused.reason] if status.paused else [])}:
             paused.add_metric([status.model, reason], status.paused is not None and status.paused.reason == reason)
         if status.checkpoint is not None:
             age.add_metric([status.model], max(0.0, time.time() - status.checkpoint.written_at))
-    yield from (lag, active, memory, unsent, paused, age)
+    yield from (lag, active, losses, memory, unsent, paused, age)
+
+
+def _add_losses(losses: GaugeMetricFamily, status: Status) -> None:
+    found = status.canary
+    if found is None:
+        return
+    for parameters, loss in (("current", found.loss), ("reference", found.reference_loss)):
+        if loss is not None:
+            losses.add_metric([status.model, parameters], loss)
 
 
 def _scores(statuses: list[Status]) -> Iterator[Metric]:

@@ -63,6 +63,8 @@ class Model:
         Build the configured learner, and the one for when the device fails.
     programs
         Where the program that reads and decodes comes from; None: a thread of the trainer reads.
+    memory_bound
+        Events in a microbatch that the device has room for, at most; None as long as any configured number fits.
     notices
         The last things that an operator should know, newest last.
     """
@@ -80,6 +82,7 @@ class Model:
     make_stand_in: MakeLearner
     programs: ReadingPrograms | None = None
     notices: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=10))
+    memory_bound: int | None = None
 
     def notice(self, message: str) -> None:
         """Keep `message` for the model's state."""
@@ -89,6 +92,12 @@ class Model:
     def configured_task(self) -> Task | None:
         """The task that the configuration names; None for auto."""
         return None if self.settings.task == "auto" else Task(self.settings.task)
+
+    @property
+    def max_size(self) -> int:
+        """Events in a microbatch, at most."""
+        configured = self.settings.microbatch.max_size
+        return configured if self.memory_bound is None else min(configured, self.memory_bound)
 
     def build_learner(self, task: Task) -> Learner:
         """Build the configured learner.
@@ -196,7 +205,7 @@ class Model:
         bounds = self.settings.microbatch
         return MicroBatcher(
             feed,
-            max_size=bounds.max_size,
+            max_size=self.max_size,
             max_delay=bounds.max_delay_ms / 1000,
             max_bytes=bounds.max_bytes,
             start=positions,

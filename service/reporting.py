@@ -4,14 +4,21 @@ import os
 import time
 
 from consumers.dead_letter_pause import Pause
+from service.canary import Finding
 from service.letter_watch import LetterFigures
 from service.model import Model
-from service.status import CheckpointStatus, PauseStatus, State, Status
+from service.status import CanaryStatus, CheckpointStatus, PauseStatus, State, Status
 from service.training import Training
 
 
 def report(
-    model: Model, training: Training, letters: LetterFigures, state: State, checkpoint: CheckpointStatus | None
+    model: Model,
+    training: Training,
+    letters: LetterFigures,
+    state: State,
+    checkpoint: CheckpointStatus | None,
+    *,
+    found: Finding,
 ) -> Status:
     """Return the status of a trainer now. May wait for the device."""
     lane = training.lane
@@ -50,6 +57,10 @@ def report(
             str(partition): max(0, end - (lane.positions[partition].offset if partition in lane.positions else 0))
             for partition, end in ends.items()
         },
+        rollbacks=training.totals.rollbacks,
+        canary=CanaryStatus(**found.to_json()),
+        halvings=training.totals.halvings,
+        microbatch_max_size=model.max_size,
         scores={scope: dict(scores) for scope, scores in status.scores.items()} if status else {},
         checkpoint=checkpoint,
         device_memory_bytes=status.device_memory if status else 0,

@@ -155,6 +155,14 @@ class Checkpoints(_Schema):
     checkpoints: list[Checkpoint]
 
 
+class Canary(_Schema):
+    """Whether the parameters are fit to be published, on the last labelled events."""
+
+    verdict: str = Field(description="`good`, `bad`, or `unknown` while there are too few events.")
+    loss: float | None = Field(description="Log loss in nats, or root mean squared error.")
+    reference_loss: float | None = Field(description="Of the newest good checkpoint's parameters on the same events.")
+
+
 class ErrorReport(_Schema):
     """Something that went wrong in the trainer."""
 
@@ -204,6 +212,10 @@ class ModelState(_Schema):
     scores: dict[str, dict[str, float | None]] = Field(
         description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`."
     )
+    rollbacks: int = Field(description="How often the learner of an earlier version came back.")
+    canary: Canary | None = Field(description="What was found of the parameters last; null before.")
+    halvings: int = Field(description="How often a microbatch did not fit into the device's memory.")
+    microbatch_max_size: int = Field(description="Events that a microbatch may have now.")
     checkpoint: NewestCheckpoint | None
     errors: list[ErrorReport] = Field(description="The last ones.")
     trainer: TrainerState

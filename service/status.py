@@ -43,6 +43,14 @@ class ErrorStatus(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class CanaryStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the canary found last: ``good``, ``bad`` or ``unknown``; the loss, and the one that it is compared with."""
+
+    verdict: str
+    loss: float | None
+    reference_loss: float | None
+
+
 class HistogramStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A histogram as JSON: upper bounds, observations in each bucket (above the last bound comes last), their sum."""
 
@@ -83,6 +91,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Why learning pauses; None where it does not.
     positions, ends, lag
         Partition → (offset, index) of the next event, offset after the last record, events or records still to read.
+    rollbacks, canary
+        How often the learner of an earlier version came back, and what was found of the parameters last.
+    halvings, microbatch_max_size
+        How often a microbatch did not fit into the device's memory, and how many events one may have now.
     scores
         ``stream`` and ``window`` → score's name → value (None where it is not a number).
     checkpoint
@@ -123,6 +135,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, tuple[int, int]] = {}
     ends: dict[str, int] = {}
     lag: dict[str, int] = {}
+    rollbacks: int = 0
+    canary: CanaryStatus | None = None
+    halvings: int = 0
+    microbatch_max_size: int = 0
     scores: dict[str, dict[str, float | None]] = {}
     checkpoint: CheckpointStatus | None = None
     device_memory_bytes: int = 0

@@ -19,6 +19,7 @@ from service.housekeeping import Housekeeping
 from service.journal import Journal
 from service.model import Model
 from service.recovery import Recovered
+from service.self_repair import SelfRepair
 from service.training import Training
 from service.versions import Versions
 
@@ -53,7 +54,8 @@ class Trainer:
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
         self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted)
         self._fallback = Fallback(model, self.training)
-        self._housekeeping = Housekeeping(model, self.training)
+        self._repair = SelfRepair(model, self.training, recovered.reference)
+        self._housekeeping = Housekeeping(model, self.training, self._repair)
 
     def stop(self) -> None:
         """Have the loop end after the microbatch in hand."""
@@ -102,12 +104,19 @@ class Trainer:
         training, totals = self.training, self.training.totals
         self._fallback.check_drill()
         learned = training.lane.learn(batch)
-        training.versions.updated(training.learner, batch)
+        self._repair.remember(learned, time.perf_counter() - started)
+        if not (self._repair.condemns and self._bring_back(batch)):
+            training.versions.updated(training.learner, batch)
         self._fallback.remember(learned)
         totals.updated(training.learner.name, len(learned))
         training.count()
         totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
         totals.histograms["update_seconds"].observe(time.perf_counter() - started)
+
+    def _bring_back(self, batch: MicroBatch[Examples]) -> bool:
+        """Publish a good checkpoint's learner instead of what `batch` has made of it; return whether there is one."""
+        self._housekeeping.settle()
+        return self._repair.bring_back(batch)
 
     def _begin(self) -> None:
         """Serve again what was served before, under its own number, or under a new one where it was overtaken."""

@@ -101,3 +101,19 @@ class NoModule:
 
 
 not_a_class = 3
+
+
+class Poisoned(nn.Module):
+    """Linear, with a buffer that one input above 50 makes infinite for ever: no gradient can undo that."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        if self.training and bool((x > 50).any()):
+            self.scale.fill_(torch.inf)
+        found: Tensor = self.linear(x)
+        return found * self.scale
