@@ -7,15 +7,36 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from models.errors import DeviceFailed, DeviceOutOfMemory, LearnerOptionsInvalid
+from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory, LearnerOptionsInvalid
 
 FAILURES: tuple[type[Exception], ...] = (
     getattr(torch, "AcceleratorError", torch.OutOfMemoryError),
     torch.OutOfMemoryError,
 )
-"""What PyTorch raises for an accelerator's failures, out of memory aside; older ones know only RuntimeErrors."""
+"""What PyTorch raises for an accelerator's failures; older ones, and some libraries, know only RuntimeErrors."""
 
 _WORDS = ("CUDA", "cuBLAS", "CUBLAS", "cuDNN", "CUDNN")  # in messages of RuntimeErrors that are the accelerator's
+
+_OUT_OF_MEMORY = ("out of memory", "ALLOC_FAILED")
+"""In messages of what the accelerator's libraries raise where they find no memory themselves."""
+
+_LOST = (
+    "illegal memory access",
+    "illegal instruction",
+    "misaligned address",
+    "device-side assert",
+    "unspecified launch failure",
+    "launch timed out",
+    "hardware stack error",
+    "invalid program counter",
+    "not supported on global/shared address space",
+    "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "context is destroyed",
+    "GPU is lost",
+    "device is lost",
+)
+"""In messages of errors after which CUDA says that the process must end and start anew."""
 
 
 def choose_device(name: str) -> torch.device:
@@ -51,17 +72,25 @@ def to_device(array: NDArray[Any], device: torch.device) -> torch.Tensor:
 
 @contextmanager
 def device_errors() -> Iterator[None]:
-    """Raise what an accelerator's failures are to the service: :class:`DeviceFailed`, :class:`DeviceOutOfMemory`."""
+    """Raise what an accelerator's failures are to the service: :class:`DeviceFailed` or one of its kinds."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise DeviceOutOfMemory(f"out of device memory ({error}): set learner.chunk_size, or halve it") from error
     except FAILURES as error:
-        raise DeviceFailed(f"the accelerator failed: {error}") from error
+        raise _named(error) from error
     except RuntimeError as error:
         if any(word in str(error) for word in _WORDS):
-            raise DeviceFailed(f"the accelerator failed: {error}") from error
+            raise _named(error) from error
         raise
+
+
+def _named(error: Exception) -> DeviceFailed:
+    """Return an accelerator's failure under the name that it has here."""
+    message = str(error)
+    if isinstance(error, torch.OutOfMemoryError) or any(words in message for words in _OUT_OF_MEMORY):
+        return DeviceOutOfMemory(f"out of device memory: {message}")
+    if any(words in message for words in _LOST):
+        return DeviceLost(f"the accelerator is lost to this process: {message}")
+    return DeviceFailed(f"the accelerator failed: {message}")
 
 
 def memory_held(device: torch.device) -> int:

@@ -7,7 +7,8 @@
     ├── NetworkInvalid            a user's own network cannot be loaded, or does not keep the network contract
     ├── StateMismatch             a saved state belongs to another learner, task or schema version
     └── DeviceFailed              the accelerator is gone or broken; learning goes on elsewhere
-        └── DeviceOutOfMemory     one chunk does not fit; smaller chunks may
+        ├── DeviceOutOfMemory     a microbatch does not fit; a smaller one may
+        └── DeviceLost            this process can use the accelerator no more; another process may
 """
 
 
@@ -32,4 +33,8 @@ class DeviceFailed(ModelError):
 
 
 class DeviceOutOfMemory(DeviceFailed):
-    """A chunk did not fit into the device's memory."""
+    """A microbatch, or a chunk of it, did not fit into the device's memory."""
+
+
+class DeviceLost(DeviceFailed):
+    """The accelerator's context is beyond use: all that this process does with it fails from now on."""

@@ -5,15 +5,19 @@ import pytest
 import torch
 
 from models.devices import choose_device, device_errors, memory_held, to_device
-from models.errors import DeviceFailed, DeviceOutOfMemory
+from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory
 
 
 @pytest.mark.parametrize(
     ("raised", "expected"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB"), DeviceOutOfMemory),
-        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceFailed),
-        (RuntimeError("CUDA error: device-side assert triggered"), DeviceFailed),
+        (torch.AcceleratorError("CUDA error: out of memory"), DeviceOutOfMemory),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), DeviceOutOfMemory),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), DeviceLost),
+        (torch.AcceleratorError("CUDA error: unspecified launch failure"), DeviceLost),
+        (RuntimeError("CUDA error: device-side assert triggered"), DeviceLost),
+        (torch.AcceleratorError("CUDA error: no kernel image is available for execution on the device"), DeviceFailed),
         (RuntimeError("cuBLAS error: CUBLAS_STATUS_EXECUTION_FAILED"), DeviceFailed),
         (RuntimeError("shapes cannot be multiplied"), RuntimeError),
         (ValueError("CUDA"), ValueError),

@@ -106,6 +106,8 @@ not_a_class = 3
 class Poisoned(nn.Module):
     """Linear, with a buffer that one input above 50 makes infinite for ever: no gradient can undo that."""
 
+    scale: Tensor
+
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
