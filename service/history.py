@@ -6,6 +6,7 @@ that could not learn everything again went on from an earlier version, under a n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from service.journal_format import Decision, Entry, Update
 from service.rollback import DECISION as ROLLBACK
@@ -32,6 +33,11 @@ class History:
     steps: Sequence[Entry]
     others: Sequence[Entry] = ()
     gap: str = ""
+
+
+def is_rollback(entry: Entry) -> TypeGuard[Decision]:
+    """Return whether `entry` is a decision to bring an earlier learner back."""
+    return isinstance(entry, Decision) and entry.kind == ROLLBACK
 
 
 def history(version: int, entries: Sequence[Entry], learner: str) -> History:

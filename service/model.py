@@ -31,6 +31,7 @@ from service.reading_program import ReadingPrograms
 from service.rebatching import Chained
 from service.recovery import Recovery
 from service.refusals import make_refusals
+from service.relearning import Relearning
 from service.screen import Screen
 from service.status import ErrorStatus
 from service.tasks import TaskGate
@@ -121,10 +122,7 @@ class Model:
             self.store,
             self.paths.journal,
             self.configured_task,
-            self.build_learner,
-            self.open_ingest,
-            self.make_batcher,
-            self.make_screen,
+            Relearning(self.store, self.build_learner, self.open_ingest, self.make_batcher, self.make_screen),
             self.recipe(),
         )
 
