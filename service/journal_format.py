@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -23,6 +23,10 @@ SCHEMA = 2
 
 _FRAME = struct.Struct("<II")
 _UPDATE, _DECISION, _CLOSED = 1, 2, 3
+
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding a frame's content raises that is not what it should be, though its checksum is right."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
@@ -157,12 +161,12 @@ def encode_header(header: Header) -> bytes:
 
 
 def schema_of(content: memoryview) -> int:
-    """Return the schema version in a header's frame, whatever else is in it."""
-    return int(_decode(content)["schema"])
+    """Return the schema version in a header's frame, whatever else is in it; raises what :data:`UNREADABLE` names."""
+    return msgspec.msgpack.decode(content, type=_AnyHeader).schema
 
 
 def decode_header(content: memoryview) -> Header:
-    """Return the header in a frame's content; raises ``msgspec.MsgspecError`` where it is another version's."""
+    """Return the header in a frame's content; raises what :data:`UNREADABLE` names where it is another version's."""
     return msgspec.msgpack.decode(content, type=Header)
 
 
@@ -184,7 +188,10 @@ def encode_number(number: int) -> bytes:
 def decode_number(data: bytes) -> int | None:
     """Return the number in a reservation file's content; None where it cannot be read."""
     for content, _ in frames(memoryview(data)):
-        return int(_decode(content))
+        try:
+            return msgspec.msgpack.decode(content, type=int)
+        except UNREADABLE:
+            return None
     return None
 
 
@@ -193,19 +200,36 @@ CLOSED = frame(_encode((_CLOSED,)))
 
 
 def decode_entry(content: memoryview) -> Entry | None:
-    """Return the entry in a frame's content; None for the mark of a journal that was closed."""
-    fields: list[Any] = _decode(content)
-    if fields[0] == _CLOSED:
+    """Return the entry in a frame's content; None for the mark of a journal that was closed.
+
+    Raises what :data:`UNREADABLE` names where it is no entry.
+    """
+    fields = _decode(content)
+    if fields == [_CLOSED]:
         return None
-    if fields[0] == _DECISION:
-        _, version, kind, data = fields
-        return Decision(kind, version, data)
-    _, version, learner, runs, positions, skip, *later = fields
-    return Update(
-        version,
-        learner,
-        [Run(partition, rows) for partition, rows in runs],
-        {partition: Position(offset, event) for partition, (offset, event) in positions.items()},
-        later[0] if later else None,
-        skip,
-    )
+    if type(fields) is list and fields[:1] == [_DECISION]:
+        decision = msgspec.convert(fields, _DecisionFields)
+        return Decision(decision.kind, decision.version, decision.data)
+    update = msgspec.convert(fields, _UpdateFields)
+    return Update(update.version, update.learner, update.runs, update.positions, update.checksum, update.skip)
+
+
+class _AnyHeader(msgspec.Struct):
+    schema: int
+
+
+class _UpdateFields(NamedTuple):
+    entry: Literal[1]
+    version: int
+    learner: str
+    runs: list[Run]
+    positions: dict[int, Position]
+    skip: bool
+    checksum: int | None = None  # entries of former versions have none
+
+
+class _DecisionFields(NamedTuple):
+    entry: Literal[2]
+    version: int
+    kind: str
+    data: dict[str, Any]

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from service.errors import JournalInvalid
 from service.journal_format import (
     SCHEMA,
+    UNREADABLE,
     Entry,
     Header,
     base_of,
@@ -165,7 +164,10 @@ class _History:
         read, closed = 0, False
         for content, end in frames(memoryview(data)[:size]):
             if read:  # the first frame is the header
-                entry = decode_entry(content)
+                try:
+                    entry = decode_entry(content)
+                except UNREADABLE:
+                    break
                 closed = entry is None
                 if entry is not None and (everything or entry.version > self.after):
                     self.entries.append(entry)
@@ -209,7 +211,7 @@ def _header(path: Path, data: bytes) -> Header | None:
         try:
             if schema_of(content) <= SCHEMA:
                 return decode_header(content)
-        except (msgspec.MsgspecError, KeyError, TypeError):
+        except UNREADABLE:
             return None
         raise JournalInvalid(f"{path} was written by a newer version of Headrace: use that one, or a newer one")
     return None

@@ -2,18 +2,25 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from consumers.source import Position, Positions
+import msgspec
+
+from consumers.source import Positions
 from models.learner import Json
 from service.errors import CheckpointInvalid, SchemaUnknown
 from service.segments import Segment
 
 SCHEMA = 1
 """Version of what is written; this one and the one before it are read."""
+
+
+_SEGMENT_PATH = re.compile(r"\d{6,}/[0-9a-f]{64}(?:-[0-9a-z]+)?\.safetensors", re.ASCII)
+"""Nothing else is ever opened because a manifest names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +82,7 @@ def decode_manifest(path: Path) -> Manifest:
     try:
         body = json.loads(path.read_bytes())
         schema, checksum = body["schema"], body.pop("sha256")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointInvalid(f"{path} cannot be read as a manifest: {error}") from error
     if checksum != _checksum(body):
         raise CheckpointInvalid(f"{path} is not what was written: its checksum differs")
@@ -84,18 +91,14 @@ def decode_manifest(path: Path) -> Manifest:
             f"{path} has schema version {schema}, and this program reads {SCHEMA - 1} and {SCHEMA}: use the version of "
             "Headrace that wrote it, or the one after that"
         )
-    return Manifest(
-        body["version"],
-        body["epoch"],
-        body["created"],
-        {int(partition): Position(*position) for partition, position in body["positions"].items()},
-        body["service"],
-        body["learners"],
-        {
-            name: {key: Segment(**segment) for key, segment in segments.items()}
-            for name, segments in body["segments"].items()
-        },
-    )
+    try:
+        manifest = msgspec.convert(body, Manifest, str_keys=True)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise CheckpointInvalid(f"{path} is no manifest, though its checksum is right: {error}") from error
+    for segment in manifest.all_segments():
+        if not _SEGMENT_PATH.fullmatch(segment.path):
+            raise CheckpointInvalid(f"{path} names a segment where none can be: {segment.path[:100]!r}")
+    return manifest
 
 
 def _checksum(body: Mapping[str, Any]) -> str:

@@ -163,10 +163,14 @@ class MappedFile:
         content = mapped[HEAD : HEAD + words[WORD_SIZE]] if words[WORD_MAGIC] == MAGIC else b""
         if words[WORD_SCHEMA] != SCHEMA or zlib.crc32(content) != words[WORD_CHECKSUM]:
             return None
-        description = msgspec.msgpack.decode(content, type=Description)
-        if description.boot != boot_id():
+        try:
+            description = msgspec.msgpack.decode(content, type=Description)
+            if description.boot != boot_id():
+                return None
+            return cls(path, _identity(status), words, _slots(mapped, description), description)
+        # What is in it is not what a trainer wrote: types, shapes and places that do not fit to each other.
+        except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):
             return None
-        return cls(path, _identity(status), words, _slots(mapped, description), description)
 
     @property
     def superseded(self) -> bool:

@@ -6,7 +6,7 @@ On the path it is the first thing that a route with a body does.
 import json
 import re
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -91,16 +91,33 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
 def _decode_slowly(body: bytes, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
     """Decode numbers that are out of range (``1e999``) as infinities: then the check of features names the culprit."""
     try:
-        return msgspec.convert(json.loads(body), decoder.type)
+        return msgspec.convert(_strictly(body), decoder.type)
     except msgspec.ValidationError as error:
         raise _wrong_shape(body, error) from error
     except (ValueError, RecursionError) as error:
         raise RequestInvalid(f"the body is not JSON: {error}", 400) from error
 
 
+def _strictly(body: bytes) -> Any:
+    """Decode JSON and nothing else: the library's own idea of it is wider.
+
+    Raises
+    ------
+    ValueError
+        Other encodings than UTF-8, halves of surrogate pairs, which no answer could repeat, NaN and Infinity.
+    """
+    decoded = json.loads(body.decode(), parse_constant=_refuse_constant)
+    json.dumps(decoded, ensure_ascii=False).encode()
+    return decoded
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON's")
+
+
 def _wrong_shape(body: bytes, error: msgspec.ValidationError) -> RequestInvalid:
     try:
-        json.loads(body)
+        _strictly(body)
     except (ValueError, RecursionError) as malformed:  # the typed decoder may stop before it gets there
         return RequestInvalid(f"the body is not JSON: {malformed}", 400)
     found = _WHERE.match(str(error))

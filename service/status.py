@@ -172,6 +172,6 @@ def read_status(path: Path) -> Status | None:
         return _decoder.decode(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         _log.warning("the trainer's status cannot be read", path=str(path), error=str(error))
         return None
