@@ -1,10 +1,11 @@
-"""Which feature is where in the input of a network: places are given once, in order of appearance, and never change.
+"""Which feature is where in the input of a network: places are given in order of appearance, and then stay.
 
-Because places are only ever added at the end, all that was learned for earlier ones stays where it is. The number of
+Because columns are only ever added at the end, all that was learned for earlier ones stays where it is. They are
+bounded; who gets one of the last, and who takes over whose, is for ``encoder_admission.py`` to say. The number of
 columns that a network sees is the width rounded up, so that shapes seldom change.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
@@ -16,10 +17,18 @@ HASHED = 64
 """Dense columns that all strings share by signed hashing."""
 
 MOST_COLUMNS = 4096
-"""Input columns after which new features get none: a stream that never stops naming new ones must not fill memory."""
+"""Input columns: a stream that never stops naming new features must not fill memory."""
+
+MOST_STATISTICS = 1024
+"""Input columns for the target statistics of categories; those for numbers are what is left."""
+
+MOST_OF_NUMBERS = MOST_COLUMNS - MOST_STATISTICS - HASHED
+
+WATCHED = 256
+"""With more numbers than this, that one is missing is the rule and no news: it is not marked any more."""
 
 MOST_STRINGS = 4096
-"""Categories and bags of tokens that are told apart; later ones are left out."""
+"""Categories, and as many bags of tokens, that are told apart."""
 
 NONE = -1
 """Place of what has none yet."""
@@ -60,6 +69,8 @@ class Layout:
         First of the columns for hashed strings; :data:`NONE` before the first string.
     roles
         What each input column carries, in order; its length is the width.
+    taken_over
+        How often a place was taken over in this process: with it the layout changes, though nothing is added.
     """
 
     numbers: dict[FeatureKey, int] = field(default_factory=dict)
@@ -69,45 +80,68 @@ class Layout:
     strings: dict[FeatureKey, int] = field(default_factory=dict)
     hashed: int = NONE
     roles: list[Role] = field(default_factory=list)
+    taken_over: int = field(default=0, compare=False)
 
     @property
     def width(self) -> int:
         """Input columns in use."""
         return len(self.roles)
 
-    def add_numbers(self, keys: Iterable[FeatureKey]) -> None:
-        """Give slots to numbers, while there is room."""
-        for key in keys:
-            if self.width >= MOST_COLUMNS:
-                return
+    def _room_for_numbers(self) -> int:
+        """Return how many more columns numbers may have."""
+        marks, tails = (sum(column != NONE for column in columns) for columns in (self.marks, self.tails))
+        return max(min(MOST_OF_NUMBERS - len(self.values) - marks - tails, MOST_COLUMNS - self.width), 0)
+
+    def add_numbers(self, keys: Sequence[FeatureKey]) -> Sequence[FeatureKey]:
+        """Give slots to numbers, while there is room; return those that got none."""
+        room = self._room_for_numbers()
+        for key in keys[:room]:
             self.numbers[key] = len(self.values)
             self.values.append(self._add_columns(1, Role.VALUE))
             self.marks.append(NONE)
             self.tails.append(NONE)
+        return keys[room:]
 
-    def add_marks(self, slots: Iterable[int]) -> None:
+    def add_marks(self, slots: Sequence[int]) -> None:
         """Give columns to the marks of numbers that are missing for the first time, while there is room."""
-        for slot in slots:
-            if self.width >= MOST_COLUMNS:
-                return
+        for slot in slots[: self._room_for_numbers()]:
             self.marks[slot] = self._add_columns(1, Role.MARK)
 
-    def add_tails(self, slots: Iterable[int]) -> None:
+    def add_tails(self, slots: Sequence[int]) -> None:
         """Give columns to heavy tails of numbers, while there is room."""
-        for slot in slots:
-            if self.width >= MOST_COLUMNS:
-                return
+        for slot in slots[: self._room_for_numbers()]:
             self.tails[slot] = self._add_columns(1, Role.VALUE)
 
-    def add_strings(self, keys: Iterable[FeatureKey], statistics: int) -> None:
-        """Give places to categories, with `statistics` columns each, and to bags of tokens."""
-        for key in keys:
-            if len(self.strings) >= MOST_STRINGS:
-                return
+    def add_strings(self, keys: Sequence[FeatureKey], statistics: int) -> Sequence[FeatureKey]:
+        """Give places to strings of one kind, categories with `statistics` columns each; return those without one."""
+        room = max(MOST_STRINGS - self.held(keys[0].kind), 0) if keys else 0
+        for key in keys[:room]:
             if self.hashed == NONE:
                 self.hashed = self._add_columns(HASHED, Role.VALUE)
-            has_statistics = key.kind is Kind.CATEGORY and statistics and self.width < MOST_COLUMNS
+            has_statistics = key.kind is Kind.CATEGORY and self._room_for_statistics(statistics)
             self.strings[key] = self._add_columns(statistics, Role.VALUE) if has_statistics else NONE
+        return keys[room:]
+
+    def held(self, kind: Kind) -> int:
+        """Return how many strings of a kind have a place."""
+        return sum(key.kind is kind for key in self.strings)
+
+    def _room_for_statistics(self, columns: int) -> bool:
+        held = columns * sum(column != NONE for column in self.strings.values())
+        return 0 < columns <= min(MOST_STATISTICS - held, MOST_COLUMNS - self.width)
+
+    def take_over_number(self, old: FeatureKey, new: FeatureKey) -> tuple[int, list[int]]:
+        """Give the place of one number to another; return its slot and its columns."""
+        slot = self.numbers[new] = self.numbers.pop(old)
+        self.taken_over += 1
+        columns = (self.values[slot], self.marks[slot], self.tails[slot])
+        return slot, [column for column in columns if column != NONE]
+
+    def take_over_string(self, old: FeatureKey, new: FeatureKey, statistics: int) -> list[int]:
+        """Give the place of one string to another; return its columns of statistics."""
+        column = self.strings[new] = self.strings.pop(old)
+        self.taken_over += 1
+        return [] if column == NONE else list(range(column, column + statistics))
 
     def _add_columns(self, count: int, role: Role) -> int:
         """Append columns and return the first."""
@@ -118,7 +152,7 @@ class Layout:
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
         return {
-            "numbers": [[key.name, key.kind.value] for key in self.numbers],
+            "numbers": [[key.name, key.kind.value] for key in sorted(self.numbers, key=self.numbers.__getitem__)],
             "values": list(self.values),
             "marks": list(self.marks),
             "tails": list(self.tails),

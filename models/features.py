@@ -16,7 +16,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoder_layout import HASHED, NONE, Layout, power_of_two, rounded_up
+from models.encoder_admission import Admission
+from models.encoder_layout import HASHED, NONE, WATCHED, Layout, power_of_two, rounded_up
 from models.encoder_numbers import clipped, heavy_tailed, standardised, tails
 from models.encoder_plan import Plans
 from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
@@ -117,6 +118,7 @@ class FeatureEncoder:
         self._statistics = 0 if task is Task.MULTICLASS else statistics_width(numeric=task is Task.REGRESSION)
         self._reader = StringReader()
         self._plans = Plans()
+        self.admission = Admission()
 
     def prepare(self, features: Features) -> Prepared:
         """Read `features`: hash strings, draw numbers from dates."""
@@ -199,35 +201,68 @@ class FeatureEncoder:
         starts = np.searchsorted(rows, np.arange(prepared.rows + 1))
         return Sparse(hashes & (TABLE_ROWS - 1), amounts, starts)
 
-    def observe(self, prepared: Prepared) -> None:
-        """Take in features: give places to new ones, and update means and variances."""
+    def observe(self, prepared: Prepared) -> list[int]:
+        """Take in features: give places to new ones, and update means and variances.
+
+        Returns
+        -------
+        list of int
+            Input columns that now carry another feature: what was learned for them is not for it.
+        """
+        self.admission.begin()
         if prepared.gaps:
             prepared = prepared.only(np.flatnonzero(~np.isnan(prepared.numbers).all(0)))
-        self._add_places(prepared)
+        renewed = [*self._add_numbers(prepared), *self._add_strings(prepared)]
+        self._grow_arrays()
         plan = self._plans.of(self.layout, prepared.keys)
         if not plan.complete:  # there was no room for more
             prepared = prepared.only(plan.known)
+        self.admission.met_numbers(plan.slots, len(self.layout.values))
         if prepared.keys:
             moments = self.arrays["moments"][:, plan.slots]
             add_values(moments, prepared.numbers, gaps=prepared.gaps)
             self.arrays["moments"][:, plan.slots] = moments
         self._add_marks(prepared)
         self._add_tails()
+        return renewed
 
-    def _add_places(self, prepared: Prepared) -> None:
-        """Give places to new features, all of which have a value."""
-        layout, before = self.layout, len(self.layout.values)
-        if not self._plans.of(layout, prepared.keys).complete:
-            # In an order of their own: the columns of a microbatch may come in any.
-            layout.add_numbers(sorted(set(prepared.keys).difference(layout.numbers)))
-        if prepared.bags.keys() - layout.strings.keys():
-            layout.add_strings([key for key in prepared.bags if key not in layout.strings], self._statistics)
-        self._grow_arrays()
-        if len(layout.values) > before:
+    def _add_numbers(self, prepared: Prepared) -> list[int]:
+        """Give places to new numbers, all of which have a value; return the columns of those taken over."""
+        layout, columns = self.layout, list[int]()
+        if self._plans.of(layout, prepared.keys).complete:
+            return columns
+        # In an order of their own: the columns of a microbatch may come in any.
+        new = sorted(set(prepared.keys).difference(layout.numbers))
+        before, chosen = len(layout.values), self.admission.choose(new, len(layout.numbers))
+        left = layout.add_numbers(chosen)
+        idle = self.admission.idle_numbers(layout.numbers) if left else []
+        for old, key in zip(idle, left, strict=False):
+            slot, taken = layout.take_over_number(old, key)
+            self.arrays["moments"][:, slot] = 0.0
+            columns += taken
+        if columns or len(layout.values) > before:
             self._plans.forget()
+        return columns
+
+    def _add_strings(self, prepared: Prepared) -> list[int]:
+        """Give places to new strings; return the columns of those taken over."""
+        layout, columns = self.layout, list[int]()
+        for kind in (Kind.CATEGORY, Kind.TOKENS):
+            new = [key for key in prepared.bags if key.kind is kind and key not in layout.strings]
+            if not new:
+                continue
+            left = layout.add_strings(self.admission.choose(new, layout.held(kind)), self._statistics)
+            idle = self.admission.idle_strings(key for key in layout.strings if key.kind is kind) if left else []
+            for old, key in zip(idle, left, strict=False):
+                columns += layout.take_over_string(old, key, self._statistics)
+            self.admission.forget_strings(idle[: len(left)])
+        self.admission.met_strings([key for key in prepared.bags if key in layout.strings])
+        return columns
 
     def _add_marks(self, prepared: Prepared) -> None:
         """Give columns to the marks of numbers that are missing for the first time."""
+        if len(self.layout.values) > WATCHED:
+            return
         layout, plan = self.layout, self._plans.of(self.layout, prepared.keys)
         gaps = np.flatnonzero(np.isnan(prepared.numbers).any(0)).tolist() if prepared.gaps else ()
         missing = {layout.numbers[prepared.keys[column]] for column in gaps} | plan.others
@@ -265,5 +300,6 @@ class FeatureEncoder:
 
     def features(self) -> list[dict[str, str]]:
         """Return name and kind of the features known, numbers first, in order of appearance."""
-        keys = dict.fromkeys(origin(key) for key in (*self.layout.numbers, *self.layout.strings))
+        numbers = sorted(self.layout.numbers, key=self.layout.numbers.__getitem__)
+        keys = dict.fromkeys(origin(key) for key in (*numbers, *self.layout.strings))
         return [{"name": key.name, "kind": key.kind.value} for key in keys]

@@ -68,6 +68,11 @@ class Guard:
         torch.where(lost, self._good_table, table, out=table)
         torch.where(good, table, self._good_table, out=self._good_table)
 
+    def clear_inputs(self, columns: Tensor, parameters: Parameters) -> None:
+        """Forget what the last good parameters have for some input columns."""
+        if self._good is not None and self._good.shape == parameters.block[0].shape:
+            parameters.clear_inputs_of(self._good, columns)
+
     def state(self) -> dict[str, Array]:
         """Return what :meth:`restore` needs, copied to the host."""
         tensors = {

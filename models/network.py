@@ -145,6 +145,9 @@ class Network(Protocol):
     ) -> None:
         """Fill what weighs new input columns, which is zeros: no output of a row without them may change."""
 
+    def input_dimensions(self) -> Mapping[str, int]:
+        """Return the parameters of which each input column has values of its own, and along which dimension."""
+
     def bind(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None) -> None:
         """Use this memory from now on: parameters, and where their gradients are to be written."""
 

@@ -49,6 +49,10 @@ class FactorizationMachine(BuiltIn):
             "interactions": (self._factors, outputs),
         }
 
+    def input_dimensions(self) -> Mapping[str, int]:
+        """See :class:`models.network.Network`."""
+        return {"weight": 0, "factors": 0}
+
     def table_width(self, outputs: int) -> int:
         """See :class:`models.network.Network`: factors first, so that outputs can be added behind them."""
         return self._factors + outputs

@@ -132,6 +132,17 @@ class UserNetwork:
         """See :class:`models.network.Network`."""
         return dict(self._module.named_buffers()) if self._module is not None else {}
 
+    def input_dimensions(self) -> dict[str, int]:
+        """See :class:`models.network.Network`: those that have one more with one more input."""
+        inputs, outputs = PROBE
+        less, more = (dict(self._build(inputs + extra, outputs, seed=0).named_parameters()) for extra in (0, 1))
+        return {
+            name: dimension
+            for name, parameter in less.items()
+            for dimension, size in enumerate(parameter.shape)
+            if size == inputs and more[name].shape[dimension : dimension + 1] == (inputs + 1,)
+        }
+
     def table_width(self, outputs: int) -> int:  # noqa: ARG002 - see Network
         """See :class:`models.network.Network`."""
         return 0

@@ -34,6 +34,10 @@ class Linear(BuiltIn):
         """See :class:`models.network.Network`."""
         return {"bias": (outputs,), "weight": (inputs, outputs)}
 
+    def input_dimensions(self) -> Mapping[str, int]:
+        """See :class:`models.network.Network`."""
+        return {"weight": 0}
+
     def table_width(self, outputs: int) -> int:
         """See :class:`models.network.Network`."""
         return outputs
@@ -92,6 +96,10 @@ class Mlp(BuiltIn):
             shapes[f"bias{layer}"] = (fan_out,)
             shapes[f"weight{layer}"] = (fan_in, fan_out)
         return shapes
+
+    def input_dimensions(self) -> Mapping[str, int]:
+        """See :class:`models.network.Network`."""
+        return {"skip": 0, "weight0": 0}
 
     def table_width(self, outputs: int) -> int:
         """See :class:`models.network.Network`."""

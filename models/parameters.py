@@ -80,6 +80,17 @@ class Parameters:
             for name, values in named_views(old[row], before).items():
                 target[name][tuple(slice(0, size) for size in values.shape)] = values
 
+    def clear_inputs(self, columns: Tensor) -> None:
+        """Make zeros of all that belongs to some input columns, optimizer memories alike; `columns` is int64."""
+        for flat in self.block:
+            self.clear_inputs_of(flat, columns)
+
+    def clear_inputs_of(self, flat: Tensor, columns: Tensor) -> None:
+        """Make zeros of all that belongs to some input columns in a copy of the parameters, shape (count,)."""
+        views = named_views(flat, self.shapes)
+        for name, dimension in self._network.input_dimensions().items():
+            views[name].index_fill_(dimension, columns, 0.0)
+
     def grow_table(self, rows: int, width: int, generator: torch.Generator) -> None:
         """Take on another width of the table, or make the first one.
 

@@ -80,6 +80,11 @@ class Replay:
         starts = np.concatenate([[0], used.sum(1).cumsum()])
         return Sparse(lines[used].astype(np.int64), self._amounts[rows][used], starts)
 
+    def clear_columns(self, columns: Tensor) -> None:
+        """Make zeros of some input columns, int64: they carry other features from now on."""
+        if self.dense.shape[1]:  # else nothing is kept
+            self.dense.index_fill_(1, columns, 0.0)
+
     def state(self) -> dict[str, Array]:
         """Return what :meth:`restore` needs, copied to the host."""
         rows = len(self)

@@ -35,7 +35,7 @@ class Publication:
         arrays = arrays_of(self._learner)
         layout = {name: (array.shape, array.dtype.str) for name, array in arrays.items()}
         places, classes = self._learner.model.encoder.layout, self._learner.model.targets.classes
-        known = (places.width, len(places.strings), len(classes))
+        known = (places.width, len(places.strings), places.taken_over, len(classes))
         changed: dict[str, Ranges] | None = self._changed(arrays)
         if layout != self._layout or known != self._known:
             self._layout, self._known, changed = layout, known, None

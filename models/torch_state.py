@@ -39,15 +39,16 @@ def identity(learner: "TorchLearner") -> dict[str, Any]:
 
 def save(learner: "TorchLearner") -> LearnerState:
     """Return the state of a learner, copied to the host."""
-    model, training = learner.model, learner.training
+    model, training, encoder = learner.model, learner.training, learner.model.encoder
     evaluation, scores = learner.evaluation.state()
     tensors = {"network/block": training.parameters.block, "network/generator": training.generator.get_state()}
     tensors |= {f"buffers/{name}": buffer for name, buffer in model.network.buffers().items()}
     if training.parameters.table is not None:
         tensors["table/block"] = training.parameters.table
     host = {
-        "encoder": {"moments": model.encoder.arrays["moments"]},
-        "statistics": {k: v for k, v in model.encoder.arrays.items() if k == "statistics"},
+        "encoder": {"moments": encoder.arrays["moments"]},
+        "statistics": {k: v for k, v in encoder.arrays.items() if k == "statistics"},
+        "admission": encoder.admission.state(len(encoder.layout.values), encoder.layout.strings),
         "targets": model.targets.arrays,
         "evaluation": scores,
         "replay": training.replay.state(),
@@ -59,7 +60,7 @@ def save(learner: "TorchLearner") -> LearnerState:
     }
     meta = {
         **identity(learner),
-        "layout": model.encoder.layout.to_json(),
+        "layout": encoder.layout.to_json(),
         "classes": list(model.targets.classes),
         "shape": list(training.shape),
         "counters": asdict(training.counters),
@@ -89,6 +90,8 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
     layout = Layout.from_json(meta["layout"])
     model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.network.spare)
+    # A state of before there was an admission lacks it.
+    model.encoder.admission.restore(section(copies, "admission"), len(layout.values), layout.strings)
     model.targets = create_targets(learner.task, meta["classes"], section(copies, "targets"))
     training.generator.set_state(torch.from_numpy(copies["network/generator"]))
     training.replay.restore(section(copies, "replay"))

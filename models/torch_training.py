@@ -124,8 +124,11 @@ class Training:
         model = self._model
         settled = self.counters.rows >= SETTLED * prepared.rows
         model.targets.observe(targets)
-        model.encoder.observe(prepared)
+        renewed = model.encoder.observe(prepared)
         grown = self.grow()
+        if renewed:
+            self._renew(renewed)
+            grown = True
         dense = tested if tested is not None and settled and not grown else model.dense(prepared)
         sparse = model.sparse(prepared)
         relative = to_device(self._relative(weights), model.device)
@@ -166,6 +169,16 @@ class Training:
         network.add_inputs(self.parameters.views, self.width, layout.roles[self.width :], self.generator)
         self.width = layout.width
         return True
+
+    def _renew(self, columns: list[int]) -> None:
+        """Forget what was learned for input columns: they carry other features from now on."""
+        layout, network = self._model.encoder.layout, self._model.network
+        places = to_device(np.array(columns), self._model.device)
+        self.parameters.clear_inputs(places)
+        self.guard.clear_inputs(places, self.parameters)
+        self.replay.clear_columns(places)
+        for column in columns:
+            network.add_inputs(self.parameters.views, column, [layout.roles[column]], self.generator)
 
     def _take_steps(self, rows: Rows) -> None:
         """Learn from rows in gradient steps, each with some of the recent past."""
