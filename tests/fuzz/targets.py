@@ -44,7 +44,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-_SEGMENT = Segment(f"000001/{"0" * 64}-0.safetensors", "0" * 64, 8)
+_SEGMENT = Segment(f"000001/{'0' * 64}-0.safetensors", "0" * 64, 8)
 _MANIFEST = Manifest(3, 1, 1.5, {0: Position(4, 1)}, {"task": "binary"}, {"": {"learner": "x"}}, {"": {"a": _SEGMENT}})
 
 _EVENTS = [
