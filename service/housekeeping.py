@@ -17,7 +17,7 @@ from service.metrics import MetricsServer, start_metrics_server, statuses_from_f
 from service.model import Model
 from service.reporting import report
 from service.self_repair import SelfRepair
-from service.status import CheckpointStatus, State, write_status
+from service.status import CheckpointStatus, State, Status, write_status
 from service.training import Training
 
 _log = structlog.get_logger("headrace.trainer")
@@ -63,6 +63,7 @@ class Housekeeping:
         self._checkpoint_seconds: list[float] = []
         self._captured = (-1, -1)
         self._reported = 0.0
+        self._unwritten = False
         self._reported_progress = (-1, -1)
         self._retained = time.monotonic()
         self._owner = True
@@ -162,7 +163,18 @@ class Housekeeping:
         if letters.pause is not None and state != "stopped":
             state = "paused"
         status = report(self._model, self._training, letters, state, self._checkpoint, found=self._repair.found)
-        write_status(self._model.paths.status, status)
+        self._write(status)
+
+    def _write(self, status: Status) -> None:
+        """Replace the status; without room for it the old one stays, and its age tells."""
+        try:
+            write_status(self._model.paths.status, status)
+        except OSError as error:
+            if not self._unwritten:
+                _log.error("the status cannot be written", path=str(self._model.paths.status), error=error.strerror)
+            self._unwritten = True
+        else:
+            self._unwritten = False
 
     def _capture(self, verdict: Json) -> Checkpoint:
         training, lane, learner = self._training, self._training.lane, self._training.learner

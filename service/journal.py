@@ -74,6 +74,7 @@ class Journal:
         self._chain = list(tail.chain)
         self._retired: list[tuple[int, Path]] = []
         self._named = False  # whether the open file's name is on disk
+        self._lost = False  # whether an fsync failed: the next one may say yes to what is gone
         self._files.make_folder(folder)
         self._reserve(base_version + RESERVED_BLOCK)
         self._open(base_version, tail.follows)
@@ -106,6 +107,7 @@ class Journal:
             retired, self._retired = self._retired, []
             named, self._named = self._named, True
             current = (os.dup(self._descriptor), self._path)
+        self._lost = True  # until all of it is known to be kept
         for descriptor, path in [*retired, current]:
             try:
                 self._files.sync(descriptor, path)
@@ -113,6 +115,7 @@ class Journal:
                 os.close(descriptor)
         if not named:
             self._files.sync_folder(self._folder)
+        self._lost = False
         if self._version + RESERVED_BLOCK // 2 > self._reserved:
             self._reserve(self._version + RESERVED_BLOCK)
 
@@ -156,11 +159,14 @@ class Journal:
             self._files.remove(self._folder / name)
 
     def close(self) -> None:
-        """Mark the journal as complete, make it durable and let it go."""
-        with self._lock:
-            self._write(CLOSED)
-        self.sync()
-        os.close(self._descriptor)
+        """Mark the journal as complete, make it durable and let it go; no mark where the disk lost some of it."""
+        try:
+            if not self._lost:
+                with self._lock:
+                    self._write(CLOSED)
+                self.sync()
+        finally:
+            os.close(self._descriptor)
 
     def _open(self, base_version: int, follows: int) -> None:
         """Begin the file that follows those in the chain."""
