@@ -7,7 +7,7 @@ Python runs one thread at a time, or in a thread (``ingest_thread.py``).
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -178,8 +178,8 @@ class IngestLoop:
         if reader is None:
             return
         try:
-            while self._goes_on() and self._refusals.paused(self._positions) is None:
-                self._step(reader)
+            while self._goes_on() and self._step(reader):
+                pass
         finally:
             reader.close()
 
@@ -227,19 +227,27 @@ class IngestLoop:
                 return reader
         return None
 
-    def _step(self, reader: Reader) -> None:
-        """Poll once and hand over what that gives."""
+    def _step(self, reader: Reader) -> bool:
+        """Poll once and hand over what that gives; return whether to read on: not where a part of it was dropped."""
         try:
             records: Sequence[Record] = reader.poll(_POLL_RECORDS, _POLL_SECONDS)
         except SourceUnavailable as error:
             self._cannot_reach(error)
-            self._goes_on(error.retry_after)
-            return
+            return self._goes_on(error.retry_after)
         arrived = time.monotonic()
         self._serve(reader)
         self._tell()
-        for events in self._settled(records) if records else self._gate.poll():
-            self._hand_over(events, arrived)
+        if not records:
+            self._hand_over(self._gate.poll(), arrived)
+        # In pieces, where events are many, or have so little in common that together they took too much memory.
+        for piece in self._decoder.pieces(records):
+            self._hand_over(self._gate.offer(self._refusals.refuse_again(piece)), arrived)
+            if not self._reads_on():
+                return False
+        return self._reads_on()
+
+    def _reads_on(self) -> bool:
+        return not self._stopped and self._refusals.paused(self._positions) is None
 
     def _serve(self, reader: Reader) -> None:
         """Tell where the log ends, and commit what is to be committed."""
@@ -248,21 +256,17 @@ class IngestLoop:
         if positions is not None:
             reader.commit(positions)
 
-    def _settled(self, records: Sequence[Record]) -> Iterator[DecodedEvents]:
-        """Yield what may go on: in pieces, where events have so little in common that together they took too much."""
-        for piece in self._decoder.pieces(records):
-            yield from self._gate.offer(self._refusals.refuse_again(piece))
-
-    def _hand_over(self, events: DecodedEvents, arrived: float) -> None:
+    def _hand_over(self, released: Sequence[DecodedEvents], arrived: float) -> None:
         """Keep the letters, and only then hand over what passes their offsets."""
-        if self._stopped or not self._refusals.keep(events, self._outlet):
-            self._stopped = True
-            return
-        unused = events.events - len(events.examples)
-        decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
-        self._outlet.put(decoded, self._gate)
-        self._positions |= events.positions
-        self._refusals.passed(events, self._positions, self._outlet)
+        for events in released:
+            if not self._refusals.keep(events, self._outlet):
+                self._stopped = True
+                return
+            unused = events.events - len(events.examples)
+            decoded = Decoded(events.examples, events.track, events.positions, arrived, unused)
+            self._outlet.put(decoded, self._gate)
+            self._positions |= events.positions
+            self._refusals.passed(events, self._positions, self._outlet)
 
     def _goes_on(self, seconds: float = 0.0) -> bool:
         """Wait, and return whether to go on."""

@@ -6,6 +6,7 @@ takes none, reading waits. Where too much is refused, reading stops until an ope
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -30,6 +31,9 @@ PAUSED_BY_LETTERS = "dead_letters"
 
 _RETRY_SECONDS = 1.0
 """Between two tries to write where the disk takes nothing."""
+
+_AT_ONCE = 10_000
+"""Letters written in one transaction."""
 
 _LOOK_SECONDS = 1.0
 """Between two looks whether somebody else has paused this model."""
@@ -103,7 +107,9 @@ class Refusals:
         if not events.rejected:
             return True
         letters = [_letter(self._topic, rejected) for rejected in events.rejected]
-        return _insist(lambda: self._table.add(letters), operator)
+        # A few at a time: the old ones make room before the next come. One that is kept already is known.
+        parts = [letters[start : start + _AT_ONCE] for start in range(0, len(letters), _AT_ONCE)]
+        return all(_insist(partial(self._table.add, part), operator) for part in parts)
 
     def passed(self, events: DecodedEvents, positions: Positions, operator: Operator) -> None:
         """Count events that were handed over, and pause at `positions` where too many of them were refused."""

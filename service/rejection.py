@@ -1,9 +1,10 @@
 """Events that cannot be used, on their way to the dead letters."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from consumers.source import Record
+from consumers.source import Record, StoredRecord
 from service.event_problems import PayloadInvalid, Problem
 from service.payloads import ARROW, JSON, content_type_of, split
 from service.record_batch import RecordBatch
@@ -56,13 +57,28 @@ def rejections(
         Whether messages are refused as a whole, whatever events they hold.
     """
     letters: list[Rejected] = []
-    taken_apart: tuple[int, list[bytes]] | None = None
+    bad_ones = Counter(index for index, _ in problems)
+    taken_apart: tuple[int, Record, list[bytes]] | None = None
     for (index, event), problem in sorted(problems.items()):
-        record = batch.records[index]
         if taken_apart is None or taken_apart[0] != index:
-            taken_apart = index, [] if whole else _events_of(record)
-        letters.append(_letter(record, event, taken_apart[1], problem))
+            record = batch.records[index]
+            events = [] if whole else _events_of(record)
+            taken_apart = index, _enveloped(record, bad_ones[index], events), events
+        letters.append(_letter(*taken_apart[1:], event, problem))
     return letters
+
+
+def _enveloped(record: Record, letters: int, events: list[bytes]) -> Record:
+    """Return `record` with the key and the headers that each of its letters gets: not what would fill a disk."""
+    headers = tuple(record.headers)
+    if events and content_type_of(headers) == ARROW:
+        headers = (*((name, value) for name, value in headers if name.lower() != "content-type"), _AS_JSON)
+    size = sum(len(name) + len(value or b"") for name, value in headers)
+    if letters * size > _ENVELOPES:
+        kept = tuple((name, value) for name, value in headers if name.lower() == "content-type" and len(value) < 1024)
+        headers = (*kept, ("headrace-left-out", f"{len(headers)} headers of {size} bytes".encode()))
+    key = record.key if letters * len(record.key or b"") <= _ENVELOPES else None
+    return StoredRecord(record.partition, record.offset, record.timestamp, key, record.value, headers)
 
 
 def _events_of(record: Record) -> list[bytes]:
@@ -72,10 +88,7 @@ def _events_of(record: Record) -> list[bytes]:
         return []
 
 
-def _letter(record: Record, event: int, events: list[bytes], problem: Problem) -> Rejected:
-    headers = tuple(record.headers)
-    if events and content_type_of(record.headers) == ARROW:
-        headers = (*((name, value) for name, value in headers if name.lower() != "content-type"), _AS_JSON)
+def _letter(record: Record, events: list[bytes], event: int, problem: Problem) -> Rejected:
     return Rejected(
         record.partition,
         record.offset,
@@ -84,11 +97,14 @@ def _letter(record: Record, event: int, events: list[bytes], problem: Problem) -
         problem.detail,
         events[event] if event < len(events) else record.value,
         record.key,
-        headers,
+        tuple(record.headers),
         record.timestamp,
         event >= len(events),
     )
 
+
+_ENVELOPES = 16 * 1024 * 1024
+"""Bytes that the headers of one message, or its key, may take in all of its letters, which may be 100,000."""
 
 _AS_JSON = ("content-type", JSON.encode())
 """What a row of an Arrow stream becomes when it is alone."""
