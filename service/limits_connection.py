@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.config import Settings
 from service.problems import PROBLEM_JSON
@@ -28,6 +28,9 @@ _PATIENCE_IN_A_CROWD = 2.0
 
 _BYTES_PER_SECOND = 16_384
 """A body that comes faster may take as long as it needs."""
+
+_MOST_AHEAD = 32
+"""Requests that a client may send without waiting for the answer to the first one; each is kept in memory."""
 
 _LOOKS = 4
 """How often a connection is looked at within the time that a client has."""
@@ -54,15 +57,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unread_since: float | None = None
         self._refused: tuple[int, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
         if len(self.connections) > self._limits.max_connections + _FOR_PROBES:
             self._refuse(503, "there are too many connections; come again")
         else:
             self._look_later()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End watching."""
+        """End watching, and tell whoever is still answering: uvicorn tells only the newest of several requests."""
         if self._timer is not None:
             self._timer.cancel()
+        for cycle in (self._running, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -93,6 +102,8 @@ class GuardedProtocol(HttpToolsProtocol):
             if size > most:
                 self._refused = (431, self._too_long())
                 raise ValueError(self._refused[1])  # ends the parser; data_received() answers
+        if len(self.pipeline) >= _MOST_AHEAD:
+            raise ValueError("too many requests ahead of their answers")
         if self._crowded:
             self.scope[CROWDED] = True  # type: ignore[literal-required]  # a scope may hold anything
         super().on_headers_complete()
@@ -109,10 +120,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on to the next request; where this one's body is still coming, only so much of it is thrown away."""
-        if self._in_body:
+        if self._in_body and self._running is self.cycle:
             self._answered_early = True
             self._received = 0
         super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """Note that the client does not read."""
@@ -158,16 +173,16 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer without the application, and close; only close where another answer is on its way."""
-        cycle = self.cycle
-        if self.pipeline or (cycle is not None and not cycle.response_complete and not self._in_body):
-            self.transport.abort()
+        running = self._running
+        idle = running is None or running.response_complete
+        waits = running is self.cycle and self._in_body and running is not None and not running.response_started
+        if self.transport.is_closing():
             return
-        if cycle is not None and self._in_body and cycle.response_started:
-            self.transport.abort()
-            return
-        if not self.transport.is_closing():
+        if not self.pipeline and (idle or waits):
             self.transport.write(self._problem(status, detail))
             self.transport.close()
+        else:
+            self.transport.abort()
 
     def _problem(self, status: int, detail: str) -> bytes:
         """Return a whole answer, as it goes over the wire."""

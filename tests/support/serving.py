@@ -155,12 +155,15 @@ class ServingProcess:
             "sys.exit(run_server(Settings.model_validate_json(Path(sys.argv[1]).read_text())))"
         )
         self.url = f"http://127.0.0.1:{settings.serve.port}"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", program, str(file)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=Path(__file__).parents[2],
-        )
+        # Not a pipe: nobody reads it meanwhile, and a server that says much would stand still.
+        self._output = folder / "server.log"
+        with self._output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", program, str(file)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=Path(__file__).parents[2],
+            )
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         """Return once the server says that it is ready."""
@@ -182,10 +185,8 @@ class ServingProcess:
         return self.process.wait(30)
 
     def output(self) -> str:
-        """Return what it has printed, once it has ended."""
-        assert self.process.stdout is not None
-        with self.process.stdout as stream:
-            return stream.read().decode()
+        """Return what it has printed so far."""
+        return self._output.read_text()
 
 
 @contextmanager
@@ -199,8 +200,6 @@ def serving_process(settings: Settings, folder: Path) -> Iterator[ServingProcess
         if server.process.poll() is None:
             server.process.kill()
         server.process.wait(30)
-        if server.process.stdout is not None:
-            server.process.stdout.close()
 
 
 def metric(text: str, name: str, labels: Mapping[str, str]) -> float:
