@@ -1,7 +1,7 @@
 # Headrace. `make` alone lists what there is. Everything runs in .venv, which `make env` makes from requirements.lock.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test lint format bench soak docs lock clean
+.PHONY: help env run test lint format bench soak docs fuzz audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -41,6 +41,12 @@ bench: $(STAMP) ## measure, and keep the results in benchmarks/results/
 
 soak: $(STAMP) ## run for an hour (ARGS="--minutes 60") while the broker restarts, and keep what grew, got lost or failed
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+fuzz: $(STAMP) ## fuzz every decoder of bytes and the whole API (ARGS="--seconds 60" for each)
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+audit: $(STAMP) ## look for published vulnerabilities in what requirements.lock pins (needs pypi.org)
+	@$(BIN)/python -m tests.audit $(ARGS)
 
 docs: $(STAMP) ## check the documents: links, anchors, and the names that they promise
 	@$(BIN)/python -m pytest tests/test_docs.py $(ARGS)
