@@ -24,8 +24,8 @@ class Outlet:
     Parameters
     ----------
     goes_on
-        Called with the seconds to wait, at each chance to end; returns whether to go on. Without it, the loop ends when
-        nothing came a few times.
+        Called with the seconds to wait, at each chance to end; returns whether to go on. Without it, the loop ends with
+        the last record, or when nothing came a few times.
     """
 
     def __init__(self, goes_on: Callable[[float], bool] | None = None) -> None:
@@ -68,7 +68,13 @@ class Outlet:
         if self._goes_on is not None:
             return self._goes_on(seconds)
         self._idle += 1
-        return self._idle <= _IDLE
+        return self._idle <= _IDLE and not self._has_all()
+
+    def _has_all(self) -> bool:
+        positions = self.positions
+        return bool(self.chunks) and all(
+            partition in positions and positions[partition].offset >= end for partition, end in self.ends.items()
+        )
 
 
 def read(
