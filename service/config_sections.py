@@ -190,11 +190,15 @@ class TrainSettings(Section):
         trainers of several models on one machine.
     lease_seconds
         A trainer that has given no sign of life for so long is taken for dead, and a standby takes over.
+    spare
+        Whether ``headrace up`` keeps a trainer in reserve that has imported everything. It costs some hundred MiB of
+        memory, and makes the start of a trainer that died a matter of a second.
     """
 
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     lease_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 3.0
+    spare: bool = True
 
 
 class IngestSettings(Section):

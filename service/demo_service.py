@@ -15,7 +15,7 @@ import httpx
 from service.config import Settings, child_environment, load_settings
 from service.config_yaml import as_yaml
 from service.errors import DeliveryFailed, DemoFailed
-from service.supervisor import end_with_parent
+from service.half import end_with_parent
 
 _HOST = "127.0.0.1"
 _READY_SECONDS = 120.0

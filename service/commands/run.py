@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(train)
     app.command()(serve)
+    app.command(hidden=True)(spare)
 
 
 def up(config: ConfigOption = None) -> None:
@@ -37,6 +38,14 @@ def train(
     from service.trainer_process import run_trainer  # noqa: PLC0415
 
     raise typer.Exit(run_trainer(settings, name))
+
+
+def spare(config: ConfigOption = None) -> None:
+    """Import everything and wait for a model's name on stdin, then train it: what ``up`` keeps in reserve."""
+    settings = _prepare(config)
+    from service.trainer_process import run_spare  # noqa: PLC0415
+
+    raise typer.Exit(run_spare(settings))
 
 
 def serve(config: ConfigOption = None) -> None:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service.supervisor import Half, Supervisor
+from service.half import Half
+from service.supervisor import Supervisor
 
 SLEEP = "import time; time.sleep(60)"
 
