@@ -68,6 +68,10 @@ class Installation:
         self._processes[name] = process
         return process
 
+    def pid(self, name: str) -> int:
+        """Return the process id of what was started under `name`."""
+        return self._processes[name].pid
+
     def log(self, name: str) -> str:
         """Return what a process has printed so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
