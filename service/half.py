@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from service.exit_statuses import DEVICE_LOST, USAGE
+
 _log = structlog.get_logger("headrace.supervisor")
 
 _BACK_OFF_FIRST, _BACK_OFF_LAST = 0.1, 15.0
@@ -20,12 +22,6 @@ _STEADY_AFTER = 30.0
 
 _WORKED_AFTER = 1.0
 """Seconds after which a half that dies has been at work, so that there is no harm in starting it again at once."""
-
-CANNOT_START = 2
-"""Exit status of a half whose configuration is wrong: starting it again cannot help."""
-
-START_AT_ONCE = 75
-"""Exit status of a half that asks to be started again: its device is lost to that process, perhaps to it alone."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -100,7 +96,7 @@ class Half:
                 self._back_off = _BACK_OFF_FIRST
             return None
         self._process = None
-        if status == CANNOT_START:
+        if status == USAGE:
             _log.error("cannot start", half=self.name, status=status)
             return status
         self._start_again(status)
@@ -120,7 +116,7 @@ class Half:
         """Start what died: at once where a spare one is there or it asks for that, else when its time comes."""
         if time.monotonic() - self._started >= _WORKED_AFTER:
             spare = self._spare()
-            if spare is not None or status == START_AT_ONCE:
+            if spare is not None or status == DEVICE_LOST:
                 _log.warning("died; starting again at once", half=self.name, status=status)
                 self._run(spare)
                 return

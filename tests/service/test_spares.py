@@ -7,7 +7,8 @@ import threading
 from functools import partial
 from pathlib import Path
 
-from service.half import START_AT_ONCE, Half
+from service.exit_statuses import DEVICE_LOST
+from service.half import Half
 from service.spares import Spares
 from service.supervisor import Supervisor
 from tests.service.test_supervisor import SLEEP, run, wait_until
@@ -104,7 +105,7 @@ def test_a_spare_that_dies_is_replaced_later_and_never_handed_over(tmp_path: Pat
 
 def test_a_half_that_asks_for_it_is_started_again_at_once(tmp_path: Path) -> None:
     """If this fails, a trainer whose device is lost to it waits longer each time."""
-    half = Half("one", [sys.executable, "-c", f"import time; time.sleep(1.2); raise SystemExit({START_AT_ONCE})"])
+    half = Half("one", [sys.executable, "-c", f"import time; time.sleep(1.2); raise SystemExit({DEVICE_LOST})"])
     half.start()
     first = half.pid
     wait_until(lambda: half.watch() is None and half.pid != first)
