@@ -40,6 +40,11 @@ def is_rollback(entry: Entry) -> TypeGuard[Decision]:
     return isinstance(entry, Decision) and entry.kind == ROLLBACK
 
 
+def is_renumbering(entry: Entry) -> TypeGuard[Decision]:
+    """Return whether `entry` is a decision to go on from an earlier version."""
+    return isinstance(entry, Decision) and entry.kind == RENUMBER
+
+
 def history(version: int, entries: Sequence[Entry], learner: str) -> History:
     """Return what leads from the checkpoint of `version` on.
 
@@ -60,13 +65,13 @@ def history(version: int, entries: Sequence[Entry], learner: str) -> History:
                 gap = f"version {entry.version} was learned by the {entry.learner} learner"
         elif entry.kind == "fallback":
             gap = f"at version {entry.version} the online learner stood in, and what this one missed is in no journal"
-        elif entry.kind == RENUMBER and entry.data["restored_from"] < version:
+        elif is_renumbering(entry) and entry.data["restored_from"] < version:
             gap = f"version {entry.version} goes on from version {entry.data['restored_from']}, which is older"
         if gap:
             return History(steps, entries[place:], gap)
-        if isinstance(entry, Decision) and entry.kind == RENUMBER:
+        if is_renumbering(entry):
             # What came after that version could not be learned again, and what came of it is lost.
             steps = [step for step in steps if step.version <= entry.data["restored_from"]]
-        if isinstance(entry, Update) or entry.kind in (ROLLBACK, RENUMBER):
+        if isinstance(entry, Update) or is_rollback(entry) or is_renumbering(entry):
             steps.append(entry)
     return History(steps)

@@ -135,6 +135,25 @@ class Lease:
                 os.pwrite(self._descriptor, _record(beat), 0)
 
 
+class Unowned:
+    """In the place of a lease, for whoever only reads a model: it may let nothing out.
+
+    Attributes
+    ----------
+    epoch
+        None that a trainer ever has.
+    """
+
+    epoch = 0
+
+    def check(self) -> None:
+        """Raise :class:`~service.errors.OwnershipLost`."""
+        raise OwnershipLost("this program only reads the model: it does not own it")
+
+    def release(self) -> None:
+        """Do nothing: nothing was claimed."""
+
+
 class _Watch:
     """What a stand-by knows of the newest claim: whether its counter still moves."""
 

@@ -23,7 +23,7 @@ from service.events import EventDecoder
 from service.ingest import Ingest, IngestLoop, Start
 from service.ingest_process import Job, ProcessIngest
 from service.ingest_thread import ThreadIngest
-from service.lease import Lease
+from service.lease import Lease, Unowned
 from service.manifest import decode_manifest
 from service.publication import Publisher
 from service.read_back import read_back
@@ -75,7 +75,7 @@ class Model:
     service: Settings
     paths: ModelPaths
     source: Source
-    lease: Lease
+    lease: Lease | Unowned
     store: CheckpointStore
     publisher: Publisher
     dead_letters: DeadLetters

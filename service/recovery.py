@@ -107,8 +107,8 @@ class Recovery:
         except Exception:
             lane.close()
             raise
-        if again.problem:
-            _log.error("the journal cannot be followed any further; numbering skips ahead", error=again.problem)
+        if again.problem is not None:
+            _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(again.problem))
         lane = again.lane
         totals.screened(lane.count.duplicates, lane.count.limited)
         totals.rollbacks += sum(map(is_rollback, past.steps))

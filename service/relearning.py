@@ -43,12 +43,12 @@ class Relearned:
     version
         The version that its parameters are: that of the last step that could be taken.
     problem
-        Why no more steps could be taken; empty where all were.
+        Why no more steps could be taken; None where all were.
     """
 
     lane: Lane
     version: int
-    problem: str = ""
+    problem: JournalInvalid | CheckpointInvalid | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Relearning:
             except (JournalInvalid, CheckpointInvalid) as error:
                 lane.close()
                 lane = self.open(lane.learner, noted.start(lane.positions), lane.count, lane.screen)
-                return Relearned(lane, version, str(error))
+                return Relearned(lane, version, error)
             version = step.version
         lane.batcher = self.make_batcher(Chained(rebatcher.rest(), lane.ingest), lane.positions)
         return Relearned(lane, version)

@@ -6,19 +6,22 @@ A second one on the same directory stands by, everything imported, and goes on w
 import gc
 import os
 import signal
-import sys
 import threading
+from collections.abc import Callable
 
 import structlog
 
+from consumers.dead_letters import DeadLetters
+from consumers.source import Source
 from models.errors import DeviceFailed
-from models.learner import LearnerOptions
+from models.examples import Task
+from models.learner import Learner, LearnerOptions
 from models.registry import create_learner, prepare
 from service.checkpoints import CheckpointStore
 from service.config import Settings
 from service.errors import ConfigurationInvalid, OwnershipLost
 from service.journal import Journal
-from service.lease import Lease
+from service.lease import Lease, Unowned
 from service.model import Model
 from service.publication import Publisher
 from service.publication_layout import newest_epoch
@@ -29,25 +32,8 @@ from service.wiring import make_source, model_paths, open_dead_letters
 _log = structlog.get_logger("headrace.trainer")
 
 
-def run_spare(settings: Settings) -> int:
-    """Import everything, then train the model whose name comes on stdin; return the exit status."""
-    programs = prepare_trainer(settings)
-    name = sys.stdin.readline().strip()
-    if not name:
-        programs.close()
-        return 0
-    return run_trainer(settings, name, programs)
-
-
-def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None = None) -> int:
+def run_trainer(settings: Settings, name: str) -> int:
     """Train the model `name` until SIGTERM or SIGINT; return the exit status.
-
-    Parameters
-    ----------
-    settings, name
-        What to train, and how.
-    programs
-        Of a process that has imported everything; None: do that first.
 
     Raises
     ------
@@ -67,7 +53,7 @@ def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None 
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    programs = programs or prepare_trainer(settings)
+    programs = prepare_trainer(settings)
     try:
         while not stop.is_set():
             lease = _claim(settings, name, stop)
@@ -121,8 +107,27 @@ def _own(model: Model, stop: threading.Event, running: list[Trainer]) -> None:
         model.close()
 
 
-def open_model(settings: Settings, name: str, lease: Lease, programs: ReadingPrograms) -> Model:
-    """Return what a trainer needs to own the model `name`."""
+def open_model(
+    settings: Settings,
+    name: str,
+    lease: Lease | Unowned,
+    programs: ReadingPrograms | None = None,
+    *,
+    source: Source | None = None,
+    dead_letters: DeadLetters | None = None,
+    make_learner: Callable[[Task], Learner] | None = None,
+) -> Model:
+    """Put the model `name` together.
+
+    Parameters
+    ----------
+    settings, name, lease
+        Which model, and the claim to it.
+    programs
+        Where the program that reads and decodes comes from, if one is configured; None: a thread reads.
+    source, dead_letters, make_learner
+        In the place of those that the configuration names.
+    """
     paths = model_paths(settings, name)
     chosen = settings.models[name]
     return Model(
@@ -130,13 +135,13 @@ def open_model(settings: Settings, name: str, lease: Lease, programs: ReadingPro
         settings=chosen,
         service=settings,
         paths=paths,
-        source=make_source(settings, name),
+        source=source or make_source(settings, name),
         lease=lease,
         store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
         publisher=Publisher(paths.publication, lease.epoch),
-        dead_letters=open_dead_letters(settings, name),
+        dead_letters=dead_letters or open_dead_letters(settings, name),
         programs=programs if settings.ingest.processes else None,
-        make_learner=lambda task: create_learner(chosen.learner, task),
+        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task)),
         make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task),
     )
 

@@ -33,7 +33,7 @@ class Training:
     journal: Journal
     versions: Versions
     noted: Noted
-    recipe: str = ""
+    recipe: str
     standing_in: bool = False
 
     @property

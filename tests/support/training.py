@@ -10,16 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from consumers.dead_letters import DeadLetters
 from consumers.source import Source
 from models.examples import Task
 from models.learner import Learner, LearnerState
-from models.registry import create_learner
-from service.checkpoints import CheckpointStore
+from service import trainer_process
 from service.config import ModelSettings, Settings
 from service.lease import Lease
 from service.model import Model
-from service.publication import Publisher
 from service.status import Status, read_status
 from service.trainer import Trainer
 from service.trainer_process import start_trainer
@@ -41,24 +38,10 @@ def settings(folder: Path, **model: Any) -> Settings:
 def open_model(
     chosen: Settings, source: Source, make_learner: Callable[[Task], Learner] | None = None, lease_seconds: float = 1.0
 ) -> Model:
-    """Claim the model `default` and return it."""
-    own = chosen.models["default"]
-    paths = model_paths(chosen, "default")
-    lease = Lease.acquire(paths.lease, lease_seconds=lease_seconds)
+    """Claim the model `default` and return it; a thread reads `source`."""
+    lease = Lease.acquire(model_paths(chosen, "default").lease, lease_seconds=lease_seconds)
     assert lease is not None
-    return Model(
-        name="default",
-        settings=own,
-        service=chosen,
-        paths=paths,
-        source=source,
-        lease=lease,
-        store=CheckpointStore(paths.checkpoints, own.checkpoint.keep),
-        publisher=Publisher(paths.publication, lease.epoch),
-        dead_letters=DeadLetters(paths.dead_letters),
-        make_learner=make_learner or (lambda task: create_learner(own.learner, task)),
-        make_stand_in=lambda task: create_learner(type(own.learner)(kind="online"), task),
-    )
+    return trainer_process.open_model(chosen, "default", lease, source=source, make_learner=make_learner)
 
 
 class Running:
