@@ -52,7 +52,7 @@ class Trainer:
         self._model = model
         self._recovered = recovered
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
-        self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted)
+        self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted, model.recipe())
         self._fallback = Fallback(model, self.training)
         self._repair = SelfRepair(model, self.training, recovered.reference)
         self._housekeeping = Housekeeping(model, self.training, self._repair)

@@ -6,6 +6,7 @@ A second one on the same directory stands by, everything imported, and goes on w
 import gc
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 
@@ -32,8 +33,25 @@ from service.wiring import make_source, model_paths, open_dead_letters
 _log = structlog.get_logger("headrace.trainer")
 
 
-def run_trainer(settings: Settings, name: str) -> int:
+def run_spare(settings: Settings) -> int:
+    """Import everything, then train the model whose name comes on stdin; return the exit status."""
+    programs = prepare_trainer(settings)
+    name = sys.stdin.readline().strip()
+    if not name:
+        programs.close()
+        return 0
+    return run_trainer(settings, name, programs)
+
+
+def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None = None) -> int:
     """Train the model `name` until SIGTERM or SIGINT; return the exit status.
+
+    Parameters
+    ----------
+    settings, name
+        What to train, and how.
+    programs
+        Of a process that has imported everything; None: do that first.
 
     Raises
     ------
@@ -53,7 +71,7 @@ def run_trainer(settings: Settings, name: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    programs = prepare_trainer(settings)
+    programs = programs or prepare_trainer(settings)
     try:
         while not stop.is_set():
             lease = _claim(settings, name, stop)
@@ -130,6 +148,7 @@ def open_model(
     """
     paths = model_paths(settings, name)
     chosen = settings.models[name]
+    event_clip = chosen.influence.event_clip
     return Model(
         name=name,
         settings=chosen,
@@ -141,8 +160,8 @@ def open_model(
         publisher=Publisher(paths.publication, lease.epoch),
         dead_letters=dead_letters or open_dead_letters(settings, name),
         programs=programs if settings.ingest.processes else None,
-        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task)),
-        make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task),
+        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task, event_clip)),
+        make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task, event_clip),
     )
 
 
