@@ -56,7 +56,7 @@ __all__ = [
 DEFAULT_FILE = Path("headrace.yaml")
 """Read where no other file is named, and where it exists."""
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a name of its own within it, and no other user can write there
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # a folder of its own in it, private: see ownership.py
 
 _MODEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]|_(?!_)){0,63}")
 

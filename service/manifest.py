@@ -13,6 +13,7 @@ import msgspec
 from consumers.source import Positions
 from models.learner import Json
 from service.errors import CheckpointInvalid, SchemaUnknown
+from service.ownership import read_own
 from service.segments import Segment
 
 SCHEMA = 1
@@ -80,7 +81,7 @@ def decode_manifest(path: Path) -> Manifest:
         It is of a schema version that this program does not read.
     """
     try:
-        body = json.loads(path.read_bytes())
+        body = json.loads(read_own(path))
         schema, checksum = body["schema"], body.pop("sha256")
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointInvalid(f"{path} cannot be read as a manifest: {error}") from error

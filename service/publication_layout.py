@@ -22,7 +22,9 @@ import msgspec
 import numpy as np
 
 from models.learner import Array, Json
+from service.errors import PublicationMissing
 from service.machine import boot_id
+from service.ownership import stranger
 
 MAGIC = int.from_bytes(b"headrace", "big")  # in the machine's own byte order, so that another's is not taken for ours
 SCHEMA = 1
@@ -131,7 +133,7 @@ class MappedFile:
             There is no room: found out now, because later it would be a fatal signal.
         """
         size = description.first_slot + description.slots * description.slot_size
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
             _allocate(descriptor, size)
             mapped = mmap.mmap(descriptor, size)
@@ -147,13 +149,22 @@ class MappedFile:
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """Map a file for reading; None where it is gone, or is no whole publication of this machine and boot."""
+        """Map a file for reading; None where it is gone, or is no whole publication of this machine and boot.
+
+        Raises
+        ------
+        PublicationMissing
+            Somebody else can have written it.
+        """
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         try:
             status = os.fstat(descriptor)
+            reason = stranger(status)
+            if reason is not None:
+                raise PublicationMissing(f"{path} is not served: it {reason}; remove it")
             if status.st_size < HEAD:
                 return None
             mapped = mmap.mmap(descriptor, status.st_size, access=mmap.ACCESS_READ)

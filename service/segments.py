@@ -21,6 +21,7 @@ from safetensors.numpy import load
 from models.learner import Array
 from service.errors import CheckpointInvalid
 from service.files import Files
+from service.ownership import read_own
 
 _NAMES = {
     "bool": "BOOL",
@@ -99,7 +100,7 @@ class SegmentStore:
         """
         path = self._folder / segment.path
         try:
-            content = path.read_bytes()
+            content = read_own(path)
         except OSError as error:
             raise CheckpointInvalid(f"{path} cannot be read: {error.strerror}") from error
         if hashlib.sha256(content).hexdigest() != segment.sha256:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+import structlog
 
 from models.learner import Array, Json
 from service.errors import PublicationMissing
@@ -35,6 +36,8 @@ _WARY = 1.0  # seconds for which the steady slot comes first after the newest on
 _PATIENCE = 5.0  # seconds after which a private copy must have been had
 _PAUSE = 0.001  # seconds between two tries at it
 _CATCH_UP = 0.2  # seconds, at most, that the steady version is waited for where a newer one was served already
+
+_log = structlog.get_logger("headrace.serve")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -155,6 +158,7 @@ class Subscription:
         self._lock = threading.Lock()
         self._attachment: _Attachment | None = None
         self._look_at = 0.0
+        self._distrusted = ""
 
     def read(self, compute: Callable[[View], Result]) -> tuple[Json, Result]:
         """Return what `compute` makes of one version of the parameters, and that version's header.
@@ -214,12 +218,22 @@ class Subscription:
         for path in files_newest_first(self._folder):
             if attached is not None and not attached.file.superseded and attached.file.is_at(path):
                 break
-            file = MappedFile.open(path)
+            file = self._open(path)
             if file is not None and not file.superseded:
                 self._attachment = _Attachment(file)
                 break
         self._look_at = self._clock() + _LOOK
         return self._attachment
+
+    def _open(self, path: Path) -> MappedFile | None:
+        """Map a file; one that cannot be trusted counts as none, and the operator hears of it once."""
+        try:
+            return MappedFile.open(path)
+        except PublicationMissing as error:
+            if str(error) != self._distrusted:
+                _log.error("a publication is not trusted", reason=str(error))
+            self._distrusted = str(error)
+            return None
 
     def _read_steady(self, attachment: _Attachment, compute: Callable[[View], Result]) -> tuple[Json, Result]:
         """Compute over the steady version, and where that is overtaken too over a private copy of it."""

@@ -60,9 +60,11 @@ def _prepare(config: ConfigOption) -> "Settings":
     """Load the settings, and set up logs: these commands talk to operators."""
     from service.config import load_settings, wants_traceback  # noqa: PLC0415
     from service.logs import configure_logs  # noqa: PLC0415
+    from service.ownership import make_private  # noqa: PLC0415
 
     settings = load_settings(config)
     configure_logs(verbose=wants_traceback())
+    make_private(settings.resolved_publish_dir())
     return settings
 
 
