@@ -14,6 +14,7 @@ from models.network import Entries, Inputs, Network
 from models.optimizers import Optimizer
 from models.parameters import Parameters
 
+SMALLEST = 1e-30  # norm of a row's gradient that counts as more than nothing
 TINY = 1e-6  # keeps the factor of clipping finite where the gradient is zero
 
 
@@ -31,18 +32,21 @@ class Rows:
         float32, shape (rows,): what each row's gradient is multiplied by, the mean over the rows included.
     sparse
         Their hashed strings, if the network has a table.
+    share
+        What each row counts in the mean over the rows of a step; it is part of the weights.
     """
 
     dense: Tensor
     targets: Tensor
     weights: Tensor
     sparse: Sparse | None
+    share: float = 1.0
 
     def slice(self, start: int, stop: int) -> "Rows":
         """Return rows `start` to `stop`."""
         part = slice(start, stop)
         sparse = self.sparse.slice(start, stop) if self.sparse else None
-        return Rows(self.dense[part], self.targets[part], self.weights[part], sparse)
+        return Rows(self.dense[part], self.targets[part], self.weights[part], sparse, self.share)
 
     def chunks(self, size: int) -> Iterator["Rows"]:
         """Yield these rows in pieces of at most `size`; 0 for one piece."""
@@ -78,6 +82,8 @@ class Step:
         Learning rate, and what it is multiplied by for the table.
     clip
         Bound on the gradient's norm; 0 for none.
+    event_clip
+        Bound on the norm of each row's gradient with respect to the outputs, its weight included; None for none.
     chunk
         Rows whose gradient is computed at once; 0 for all.
     """
@@ -89,6 +95,7 @@ class Step:
     table_rate: float
     clip: float
     chunk: int
+    event_clip: float | None = None
 
     def take(self, rows: Rows, offsets: Tensor, parameters: Parameters, guard: Guard, number: int) -> None:
         """Learn from `rows`.
@@ -148,11 +155,23 @@ class Step:
 
         def loss_gradient(outputs: Tensor) -> Tensor:
             used = outputs[:, : len(offsets)] + offsets
-            gradient = self.loss.gradient(used, rows.targets).mul_(rows.weights.unsqueeze(1))
+            gradient = self._bounded(self.loss.gradient(used, rows.targets).mul_(rows.weights.unsqueeze(1)), rows)
             return pad(gradient, (0, outputs.shape[1] - len(offsets))) if outputs.shape[1] > len(offsets) else gradient
 
         outputs, of_block = self.network.learn(inputs, loss_gradient)
         return outputs.sum(), of_block
+
+    def _bounded(self, gradient: Tensor, rows: Rows) -> Tensor:
+        """Return a gradient with respect to the outputs, shape (rows, outputs), no row of which moves more than it may.
+
+        A row's g becomes g · min(1, C / ‖g‖): the clipping of Abadi et al. (2016), but of the gradient with respect to
+        the outputs, which costs next to nothing. That of the parameters is this one times what the network makes of the
+        inputs, which are bounded themselves.
+        """
+        if self.event_clip is None:
+            return gradient
+        norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        return gradient.mul_((self.event_clip * rows.share / norms.clamp_(min=SMALLEST)).clamp_(max=1.0))
 
 
 def _chunk_inputs(chunk: Rows, touched: _Touched, parameters: Parameters, seed: int) -> tuple[Inputs, Tensor]:

@@ -50,6 +50,10 @@ NEGLIGIBLE = 1e-3  # a class whose logit has a smaller gradient is left alone: m
 class Head(Protocol):
     """What differs between tasks."""
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the labels so far, for regression; 1 for classes."""
+
     def predict(self, row: Row) -> list[float]:
         """Return the probabilities of the classes by index, or one value; changes nothing."""
 
@@ -102,6 +106,8 @@ class Settings:
 class BinaryHead:
     """Logistic regression."""
 
+    deviation = 1.0
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._model: Any = LogisticRegression(**settings.arguments())
@@ -134,6 +140,8 @@ class MulticlassHead:
     It is made of one of River's linear models for each class rather than of River's ``SoftmaxRegression``, which has no
     intercept, takes no weights, and is three times as slow where there are many classes.
     """
+
+    deviation = 1.0
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -172,6 +180,11 @@ class RegressionHead:
         self._low = math.inf
         self._high = -math.inf
 
+    @property
+    def deviation(self) -> float:
+        """See :class:`Head`."""
+        return math.sqrt(self._labels.get())
+
     def predict(self, row: Row) -> list[float]:
         """See :class:`Head`."""
         if self._low > self._high:
@@ -185,9 +198,8 @@ class RegressionHead:
         target = min(max(target, -LIMIT), LIMIT)
         self._labels.update(target)
         self._low, self._high = min(self._low, target), max(self._high, target)
-        deviation = math.sqrt(self._labels.get())
-        if deviation > 0:
-            scaled = (target - self._labels.mean.get()) / deviation
+        if self.deviation > 0:
+            scaled = (target - self._labels.mean.get()) / self.deviation
             self._model.learn_one(row, scaled, self._settings.bounded(weight, row, self._curvature))
 
 

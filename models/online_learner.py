@@ -40,6 +40,8 @@ class OnlineLearner:
         are used; what concerns devices and gradient steps over many rows has no meaning here.
     task
         What is predicted.
+    event_clip
+        Bound on the norm of each event's gradient with respect to the outputs, its weight included; None for none.
     publish_interval
         Seconds that pass at least between one publication and the next: pickling the model costs milliseconds, and
         learning an event microseconds. In between :meth:`published` says that nothing changed.
@@ -56,11 +58,14 @@ class OnlineLearner:
         options: LearnerOptions,
         task: Task,
         *,
+        event_clip: float | None = None,
         publish_interval: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
+        self._event_clip = event_clip
         self._model = OnlineModel(options, task)
+        self._model.event_clip = event_clip
         self._evaluation = Prequential(task, options.window, "cpu", one_by_one=True)
         self._publish_interval = publish_interval
         self._clock = clock
@@ -95,7 +100,7 @@ class OnlineLearner:
         """See :class:`models.learner.Learner`."""
         return OnlinePredictor(pack(self._model)[0])
 
-    def try_out(self, features: Features) -> Trial:
+    def try_out(self, features: Features, at_once: int = 0) -> Trial:  # noqa: ARG002 - it takes one at a time
         """See :class:`models.learner.Learner`: only the answers are looked at, for River has no list of parameters."""
         predictions = self._model.predict(features)
         given = (predictions.values, predictions.probabilities)
@@ -145,6 +150,7 @@ class OnlineLearner:
         arrays = {name.partition("/")[2]: array for name, array in state.arrays.items() if name != BLOB}
         self._evaluation.restore(state.meta["evaluation"], arrays)
         self._model = model
+        self._model.event_clip = self._event_clip
         self._published = None
         self._unpublished = True
 

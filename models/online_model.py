@@ -3,6 +3,7 @@
 This object is what is pickled, into checkpoints and into what is published.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from models.examples import Examples, FeatureKey, Features, Label, Task
 from models.learner import LearnerOptions, Predictions
 from models.online_heads import HEADS, Head, Settings
 from models.online_rows import RowEncoder, keys_present, split_rows
+
+SMALLEST = 1e-12  # below which an error is nothing
 
 
 class Scored(NamedTuple):
@@ -33,6 +36,11 @@ class Scored(NamedTuple):
 class OnlineModel:
     """Encoder, River's model, and the classes and features met so far.
 
+    Attributes
+    ----------
+    event_clip
+        Bound on the norm of an event's gradient with respect to the outputs, its weight included; None for none.
+
     Parameters
     ----------
     options
@@ -44,6 +52,8 @@ class OnlineModel:
     ------
     LearnerOptionsInvalid
     """
+
+    event_clip: float | None = None  # what was pickled before there was one has none
 
     def __init__(self, options: LearnerOptions, task: Task) -> None:
         self.task = task
@@ -84,10 +94,25 @@ class OnlineModel:
             if weight > 0:
                 numbers, items = row
                 self._encoder.learn(numbers)
-                self._head.learn(self._encoder.encode(numbers, items), targets[-1], weight)
+                bounded = self._bounded(weight, predicted[-1], targets[-1])
+                self._head.learn(self._encoder.encode(numbers, items), targets[-1], bounded)
         self.rows += len(targets)
         self.features |= dict.fromkeys(keys_present(examples.features, examples.weights > 0))
         return self._scored(predicted, targets)
+
+    def _bounded(self, weight: float, predicted: list[float], target: float) -> float:
+        """Return a weight, or what is left of it so that the event's gradient stays within its bound."""
+        if self.event_clip is None:
+            return weight
+        if self.task is Task.REGRESSION:
+            deviation = self._head.deviation
+            norm = abs(target - predicted[0]) / deviation if deviation > 0 else 0.0
+        else:
+            norm = math.hypot(*(share - (place == target) for place, share in enumerate(predicted)))
+            # Two classes share one output; a class that is met for the first time has no share yet.
+            norm = norm / math.sqrt(2) if self.task is Task.BINARY else norm
+            norm = norm if target < len(predicted) else math.hypot(norm, 1.0)
+        return min(weight, self.event_clip / max(norm, SMALLEST))
 
     def _target(self, label: Label) -> float:
         """Return a label as a number, or the index of a class, which gets its place when it is first met."""

@@ -11,18 +11,18 @@ from models.examples import Task
 from models.learner import Array, Json, Learner, LearnerOptions, Predictor
 
 
-def _online(options: LearnerOptions, task: Task) -> Learner:
+def _online(options: LearnerOptions, task: Task, event_clip: float | None) -> Learner:
     """Return River's learner; imported late, because importing River takes a second."""
     from models.online_learner import OnlineLearner  # noqa: PLC0415
 
-    return OnlineLearner(options, task)
+    return OnlineLearner(options, task, event_clip=event_clip)
 
 
-def _microbatch(options: LearnerOptions, task: Task) -> Learner:
+def _microbatch(options: LearnerOptions, task: Task, event_clip: float | None) -> Learner:
     """Return PyTorch's learner; imported late, because importing PyTorch takes seconds."""
     from models.torch_learner import TorchLearner  # noqa: PLC0415
 
-    return TorchLearner(options, task)
+    return TorchLearner(options, task, event_clip)
 
 
 def _online_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
@@ -39,7 +39,7 @@ def _microbatch_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     return TorchPredictor.from_published(spec, arrays)
 
 
-LEARNERS: dict[str, Callable[[LearnerOptions, Task], Learner]] = {"online": _online}
+LEARNERS: dict[str, Callable[[LearnerOptions, Task, float | None], Learner]] = {"online": _online}
 """Kinds that are learners of their own; every other kind is a network of the microbatch learner."""
 
 PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {
@@ -65,8 +65,15 @@ def prepare(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def create_learner(options: LearnerOptions, task: Task) -> Learner:
+def create_learner(options: LearnerOptions, task: Task, event_clip: float | None = None) -> Learner:
     """Return a new learner.
+
+    Parameters
+    ----------
+    options, task
+        What it is built from, and what is predicted.
+    event_clip
+        Bound on the norm of each event's gradient with respect to the outputs, its weight included; None for none.
 
     Raises
     ------
@@ -75,7 +82,7 @@ def create_learner(options: LearnerOptions, task: Task) -> Learner:
     NetworkInvalid
         A user's own network cannot be loaded or does not keep the contract.
     """
-    return LEARNERS.get(options.kind, _microbatch)(options, task)
+    return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip)
 
 
 def load_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:

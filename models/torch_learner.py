@@ -35,13 +35,16 @@ class TorchLearner:
         What it is built from; the kind ``auto`` is the same as ``mlp`` for now.
     task
         What is predicted.
+    event_clip
+        Bound on the norm of each event's gradient with respect to the outputs, its weight (as a multiple of the mean
+        weight) included; None for none.
 
     Raises
     ------
     LearnerOptionsInvalid, NetworkInvalid
     """
 
-    def __init__(self, options: LearnerOptions, task: Task) -> None:
+    def __init__(self, options: LearnerOptions, task: Task, event_clip: float | None = None) -> None:
         self.options = options
         network = create_network(options.kind, options.network)
         device = choose_device(options.device)
@@ -49,7 +52,7 @@ class TorchLearner:
         encoder = FeatureEncoder(task, Layout(), {}, spare=network.spare)
         self.model = TorchModel(task, single, encoder, create_targets(task), network, None, device)
         with device_errors():
-            self.training = Training(self.model, options)
+            self.training = Training(self.model, options, event_clip)
             self.evaluation = Prequential(task, options.window, device)
         self._publication = Publication(self)
 
@@ -108,11 +111,12 @@ class TorchLearner:
             copies = {name: array.copy() for name, array in arrays_of(self).items()}
             return TorchPredictor.from_published(describe(self), copies)
 
-    def try_out(self, features: Features) -> Trial:
+    def try_out(self, features: Features, at_once: int = 0) -> Trial:
         """See :class:`models.learner.Learner`."""
         with device_errors():
             held = [self.training.parameters.block, *self.model.network.buffers().values()]
-            return self.model.try_out(features, held, self.options.chunk_size)
+            bounds = [bound for bound in (at_once, self.options.chunk_size) if bound]
+            return self.model.try_out(features, held, min(bounds, default=0))
 
     def status(self) -> LearnerStatus:
         """See :class:`models.learner.Learner`."""

@@ -71,6 +71,8 @@ class Training:
         What learns; changed.
     options
         How to.
+    event_clip
+        See :class:`models.gradient_step.Step`.
 
     Attributes
     ----------
@@ -88,7 +90,7 @@ class Training:
     LearnerOptionsInvalid
     """
 
-    def __init__(self, model: TorchModel, options: LearnerOptions) -> None:
+    def __init__(self, model: TorchModel, options: LearnerOptions, event_clip: float | None = None) -> None:
         self._model, self._options = model, options
         network, device = model.network, model.device
         name = next(iter(network.default_rates)) if options.optimizer == "auto" else options.optimizer
@@ -96,7 +98,8 @@ class Training:
         default = network.default_rates[name]
         rate = _positive("learning_rate", options.learning_rate, default.rate)
         loss = create_loss(options.loss, model.task)
-        self._step = Step(network, loss, optimizer, rate, default.table, options.gradient_clip, options.chunk_size)
+        clips = options.gradient_clip, options.chunk_size, event_clip
+        self._step = Step(network, loss, optimizer, rate, default.table, *clips)
         self._replayed = int(_positive("replay", options.replay, network.default_replay, zero=True))
         self.parameters = Parameters(network, optimizer.memories, device)
         self.guard = Guard(device)
@@ -212,4 +215,4 @@ class Training:
         if isinstance(self._model.targets, NumberTargets):
             mean, deviation = self._model.targets.scale()
             targets = (targets - mean).mul_(1 / deviation if deviation else 0.0).clamp_(-OUTLIER, OUTLIER).float()
-        return Rows(dense, targets, weights / len(weights), sparse)
+        return Rows(dense, targets, weights / len(weights), sparse, 1 / len(weights))
