@@ -1,7 +1,7 @@
 # Headrace. `make` alone lists what there is. Everything runs in .venv, which `make env` makes from requirements.lock.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test lint format bench soak docs fuzz audit lock clean
+.PHONY: help env run test test-faults lint format bench soak docs fuzz audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 ARGS ?=
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 env: $(STAMP) ## make .venv and install exactly what requirements.lock pins
 
@@ -25,6 +25,9 @@ run: $(STAMP) ## run the demo: a real stream is learned and served until Ctrl-C
 
 test: $(STAMP) ## run the whole test suite (a real Kafka broker included, where Java and Maven are)
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-faults: $(STAMP) ## kill trainers a thousand times (ARGS="--cycles 1000 --seed N") and compare with an undisturbed run
+	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 lint: $(STAMP) ## check style, types and import rules; changes nothing
 	@$(BIN)/ruff check .

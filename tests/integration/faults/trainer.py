@@ -1,0 +1,99 @@
+"""A trainer as a campaign runs it: ``headrace train``'s own function, in a forked process."""
+
+import os
+import subprocess
+import sys
+import traceback
+from multiprocessing.connection import Connection
+from typing import cast
+
+import torch
+
+from service import ingest_process, reading_program, trainer_process
+from service.config import Settings
+from service.logs import configure_logs
+from service.reading_program import ReadingProgram
+from tests.integration.faults import reading
+from tests.integration.faults.killing import Switch, install
+from tests.integration.faults.place import MODEL, Place
+from tests.integration.faults.points import Plan
+from tests.integration.faults.processes import Child
+from tests.integration.faults.reading import replace
+
+
+def run(place: Place, settings: Settings, plan: Plan | None) -> int:
+    """Train until the end comes, by plan or from outside; return the exit status."""
+    with (place.folder / "trainers.log").open("ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    configure_logs(stream=sys.__stderr__, as_json=True)
+    switch = Switch(plan, place.kills)
+    install(switch)
+    # One thread, whatever the machine has, as the verifier does it.
+    replace(trainer_process, "prepare", _prepare)
+    ingest_process._STEADY_SECONDS = ingest_process._PAUSE_SECONDS = 0.0
+    _start_programs_by_forking(switch)
+    reading.read_from(place)
+    reading_program._PROGRAM = reading.program(place)
+    if place.partitions > 1:
+        replace(trainer_process, "make_source", lambda _settings, _model: place.source())
+    try:
+        return trainer_process.run_trainer(settings, MODEL)
+    except Exception:  # noqa: BLE001 -- the campaign looks for it in the log
+        traceback.print_exc()
+        return 1
+
+
+def _prepare(threads: int) -> None:
+    del threads
+    torch.set_num_threads(1)
+
+
+def _start_programs_by_forking(switch: Switch) -> None:
+    """Have the reading program that is started before any thread runs forked off, with points of its own."""
+    start = reading_program.start_program
+    first = True
+
+    def fork_program() -> ReadingProgram:
+        nonlocal first
+        if not first:
+            return start()
+        first = False
+        ours, theirs = reading_program.socket_pair()
+
+        def read() -> int:
+            ours.close()
+            switch.role = "reader"
+            try:
+                ingest_process.main([str(theirs.detach())])
+            except SystemExit as ending:
+                return int(ending.code or 0)
+
+        child = Child(read)
+        theirs.close()
+        return ReadingProgram(cast("subprocess.Popen[bytes]", _Process(child)), Connection(ours.detach()))
+
+    reading_program.start_program = fork_program
+
+
+class _Process:
+    """A forked child in the place of a ``Popen``."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.pid = child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._child.status
+
+    def poll(self) -> int | None:
+        self._child.ended()
+        return self._child.status
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        self._child.wait(60 if timeout is None else timeout)
+        return self._child.status
+
+    def kill(self) -> None:
+        self._child.kill()
