@@ -76,7 +76,7 @@ def _markdown(found: list[dict[str, Any]], seed: int, now: dt.datetime) -> str:
         f"# Kill cycles of {now:%Y-%m-%d}",
         "",
         f"{where.processor}, {where.cores} cores, {where.system}, Python {where.python}; seed {seed}.",
-        "Trainers are killed with SIGKILL while a producer goes on; afterwards an independent program learns the same log",
+        "Trainers are killed with SIGKILL while a producer goes on; an independent program then learns the same log",
         "undisturbed.",
         "",
         "| variety | cycles | events | updates | versions seen served | dead letters | seconds | problems |",
@@ -89,8 +89,8 @@ def _markdown(found: list[dict[str, Any]], seed: int, now: dt.datetime) -> str:
         lines.append(f"| {' | '.join(map(str, row))} |")
     clean = not any(each["problems"] for each in found)
     verdict = (
-        "0 events lost, 0 learned twice (count and checksum are the log's), every array of the learner equal bit for bit, "
-        "every version that was seen had the parameters of the undisturbed run, and none came after a later one."
+        "0 events lost, 0 learned twice (count and checksum are the log's), every array of the learner equal bit for "
+        "bit, every version that was seen had the parameters of the undisturbed run, and none came after a later one."
     )
     lines += ["", verdict if clean else "**Not clean: see the problems.**", ""]
     lines += ["| killed at | times |", "| --- | ---: |"]
