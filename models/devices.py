@@ -1,5 +1,6 @@
 """Where to compute, and what its failures are called."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -91,6 +92,16 @@ def _named(error: Exception) -> DeviceFailed:
     if any(words in message for words in _LOST):
         return DeviceLost(f"the accelerator is lost to this process: {message}")
     return DeviceFailed(f"the accelerator failed: {message}")
+
+
+def release_memory(error: BaseException) -> None:
+    """Let go of what failed computations still hold on an accelerator: the frames that `error` came through."""
+    found: BaseException | None = error
+    while found is not None:
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.empty_cache()
 
 
 def memory_held(device: torch.device) -> int:

@@ -216,8 +216,15 @@ class Learner(Protocol):
     def predictor(self) -> Predictor:
         """Return a predictor over the current parameters, for tests and for scoring beside the service."""
 
-    def try_out(self, features: Features) -> Trial:
+    def try_out(self, features: Features, at_once: int = 0) -> Trial:
         """Return the current parameters' answers, without a copy of them; changes nothing, may wait for the device.
+
+        Parameters
+        ----------
+        features
+            What to answer.
+        at_once
+            Rows to be on the device at once, at most; 0 for no bound but the learner's own.
 
         Raises
         ------

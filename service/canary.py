@@ -86,15 +86,15 @@ class Canary:
         affordable = share is None or self._learning * share >= self._looking
         return affordable and self._updates >= self._settings.every_updates
 
-    def look(self, learner: Learner) -> Finding:
-        """Judge the parameters as they are.
+    def look(self, learner: Learner, at_once: int = 0) -> Finding:
+        """Judge the parameters as they are, with so many rows on the device at once (0: no bound).
 
         Raises
         ------
         DeviceFailed
         """
         started = time.perf_counter()
-        self.found = self._judge(learner)
+        self.found = self._judge(learner, at_once)
         self._updates, self._learning, self._looking = 0, 0.0, time.perf_counter() - started
         return self.found
 
@@ -102,10 +102,10 @@ class Canary:
         """Compare with these parameters from now on: they are in a checkpoint."""
         self._reference = predictor
 
-    def is_better(self, other: Learner) -> bool:
+    def is_better(self, other: Learner, at_once: int = 0) -> bool:
         """Whether what the last look condemned is much worse than `other`, and that one is all right itself."""
         events = self._events()
-        trial = other.try_out(events.features)
+        trial = other.try_out(events.features, at_once)
         condemned = self.found.loss
         if not trial.finite or condemned is None:
             return trial.finite
@@ -115,9 +115,9 @@ class Canary:
         """Return the events to judge by."""
         return Examples.concatenate(self._window.pieces())
 
-    def _judge(self, learner: Learner) -> Finding:
+    def _judge(self, learner: Learner, at_once: int) -> Finding:
         events = self._events()
-        trial = learner.try_out(events.features)
+        trial = learner.try_out(events.features, at_once)
         if not trial.finite:
             return Finding("bad", reason="parameters or answers are not finite")
         if len(events) * _FEWEST < self._settings.window or not (events.weights > 0).any():

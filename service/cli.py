@@ -14,6 +14,7 @@ import typer
 
 from service.commands import config, dead_letters, demo, keys, replay, run
 from service.errors import ConfigurationInvalid, PackagesShadowed, ServiceError
+from service.exit_statuses import DEVICE_LOST, USAGE
 from service.guard import check_packages
 
 app = typer.Typer(
@@ -48,7 +49,8 @@ def _headrace(
 def main() -> None:
     """Run the command line and end the process.
 
-    The status is 0 when all went well, 2 for wrong usage or settings, 130 after Ctrl-C, 1 for the rest.
+    The status is 0 when all went well, 2 for wrong usage or settings, 130 after Ctrl-C, 75 where the accelerator is
+    lost to the process, 1 for the rest.
     """
     try:
         check_packages()
@@ -59,7 +61,7 @@ def main() -> None:
 
 def _explain(error: Exception) -> int:
     """Print what went wrong, and return the exit status."""
-    status = 2 if isinstance(error, ConfigurationInvalid | PackagesShadowed) else 1
+    status = _status_after(error)
     if not _is_for_users(error):
         _report(error)
     elif _wants_traceback(error):
@@ -67,6 +69,14 @@ def _explain(error: Exception) -> int:
     else:
         print(f"error: {_say(error)}", file=sys.stderr)
     return status
+
+
+def _status_after(error: Exception) -> int:
+    if isinstance(error, PackagesShadowed | ConfigurationInvalid):
+        return USAGE
+    from models.errors import DeviceLost  # noqa: PLC0415
+
+    return DEVICE_LOST if isinstance(error, DeviceLost) else 1
 
 
 def _report(error: Exception) -> None:

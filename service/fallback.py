@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from consumers.source import Positions
-from models.errors import DeviceFailed
+from models.errors import DeviceFailed, DeviceLost
 from models.examples import Examples
 from models.learner import Learner
 from service.lane import Lane
@@ -176,6 +176,10 @@ class Return:
                 if self._lane is not None:
                     self._lane.close()
                     self._lane = None
+                if isinstance(error, DeviceLost) and delay >= _BACK_OFF_LAST:
+                    # Nothing that this process does will bring it back; learning has gone on for a minute meanwhile.
+                    self._error = error
+                    return
             # Whatever it is, the learning thread raises it again.
             except Exception as error:  # noqa: BLE001
                 self._error = error

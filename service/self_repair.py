@@ -55,7 +55,7 @@ class SelfRepair:
     @property
     def condemns(self) -> bool:
         """Whether it was time to look at what was learned last, and it must not be published."""
-        return self._is_on and self._canary.is_due and self._canary.look(self._training.learner).verdict == "bad"
+        return self._is_on and self._canary.is_due and self._look().verdict == "bad"
 
     def bring_back(self, batch: MicroBatch[Examples] | None) -> bool:
         """Bring the newest good checkpoint's learner back and publish it; return whether there is one.
@@ -72,13 +72,7 @@ class SelfRepair:
         """
         training, reason = self._training, self.found.reason
         for version, state in self._candidates():
-            broken = training.learner
-            try:
-                roll_back(training.lane, state, self._model.build_learner)
-            except StateMismatch:
-                continue
-            if not self._canary.is_better(training.learner):
-                training.lane.learner = broken
+            if not self._is_brought_back(state):
                 continue
             training.totals.rollbacks += 1
             training.versions.rolled_back(training.learner, version, batch)
@@ -103,19 +97,39 @@ class SelfRepair:
         """
         if not self._is_on:
             return Finding().to_json()
-        learner = self._training.learner
-        if self._canary.look(learner).verdict == "bad" and self.bring_back(None):
-            learner = self._training.learner
-            self._canary.look(learner)
+        if self._look().verdict == "bad" and self.bring_back(None):
+            self._look()
         if self.found.verdict == "good":
             self._told = False
-            self._canary.trust(learner.predictor())
+            self._canary.trust(self._training.learner.predictor())
         return self.found.to_json()
 
     @property
     def _is_on(self) -> bool:
         # A stand-in is in no checkpoint, and gives way by itself.
         return self._model.settings.canary.enabled and not self._training.standing_in
+
+    @property
+    def _at_once(self) -> int:
+        # As long as all that was configured fits, the window does too, or the first look will show that it does not.
+        return self._model.memory_bound or 0
+
+    def _look(self) -> Finding:
+        return self._canary.look(self._training.learner, self._at_once)
+
+    def _is_brought_back(self, state: LearnerState) -> bool:
+        """Bring back the learner that `state` is of, unless it is no better than the one that there is."""
+        lane, broken = self._training.lane, self._training.learner
+        better = False
+        try:
+            roll_back(lane, state, self._model.build_learner)
+            better = self._canary.is_better(self._training.learner, self._at_once)
+        except StateMismatch as error:
+            _log.error("a checkpoint cannot be used", problem=str(error))
+        finally:
+            if not better:
+                lane.learner = broken
+        return better
 
     def _candidates(self) -> Iterator[tuple[int, LearnerState]]:
         """Yield version and learner of each kept checkpoint, newest first."""

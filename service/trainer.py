@@ -11,12 +11,14 @@ import time
 import structlog
 
 from consumers.microbatch import MicroBatch
-from models.errors import DeviceFailed
+from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory
 from models.examples import Examples
+from service.device_loss import note_loss
 from service.errors import OwnershipLost
 from service.fallback import Fallback
 from service.housekeeping import Housekeeping
 from service.journal import Journal
+from service.memory_pressure import MemoryPressure
 from service.model import Model
 from service.recovery import Recovered
 from service.self_repair import SelfRepair
@@ -54,6 +56,7 @@ class Trainer:
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
         self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted, model.recipe())
         self._fallback = Fallback(model, self.training)
+        self._memory = MemoryPressure(model, self.training)
         self._repair = SelfRepair(model, self.training, recovered.reference)
         self._housekeeping = Housekeeping(model, self.training, self._repair)
 
@@ -77,7 +80,10 @@ class Trainer:
                 batch = self.training.lane.batcher.next(_TICK)
                 if batch is not None:
                     self._take(batch)
-                self._look_after(idle=batch is None)
+                try:
+                    self._look_after(idle=batch is None)
+                except DeviceFailed as error:
+                    self._cope(error, self._model.max_size)
             self._finish()
         except OwnershipLost:
             self._housekeeping.abandon()
@@ -95,9 +101,26 @@ class Trainer:
             self._settle()
             self._update(batch)
         except DeviceFailed as error:
-            self._fallback.take_over(error)
-            if self.training.lane.positions is not batch.positions:
+            self._cope(error, len(batch.track))
+            if self.training.standing_in and self.training.lane.positions is not batch.positions:
                 self._take(batch)
+
+    def _cope(self, error: DeviceFailed, rows: int) -> None:
+        """Go on after the device failed over so many rows: in smaller pieces, or with the online learner.
+
+        Raises
+        ------
+        DeviceLost
+            Only another process can use the device again.
+        DeviceFailed
+            No fallback is configured.
+        """
+        if isinstance(error, DeviceLost):
+            note_loss(self.training.versions, error)
+            raise error
+        if isinstance(error, DeviceOutOfMemory) and self._memory.relieve(error, rows):
+            return
+        self._fallback.take_over(error)
 
     def _update(self, batch: MicroBatch[Examples]) -> None:
         started = time.perf_counter()
@@ -105,7 +128,7 @@ class Trainer:
         self._fallback.check_drill()
         learned = training.lane.learn(batch)
         self._repair.remember(learned, time.perf_counter() - started)
-        if not (self._repair.condemns and self._bring_back(batch)):
+        if not self._is_replaced(batch):
             training.versions.updated(training.learner, batch)
         self._fallback.remember(learned)
         totals.updated(training.learner.name, len(learned))
@@ -113,10 +136,20 @@ class Trainer:
         totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
         totals.histograms["update_seconds"].observe(time.perf_counter() - started)
 
-    def _bring_back(self, batch: MicroBatch[Examples]) -> bool:
-        """Publish a good checkpoint's learner instead of what `batch` has made of it; return whether there is one."""
-        self._housekeeping.settle()
-        return self._repair.bring_back(batch)
+    def _is_replaced(self, batch: MicroBatch[Examples]) -> bool:
+        """Publish a good checkpoint's learner where `batch` has broken the one that there is, and return whether so."""
+        versions = self.training.versions
+        before = versions.current
+        try:
+            if not self._repair.condemns:
+                return False
+            self._housekeeping.settle()
+            return self._repair.bring_back(batch)
+        except DeviceFailed:
+            if versions.current == before:
+                # It has been learned, so that it counts, whatever would have been found of it.
+                versions.learned(self.training.learner, batch)
+            raise
 
     def _begin(self) -> None:
         """Serve again what was served before, under its own number, or under a new one where it was overtaken."""

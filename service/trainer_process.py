@@ -20,6 +20,7 @@ from models.learner import Learner, LearnerOptions
 from models.registry import create_learner, prepare
 from service.checkpoints import CheckpointStore
 from service.config import Settings
+from service.device_loss import LOST_AGAIN, is_lost_again
 from service.errors import ConfigurationInvalid, OwnershipLost
 from service.journal import Journal
 from service.lease import Lease, Unowned
@@ -183,5 +184,8 @@ def start_trainer(model: Model) -> Trainer:
     except DeviceFailed as error:
         _log.warning("the device does not answer", error=str(error))
         recovered = recovery.run_without_device(error)
+    if recovered.device_error is None and is_lost_again(recovered.tail.entries):
+        recovered.lane.close()
+        recovered = recovery.run_without_device(LOST_AGAIN)
     journal = Journal(model.paths.journal, model.lease.epoch, recovered.version, recovered.tail)
     return Trainer(model, recovered, journal)

@@ -59,11 +59,15 @@ class Versions:
 
     def updated(self, learner: Learner, batch: MicroBatch[Examples]) -> None:
         """Give the parameters after `batch` a number and publish them."""
+        self.learned(learner, batch)
+        self._publish(learner)
+
+    def learned(self, learner: Learner, batch: MicroBatch[Examples]) -> None:
+        """Give the parameters after `batch` a number, and leave them unpublished."""
         self.current += 1
         self.restored_from = None
         self._append(_update(self.current, learner, batch))
         self._waiting.append(batch.track.appended)
-        self._publish(learner)
 
     def decided(self, learner: Learner, kind: str, data: Json, *, restored_from: int | None = None) -> None:
         """Write down a decision that brings other parameters, and publish them under a number of their own."""

@@ -1,5 +1,6 @@
 """Networks of a user's own, good and bad, for the tests: loaded by path, as a user's are."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -119,3 +120,35 @@ class Poisoned(nn.Module):
             self.scale.fill_(torch.inf)
         found: Tensor = self.linear(x)
         return found * self.scale
+
+
+class Hungry(Plain):
+    """Needs more memory than there is for more rows than a file says, if there is one, once it has so many inputs."""
+
+    def __init__(self, inputs: int, outputs: int, limit: str, from_inputs: int = 0) -> None:
+        super().__init__(inputs, outputs)
+        self.limit = Path(limit)
+        self.large = inputs >= from_inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        if self.large and self.limit.exists() and len(x) > int(self.limit.read_text()):
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        return super().forward(x)
+
+
+class Cursed(Hungry):
+    """Loses the accelerator as long as there is a file, of which it takes a byte away each time."""
+
+    def __init__(self, inputs: int, outputs: int, curse: str, **hunger: Any) -> None:
+        super().__init__(inputs, outputs, **hunger)
+        self.curse = Path(curse)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        # Not when it is only looked at whether it is a network at all.
+        if len(x) > 4 and self.curse.exists():
+            left = self.curse.stat().st_size - 1
+            self.curse.write_bytes(b"x" * left) if left > 0 else self.curse.unlink()
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return super().forward(x)
