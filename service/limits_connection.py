@@ -32,6 +32,9 @@ _BYTES_PER_SECOND = 16_384
 _MOST_AHEAD = 32
 """Requests that a client may send without waiting for the answer to the first one; each is kept in memory."""
 
+_FAREWELL = 0.5
+"""Seconds that an idle connection has for its end when the server ends."""
+
 _LOOKS = 4
 """How often a connection is looked at within the time that a client has."""
 
@@ -124,6 +127,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._answered_early = True
             self._received = 0
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """End the connection, after the answer where one is being given."""
+        super().shutdown()
+        if self.transport.is_closing():
+            # Under TLS an idle client would have half a minute to say goodbye, and the server that long to end.
+            self.loop.call_later(_FAREWELL, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle

@@ -20,7 +20,7 @@ from service.errors import ConfigurationInvalid, JournalInvalid
 from tests.support.answering import Answer, Asked, accept_all, answering
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("up", "train", "serve", "demo", "replay", "dead-letters", "config")
+COMMANDS = ("up", "train", "serve", "demo", "replay", "checkpoints", "dead-letters", "keys", "config")
 
 
 class Ended(NamedTuple):
@@ -88,7 +88,7 @@ def test_help_names_every_command_and_every_command_explains_itself(headrace: He
     assert shown.status == 0
     assert [command for command in COMMANDS if command not in shown.out] == []
     letters = [f"dead-letters {command}" for command in ("list", "show", "redrive", "resume")]
-    for command in [*COMMANDS, *letters, "config show", "config check"]:
+    for command in [*COMMANDS, *letters, "keys add", "config show", "config check"]:
         ended = headrace(*command.split(), "--help")
         assert ended.status == 0
         assert "Usage: headrace" in ended.out
