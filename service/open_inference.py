@@ -21,6 +21,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {"BOOL": (bool,), "BYTES": (str,)} | di
 MAXIMUM_EMPTY = 100_000
 """Rows of a tensor that holds no values."""
 
+DATATYPES = tuple(_TYPES)
+"""What a tensor may be of."""
+
 _DATATYPES = {"number": "FP64", "vector": "FP64", "boolean": "BOOL", "category": "BYTES", "tokens": "BYTES"}
 """Kind of a feature → the datatype in which a client should send it."""
 

@@ -21,7 +21,7 @@ from service.event_bodies import events_from_body
 from service.event_options import RECORD_KEY, EventOptions
 from service.event_problems import Problem
 from service.events import EventDecoder
-from service.payloads import JSON, NDJSON
+from service.payloads import ARROW, JSON, NDJSON
 from service.problems import problems
 from service.request_body import read_body
 from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
@@ -176,7 +176,13 @@ _KEY_PARAMETER = {
 _BODY = {
     "required": True,
     "content": {
-        JSON: {"schema": {"anyOf": [reference(Event), {"type": "array", "items": reference(Event)}]}},
-        NDJSON: {"schema": {"type": "string"}, "example": '{"features": {"price": 3.2}, "label": "late"}\n'},
+        # Whatever stands in the place of an event is refused by itself, in the answer's `rejected`: hence the `{}`.
+        JSON: {
+            "schema": {"anyOf": [reference(Event), {"type": "array", "items": {"anyOf": [reference(Event), {}]}}, {}]}
+        },
+        NDJSON: {
+            "schema": {"type": "string", "description": 'Lines such as {"features": {"price": 3.2}, "label": "late"}'}
+        },
+        ARROW: {"schema": {"type": "string", "format": "binary"}},
     },
 }

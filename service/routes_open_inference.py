@@ -16,7 +16,7 @@ from starlette.responses import Response
 from models.learner import Predictions
 from service.errors import RequestInvalid
 from service.flattening import FeatureInvalid
-from service.open_inference import InferenceRequest, Tensor, metadata_of, outputs_of, rows_of
+from service.open_inference import DATATYPES, InferenceRequest, Tensor, metadata_of, outputs_of, rows_of
 from service.predictor import Served
 from service.problems import problems
 from service.request_body import decode_json
@@ -148,21 +148,40 @@ _BODY: dict[str, Any] = {
                 "type": "object",
                 "required": ["inputs"],
                 "properties": {
-                    "id": {"type": "string"},
+                    "id": {"type": ["string", "null"]},
+                    "parameters": {"type": ["object", "null"]},
                     "inputs": {
                         "type": "array",
+                        "minItems": 1,
                         "items": {
                             "type": "object",
                             "required": ["name", "shape", "datatype", "data"],
                             "properties": {
                                 "name": {"type": "string", "description": "Name of the feature."},
-                                "shape": {"type": "array", "items": {"type": "integer"}},
-                                "datatype": {"type": "string", "examples": ["FP64", "INT64", "BOOL", "BYTES"]},
-                                "data": {"type": "array", "items": {}},
+                                "shape": {
+                                    "type": "array",
+                                    "items": {"type": "integer", "minimum": 0},
+                                    "minItems": 1,
+                                    "maxItems": 2,
+                                },
+                                "datatype": {"type": "string", "enum": list(DATATYPES)},
+                                "data": {
+                                    "type": "array",
+                                    "items": {},
+                                    "description": "Row after row, flat or nested; as many values as `shape` says.",
+                                },
+                                "parameters": {"type": ["object", "null"]},
                             },
                         },
                     },
-                    "outputs": {"type": "array", "items": {"type": "object"}},
+                    "outputs": {
+                        "type": ["array", "null"],
+                        "items": {
+                            "type": "object",
+                            "required": ["name"],
+                            "properties": {"name": {"type": "string", "enum": ["label", "probabilities", "value"]}},
+                        },
+                    },
                 },
             },
             "example": {"inputs": [{"name": "price", "shape": [2], "datatype": "FP64", "data": [3.2, 4.1]}]},

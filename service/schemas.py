@@ -1,8 +1,11 @@
 """The shapes of requests and answers, for OpenAPI and for people. Decoding is done elsewhere, by faster means."""
 
-from typing import Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+FeatureName = Annotated[str, Field(max_length=1_000)]
+FeatureText = Annotated[str, Field(max_length=65_536)]
 
 ClassLabel = str | int | bool
 
@@ -25,11 +28,25 @@ class Problem(_Schema):
     )
 
 
+class FeatureValue(
+    RootModel[
+        float
+        | bool
+        | FeatureText
+        | None
+        | Annotated[list[float], Field(max_length=10_000)]
+        | Annotated[list[FeatureText], Field(max_length=10_000)]
+        | dict[FeatureName, "FeatureValue"]
+    ]
+):
+    """A number, a boolean, a text, a list of texts or of numbers, or an object of such; null is missing."""
+
+
 class Instance(_Schema):
     """One thing to predict for."""
 
-    features: dict[str, Any] = Field(
-        description="Numbers, booleans, strings, lists of strings or of numbers; null is missing.",
+    features: dict[FeatureName, FeatureValue] = Field(
+        description="Nested names are joined by dots, to 1,000 characters and in 32 levels at most.",
         examples=[{"price": 3.2, "city": "Oslo", "express": True, "note": None, "tokens": ["big", "red"]}],
     )
     id: str | int | None = Field(default=None, description="Comes back with the prediction.", examples=["a1"])
@@ -76,7 +93,7 @@ class Event(_Schema):
     model_config = ConfigDict(extra="allow")
 
     id: str | int | None = Field(default=None, examples=["a1"])
-    features: dict[str, Any] | None = Field(default=None, examples=[{"price": 3.2, "city": "Oslo"}])
+    features: dict[FeatureName, FeatureValue] | None = Field(default=None, examples=[{"price": 3.2, "city": "Oslo"}])
     label: ClassLabel | float | None = Field(default=None, examples=["late"])
     timestamp: float | str | None = Field(
         default=None, description="Seconds or milliseconds since the epoch, or ISO 8601.", examples=[1763683200.0]
@@ -187,7 +204,9 @@ class ModelState(_Schema):
     state: str = Field(description="`learning`, `idle`, `standby`, `paused`, `stopped`, `waiting_for_source`, `down`.")
     task: str | None
     classes: list[ClassLabel | float]
-    features: list[Feature]
+    features: list[Feature] = Field(description="The first 1,000 of them, as of the classes.")
+    classes_known: int
+    features_known: int
     topic: str
     learner: str
     device: str | None
