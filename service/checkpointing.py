@@ -59,6 +59,11 @@ class Checkpointer:
         self._next = time.monotonic() + self._every
         self._writing = self._thread.submit(self._write, checkpoint)
 
+    def postpone(self, version: int, error: StorageFailed) -> None:
+        """Leave out the checkpoint of `version`, for which there is no room: the next is tried when it is due."""
+        self._next = time.monotonic() + self._every
+        self._tell(version, error)
+
     def finish(self) -> None:
         """Wait for what is being written; raise what :meth:`due` would."""
         if self._writing is not None:
@@ -82,7 +87,10 @@ class Checkpointer:
         try:
             info = self._store.save(checkpoint)
         except StorageFailed as error:
-            _log.error("a checkpoint could not be written", version=checkpoint.version, error=str(error))
-            self._failed(f"checkpoint {checkpoint.version} could not be written, the one before stays valid: {error}")
+            self._tell(checkpoint.version, error)
             return
         self._saved(checkpoint, info, time.monotonic() - started)
+
+    def _tell(self, version: int, error: StorageFailed) -> None:
+        _log.error("a checkpoint could not be written", version=version, error=str(error))
+        self._failed(f"checkpoint {version} could not be written, the one before stays valid: {error}")

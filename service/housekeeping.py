@@ -117,10 +117,13 @@ class Housekeeping:
         # Only the owner may capture: what is captured counts as served.
         self._model.lease.check()
         verdict = self._repair.vouch()
-        checkpoint = self._capture(verdict)
-        training.journal.rotate(training.versions.current)
+        try:
+            training.journal.rotate(training.versions.current)
+        except StorageFailed as error:
+            self._checkpointer.postpone(training.versions.current, error)
+            return
         self._captured = self._training.progress
-        self._checkpointer.submit(checkpoint)
+        self._checkpointer.submit(self._capture(verdict))
 
     def settle(self) -> None:
         """Wait for the checkpoint that is being written, if one is: then it is among those that are kept."""
