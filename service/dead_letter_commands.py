@@ -1,29 +1,15 @@
 """What ``headrace dead-letters list``, ``show`` and ``resume`` do; ``redrive`` is in ``dead_letter_redriving.py``."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
 
 from consumers.dead_letter_pause import Pause
 from consumers.dead_letters import DeadLetters, Filter, KeptLetter, Place
+from service.command_answers import Answer, model_of
 from service.config import Settings
 from service.dead_letter_texts import STATES, as_lines, as_record, as_text, as_whole_record, when
 from service.errors import ConfigurationInvalid
 from service.wiring import model_paths, open_dead_letters
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a command prints: `text` for a person, `data` for a program."""
-
-    text: str
-    data: Mapping[str, Any]
-
-    def as_json(self) -> str:
-        """Return it as one line of JSON."""
-        return json.dumps(self.data)
 
 
 def list_command(settings: Settings, model: str | None, reason: str | None, state: str | None, limit: int) -> Answer:
@@ -89,23 +75,6 @@ def resume_command(settings: Settings, model: str | None) -> Answer:
         return Answer(f"{name} was not paused", {"model": name, "resumed": False})
     text = f"{name} goes on; it was paused since {when(ended.since)}"
     return Answer(text, {"model": name, "resumed": True, "reason": ended.reason, "since": ended.since})
-
-
-def model_of(settings: Settings, model: str | None) -> str:
-    """Return the model that is meant.
-
-    Raises
-    ------
-    ConfigurationInvalid
-        There is none of that name, or several and none was named.
-    """
-    names = ", ".join(settings.models)
-    if model is None and len(settings.models) > 1:
-        raise ConfigurationInvalid(f"several models are configured: say whose dead letters, --model one of {names}")
-    name = next(iter(settings.models)) if model is None else model
-    if name not in settings.models:
-        raise ConfigurationInvalid(f"--model {name}: there is no such model; the configuration has {names}")
-    return name
 
 
 @contextmanager

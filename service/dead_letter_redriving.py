@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from consumers.dead_letter_redrives import REDRIVEN_HEADER, Redrive
 from consumers.dead_letters import DeadLetters, Filter
 from consumers.errors import AppendFailed
+from service.command_answers import Answer, model_of
 from service.config import Settings
-from service.dead_letter_commands import Answer, check_reason, letters_of, model_of
+from service.dead_letter_commands import check_reason, letters_of
 from service.errors import ConfigurationInvalid, RedriveRunning
 from service.wiring import make_sink, model_paths
 

@@ -12,6 +12,7 @@
     ├── OwnershipLost             another trainer took this model over; this one must stop writing at once
     ├── StorageFailed             a file could not be written now; what was there before is intact
     ├── DurabilityLost            an fsync failed: what was written cannot be relied on; the process must end
+    ├── ModelOwned                a trainer owns the model, and what is asked for must wait until it has ended
     ├── PublicationMissing        nothing is published yet, or not any more
     ├── StreamFileInvalid         a file of rows to be replayed cannot be read, or lacks a column
     ├── DeliveryFailed            replayed events do not arrive; the message says why and what to do
@@ -59,6 +60,10 @@ class StorageFailed(ServiceError, OSError):
 
 class DurabilityLost(ServiceError):
     """An fsync failed, so what the kernel holds and what the disk holds may differ; this process must end."""
+
+
+class ModelOwned(ServiceError):
+    """A trainer owns the model; the message says what to do first."""
 
 
 class PublicationMissing(ServiceError):

@@ -7,12 +7,14 @@ due, checkpoint. Before the loop stands recovery (``recovery.py``); beside it ru
 
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
 from consumers.microbatch import MicroBatch
 from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory
 from models.examples import Examples
+from service.checkpoints import Checkpoint
 from service.device_loss import note_loss
 from service.errors import OwnershipLost
 from service.fallback import Fallback
@@ -21,6 +23,7 @@ from service.journal import Journal
 from service.memory_pressure import MemoryPressure
 from service.model import Model
 from service.recovery import Recovered
+from service.rollback import roll_back
 from service.self_repair import SelfRepair
 from service.training import Training
 from service.versions import Versions
@@ -90,6 +93,46 @@ class Trainer:
             raise
         finally:
             self._close()
+
+    def publish(self) -> None:
+        """Publish what was recovered and end, instead of running.
+
+        Raises
+        ------
+        DeviceFailed
+            It could not be recovered as it was.
+        OwnershipLost, StorageFailed, ConfigurationInvalid
+        """
+        self._instead(lambda: None)
+
+    def roll_back(self, checkpoint: Checkpoint) -> None:
+        """Bring the learner of `checkpoint` back, publish it, keep it in a checkpoint and end, instead of running.
+
+        Raises
+        ------
+        StateMismatch
+            It is of another learner; nothing has changed.
+        DeviceFailed
+            The learner cannot be built.
+        OwnershipLost, StorageFailed, ConfigurationInvalid
+        """
+        self._instead(lambda: self._roll_back(checkpoint))
+
+    def _instead(self, act: Callable[[], None]) -> None:
+        try:
+            if self._recovered.device_error is not None:
+                raise self._recovered.device_error
+            self._begin()
+            act()
+            self._housekeeping.finish()
+        finally:
+            self._close()
+
+    def _roll_back(self, checkpoint: Checkpoint) -> None:
+        training = self.training
+        roll_back(training.lane, checkpoint.learner, self._model.build_learner)
+        training.totals.rollbacks += 1
+        training.versions.rolled_back(training.learner, checkpoint.version, None)
 
     def _take(self, batch: MicroBatch[Examples]) -> None:
         """Learn a microbatch: test, train, journal, publish. One that holds no example is passed by."""

@@ -96,10 +96,15 @@ def prepare_trainer(settings: Settings) -> ReadingPrograms:
     programs = ReadingPrograms()
     if settings.ingest.processes:
         programs.prepare()
-    prepare(threads=max(1, (os.cpu_count() or 2) // 2))
+    prepare_learning()
     gc.collect()
     gc.freeze()
     return programs
+
+
+def prepare_learning() -> None:
+    """Import everything, and leave some cores to others. The same everywhere: other threads add up in other orders."""
+    prepare(threads=max(1, (os.cpu_count() or 2) // 2))
 
 
 def _claim(settings: Settings, name: str, stop: threading.Event) -> Lease | None:

@@ -34,10 +34,10 @@ def train(
 ) -> None:
     """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
     settings = _prepare(config)
-    name = _one_of(settings, model)
+    from service.command_answers import model_of  # noqa: PLC0415
     from service.trainer_process import run_trainer  # noqa: PLC0415
 
-    raise typer.Exit(run_trainer(settings, name))
+    raise typer.Exit(run_trainer(settings, model_of(settings, model)))
 
 
 def spare(config: ConfigOption = None) -> None:
@@ -66,17 +66,3 @@ def _prepare(config: ConfigOption) -> "Settings":
     configure_logs(verbose=wants_traceback())
     make_private(settings.resolved_publish_dir())
     return settings
-
-
-def _one_of(settings: "Settings", model: str | None) -> str:
-    """Return the model that is meant."""
-    from service.errors import ConfigurationInvalid  # noqa: PLC0415
-
-    names = ", ".join(settings.models)
-    if model is None:
-        if len(settings.models) > 1:
-            raise ConfigurationInvalid(f"several models are configured: say which one to train, --model one of {names}")
-        return next(iter(settings.models))
-    if model not in settings.models:
-        raise ConfigurationInvalid(f"--model {model}: there is no such model; the configuration has {names}")
-    return model
