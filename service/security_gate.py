@@ -7,6 +7,7 @@ table of what a route needs; the keys are those of ``security_keys.py``.
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from starlette.requests import Request
@@ -98,7 +99,7 @@ class Gate:
         if self._keys is None:
             refusal = self._judge_stranger(scope)
         else:
-            refusal = self._judge_key(self._keys, scope, access, sorted(methods))
+            refusal = self._judge_key(self._keys, scope, access, methods)
         if refusal is None and self._lanes["other" if access is None else access.lane].full:
             return _Refusal(503, "as much is being answered as can be at once; ask again", RETRY_AFTER)
         return refusal
@@ -110,7 +111,9 @@ class Gate:
                 return _Refusal(403, problem)
         return self._count(_address_of(scope)) if self._rate is not None else None
 
-    def _judge_key(self, keys: KeyRing, scope: Scope, access: Access | None, allowed: list[str]) -> _Refusal | None:
+    def _judge_key(
+        self, keys: KeyRing, scope: Scope, access: Access | None, methods: Mapping[str, Access]
+    ) -> _Refusal | None:
         presented = _presented(scope, access)
         key = keys.find(presented) if presented else None
         if key is None:
@@ -121,9 +124,9 @@ class Gate:
             return refusal
         if access is None:
             # Denied by default: a route that nobody put into the table is never reached, whatever the key.
-            if not allowed:
+            if not methods:
                 return _Refusal(404, nothing_there(scope["path"]))
-            return _Refusal(405, "Method Not Allowed", headers=(("Allow", ", ".join(allowed)),))
+            return _Refusal(405, "Method Not Allowed", headers=(("Allow", ", ".join(sorted(methods))),))
         return None if key.roles & access.roles else _lacking(key, access)
 
     def _count(self, caller: str) -> _Refusal | None:
