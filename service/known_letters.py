@@ -5,6 +5,8 @@ perhaps with settings under which yesterday's letters can be used. Learning them
 operator sends them again, and would make other microbatches out of the log than those that the journal knows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ from consumers.source import Positions
 from service.decoded import DecodedEvents
 from service.event_problems import Problem
 from service.record_batch import RecordBatch
+from service.rejection import Rejected
 
 
 class KnownLetters:
@@ -32,8 +35,10 @@ class KnownLetters:
 
     def __init__(self, table: DeadLetters, topic: str, positions: Positions) -> None:
         self._left: dict[tuple[int, int], list[Known]] = {}
+        self._places: set[tuple[int, int, int]] = set()
         for known in table.known(topic, positions):
             self._left.setdefault((known.partition, known.offset), []).append(known)
+            self._places.add((known.partition, known.offset, known.event))
 
     def refuse(self, decoded: DecodedEvents) -> DecodedEvents:
         """Return what was decoded without the events that were refused before, which are refused again."""
@@ -45,6 +50,14 @@ class KnownLetters:
             for letter in letters:
                 problems |= dict.fromkeys(_rows_of(letter, rows, decoded), Problem(letter.reason, letter.detail))
         return decoded.refuse(problems)
+
+    def new_among(self, rejected: Sequence[Rejected]) -> list[Rejected]:
+        """Return those that were not refused before; to be asked once for each."""
+        if not self._places:
+            return list(rejected)
+        new = [each for each in rejected if (each.partition, each.offset, each.index) not in self._places]
+        self._places.difference_update((each.partition, each.offset, each.index) for each in rejected)
+        return new
 
     def _met(self, batch: RecordBatch) -> list[tuple[int, list[Known]]]:
         """Return the records that have letters, with them; each place is met once."""

@@ -112,8 +112,13 @@ class Refusals:
         return all(_insist(partial(self._table.add, part), operator) for part in parts)
 
     def passed(self, events: DecodedEvents, positions: Positions, operator: Operator) -> None:
-        """Count events that were handed over, and pause at `positions` where too many of them were refused."""
-        excess = self._rule.count(events.events, (rejected.reason for rejected in events.rejected))
+        """Count events that were handed over, and pause at `positions` where too many of them were refused.
+
+        What was refused when it was read before does not count: an operator may have decided on it since.
+        """
+        new = events.rejected if self._known is None else self._known.new_among(events.rejected)
+        seen = events.events - (len(events.rejected) - len(new))
+        excess = self._rule.count(seen, (rejected.reason for rejected in new))
         if excess is None or self._table.pauses.current() is not None:
             return
         detail = _what_to_do(excess, self._model)

@@ -134,6 +134,20 @@ def test_a_restart_stays_paused_but_reads_what_recovery_needs(
     assert table.counts() == {"malformed": 5}
 
 
+def test_a_restart_after_an_operator_decided_does_not_pause_for_the_same(table: DeadLetters) -> None:
+    """If this fails, whoever resumes while nothing runs finds learning paused again for what is decided already."""
+    source = MemorySource({0: [BAD] * 20 + [good("a")] * 3})
+    paused = read(source, table, Outlet(Script(None)), pause_window=20)
+    assert paused.positions == {0: Position(23)}
+    table.pauses.end()
+    resumed = read(source, table, Outlet(), pause_window=20)
+    assert resumed.positions == {0: Position(23)}
+    assert table.pauses.current() is None
+    source.append(0, *[BAD] * 20)
+    read(source, table, Outlet(Script(None)), pause_window=20)
+    assert table.pauses.current() is not None
+
+
 def test_what_was_refused_is_not_learned_by_reading_it_again(table: DeadLetters) -> None:
     """If this fails, a restart with a corrected setting learns events that a redrive then teaches a second time."""
     flat = b'{"x": 1.0, "y": "a"}'
