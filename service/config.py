@@ -14,12 +14,12 @@ from typing import Annotated, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from service import config_environment, config_messages, config_yaml
+from service.config_kafka import KafkaSettings
 from service.config_section import Section
 from service.config_sections import (
     CheckpointSettings,
     FallbackSettings,
     IngestSettings,
-    KafkaSettings,
     LogSettings,
     MicrobatchSettings,
     ModelSettings,

@@ -187,6 +187,18 @@ def test_kinds_of_learners(tmp_path: Path, kind: str) -> None:
         ("models: {default: {topic: 'my topic'}}", ['models.default.topic: "my topic"']),
         ("kafka: {bootstrap_servers: localhost}", ["kafka.bootstrap_servers", "host:port"]),
         ("kafka: {security_protocol: SASL_SSL}", ["sasl_mechanism"]),
+        (
+            "kafka: {security_protocol: SASL_SSL, sasl_mechanism: OAUTHBEARER}",
+            ["kafka", "either oauth_token_file or oauth_token_url"],
+        ),
+        (
+            "kafka: {security_protocol: SASL_SSL, sasl_mechanism: OAUTHBEARER, oauth_token_url: 'https://a/b'}",
+            ["kafka", "oauth_client_id and oauth_client_secret"],
+        ),
+        ("kafka: {oauth_token_file: token}", ["kafka", "of no use unless sasl_mechanism is OAUTHBEARER"]),
+        ("kafka: {oauth_token_url: 'ftp://a'}", ["kafka.oauth_token_url"]),
+        ("kafka: {ssl_keyfile: pyproject.toml}", ["kafka", "of no use without ssl_certfile"]),
+        ("kafka: {max_message_bytes: 1}", ["kafka.max_message_bytes", "1024"]),
         ("kafka: {ssl_cafile: /nowhere.pem}", ["kafka.ssl_cafile", "no such file"]),
         ("security: {api_keys_file: /}", ["security.api_keys_file", "must be a file"]),
         ("security: {requests_per_second: 0}", ["security.requests_per_second", "greater than 0"]),
