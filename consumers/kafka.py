@@ -41,3 +41,16 @@ class KafkaSource:
             The topic has another id than `identity`.
         """
         return KafkaReader(self._options, self._topic, self._group_id, positions, identity=identity)
+
+    def positions_at(self, milliseconds: int) -> Positions:
+        """Return, for each partition, the position of its first record of that time or later; its end if there is none.
+
+        Raises
+        ------
+        SourceUnavailable, TopicMissing
+        """
+        reader = KafkaReader(self._options, self._topic, None, {})
+        try:
+            return reader.positions_at(milliseconds)
+        finally:
+            reader.close()

@@ -19,7 +19,7 @@ from consumers.kafka_client import METADATA_SECONDS, Cluster, close_consumer, co
 from consumers.kafka_commits import OffsetCommitter
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_watch import Watch
-from consumers.source import Positions, Record
+from consumers.source import Position, Positions, Record
 
 log = logging.getLogger(__name__)
 
@@ -128,6 +128,23 @@ class KafkaReader:
     def ends(self) -> Mapping[int, int]:
         """Return partition → offset after its last record, as last heard of."""
         return self._ends
+
+    def positions_at(self, milliseconds: int) -> Positions:
+        """Return, for each partition, the position of its first record of that time or later; its end if there is none.
+
+        Raises
+        ------
+        SourceUnavailable
+        """
+        times = {self._named(partition): milliseconds for partition in self._partitions}
+        try:
+            found = self._consumer.offsets_for_times(times, timeout_ms=self._options.connect_timeout * 1000)
+        except _CLIENT_ERRORS as error:
+            raise reading_error(error, self._topic, self._options) from error
+        return {
+            each.partition: Position(self._ends[each.partition] if at is None else at.offset)
+            for each, at in found.items()
+        }
 
     def close(self) -> None:
         """Let go of connections. Closing twice is harmless."""

@@ -83,6 +83,23 @@ class LogSource:
         """
         return LogReader(self._path, self._topic, positions, identity)
 
+    def positions_at(self, milliseconds: int) -> Positions:
+        """Return the position of the first record of that time or later, or the end; reads all timestamps.
+
+        Raises
+        ------
+        SourceUnavailable, LogUnreadable
+        """
+        connection = log_file.connect(self._path)
+        try:
+            row = connection.execute("SELECT min(id) FROM records WHERE timestamp >= ?", (milliseconds,)).fetchone()
+            _, end = log_file.bounds(connection)
+        except sqlite3.Error as error:
+            raise log_file.reading_error(self._path, error) from error
+        finally:
+            connection.close()
+        return {PARTITION: Position(end if row[0] is None else row[0] - 1)}
+
 
 class LogReader:
     """Reads the embedded log. Owned by one thread; several readers and writers of a file do not disturb each other."""

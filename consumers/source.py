@@ -131,6 +131,19 @@ class Source(Protocol):
             The log has another identity.
         """
 
+    def positions_at(self, milliseconds: int) -> Positions:
+        """Return, for each partition, the position of its first record of that time or later; its end if there is none.
+
+        Parameters
+        ----------
+        milliseconds
+            Since the epoch, as records' timestamps are.
+
+        Raises
+        ------
+        SourceUnavailable, TopicMissing
+        """
+
 
 class Sink(Protocol):
     """Something that records can be appended to. May be shared by threads."""

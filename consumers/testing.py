@@ -173,6 +173,14 @@ class MemorySource:
                 held.pass_ends()
         return MemoryReader(self, positions)
 
+    def positions_at(self, milliseconds: int) -> Positions:
+        """Return the first position of that time or later; a record's time is its offset."""
+        with self._changed:
+            return {
+                partition: Position(min(max(milliseconds, held.first), len(held.places)))
+                for partition, held in self._partitions.items()
+            }
+
     def ends(self) -> dict[int, int]:
         """Return, for each partition, the offset after the last record that can be read now."""
         with self._changed:

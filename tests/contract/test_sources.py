@@ -205,6 +205,16 @@ def test_positions_of_another_log_are_refused(topic: Topic) -> None:
         topic.source.open({0: Position(99)}, "another")
 
 
+def test_a_time_leads_to_the_first_record_from_then_on(topic: Topic) -> None:
+    """Else learning again from yesterday begins somewhere else."""
+    assert topic.source.positions_at(0) == {partition: Position(0) for partition in range(topic.partitions)}
+    topic.append(0, numbered(1, 2, 3))
+    times = [each.timestamp for each in read_all(topic.source, {}, 3)]
+    assert topic.source.positions_at(0)[0] == Position(0)
+    assert topic.source.positions_at(times[2])[0] == Position(times.index(times[2]))
+    assert topic.source.positions_at(times[2] + 1)[0] == Position(3)
+
+
 def test_what_a_sink_appended_can_be_read(topic: Topic, sink: Sink) -> None:
     """Else an event that was acknowledged is never learned."""
     records = [NewRecord(str(number).encode(), key=b"same", headers=(("a", b"b"),)) for number in range(50)]
