@@ -45,8 +45,6 @@ PENDING = {
     "the device is out of memory",
     "the device's context is dead",
     "an event comes twice with one id",
-    "a slow client or a half-open connection",
-    "a flood of requests",
 }
 """Those whose row is still to come: whoever adds it takes its name out of here."""
 
