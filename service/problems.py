@@ -46,20 +46,29 @@ def problem_response(
     request: Request, status: int, detail: str, *, field: str = "", retry_after: float | None = None
 ) -> Response:
     """Return the answer that tells a client what went wrong, and the metrics' middlemen the status."""
+    headers = {} if retry_after is None else {"Retry-After": whole_seconds(retry_after)}
+    return Response(encode_problem(request.url.path, status, detail, field), status, headers, PROBLEM_JSON)
+
+
+def encode_problem(path: str, status: int, detail: str, field: str = "") -> bytes:
+    """Return the body of the answer that tells a client at `path` what went wrong."""
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "instance": request.url.path,
+        "instance": path,
     }
     if field:
         problem["field"] = field
-    if request.url.path.startswith("/v2"):
+    if path.startswith("/v2"):
         problem["error"] = detail  # the Open Inference Protocol's clients look for it there
-    # Retry-After is in whole seconds (RFC 9110); none at all would be read as "at once".
-    headers = {} if retry_after is None else {"Retry-After": str(max(1, math.ceil(retry_after)))}
-    return Response(msgspec.json.encode(problem), status, headers, PROBLEM_JSON)
+    return msgspec.json.encode(problem)
+
+
+def whole_seconds(retry_after: float) -> str:
+    """Return the value of ``Retry-After``: in whole seconds (RFC 9110); none at all would be read as "at once"."""
+    return str(max(1, math.ceil(retry_after)))
 
 
 def status_of(error: Exception) -> int:

@@ -10,7 +10,6 @@ import binascii
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.config import Settings, is_loopback
@@ -19,7 +18,7 @@ from service.limits_admission import RETRY_AFTER, Admission
 from service.limits_connection import CROWDED
 from service.limits_rate import RateLimit, caller_at
 from service.prediction_counts import PredictionCounts
-from service.problems import nothing_there, problem_response, tell_operator
+from service.problems import PROBLEM_JSON, encode_problem, nothing_there, tell_operator, whole_seconds
 from service.security_access import Access, methods_at, model_at
 from service.security_headers import add_security_headers
 from service.security_keys import KeyRing
@@ -86,7 +85,8 @@ class Gate:
         if refusal is None:
             await self._app(scope, receive, send_dressed)
         else:
-            await self._refuse(refusal, scope, receive, send_dressed)
+            self._note(refusal, scope)
+            await _refuse(refusal, scope, send_dressed)
 
     def _judge(self, scope: Scope) -> _Refusal | None:
         """Return why the request may not go on; None where it may."""
@@ -95,7 +95,7 @@ class Gate:
         if access is not None and access.public:
             return None
         if CROWDED in scope:
-            return _Refusal(503, "there are too many connections; come again", RETRY_AFTER, (("Connection", "close"),))
+            return _Refusal(503, "there are too many connections; come again", RETRY_AFTER, (("connection", "close"),))
         if self._keys is None:
             refusal = self._judge_stranger(scope)
         else:
@@ -126,7 +126,7 @@ class Gate:
             # Denied by default: a route that nobody put into the table is never reached, whatever the key.
             if not methods:
                 return _Refusal(404, nothing_there(scope["path"]))
-            return _Refusal(405, "Method Not Allowed", headers=(("Allow", ", ".join(sorted(methods))),))
+            return _Refusal(405, "Method Not Allowed", headers=(("allow", ", ".join(sorted(methods))),))
         return None if key.roles & access.roles else _lacking(key, access)
 
     def _count(self, caller: str) -> _Refusal | None:
@@ -134,16 +134,24 @@ class Gate:
         wait = self._rate.wait(caller) if self._rate is not None else 0.0
         return _Refusal(429, "you ask more often than security.requests_per_second allows", wait) if wait else None
 
-    async def _refuse(self, refusal: _Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope)
+    def _note(self, refusal: _Refusal, scope: Scope) -> None:
+        """Tell the operator of a refusal, and count it."""
         if refusal.status in (401, 403):
             tell_operator(refusal.detail, scope["path"])
         access = methods_at(scope["path"]).get(scope["method"])
         if access is not None and access.lane == "predict":
             self._counts.refused(model_at(scope["path"]), refusal.status)
-        response = problem_response(request, refusal.status, refusal.detail, retry_after=refusal.retry_after)
-        response.headers.update(dict(refusal.headers))
-        await response(scope, receive, send)
+
+
+async def _refuse(refusal: _Refusal, scope: Scope, send: Send) -> None:
+    """Answer in place of the application: as directly as can be, for under a flood this is what is done most."""
+    body = encode_problem(scope["path"], refusal.status, refusal.detail)
+    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
+    if refusal.retry_after is not None:
+        headers.append((b"retry-after", whole_seconds(refusal.retry_after).encode()))
+    headers += [(name.encode(), value.encode()) for name, value in refusal.headers]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def _unknown_caller(presented: bool, access: Access | None) -> _Refusal:
@@ -153,7 +161,7 @@ def _unknown_caller(presented: bool, access: Access | None) -> _Refusal:
         if presented
         else "this needs an API key: send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
     )
-    return _Refusal(401, detail, headers=(("WWW-Authenticate", challenge),))
+    return _Refusal(401, detail, headers=(("www-authenticate", challenge),))
 
 
 def _lacking(key: ApiKey, access: Access) -> _Refusal:
