@@ -15,7 +15,7 @@ PROMISED = (
     "two trainers on one data directory",
     "a take-over in mid-stream",
     "a trainer was frozen and wakes",
-    "a poison message: broken JSON, wrong types, NaN, infinity, nesting bombs, megabyte strings, empty values",
+    "a poison message: broken JSON, wrong types, NaN, infinity, nesting bombs, megabyte strings",
     "a decompression bomb",
     "records are compressed with an unknown codec",
     "a tombstone",
@@ -33,11 +33,12 @@ PROMISED = (
     "the clock jumps",
     "an event comes twice with one id",
     "producers are faster than learning",
-    "a slow client or a half-open connection",
+    "a client is slow",
+    "half-open and unused connections",
     "a body is over the limit",
     "a flood of requests",
 )
-"""The list of issue 4, as the first column of the table has it."""
+"""The list of issue 4, as the first column of the table begins."""
 
 PENDING = {
     "a decompression bomb",
@@ -71,7 +72,7 @@ def names_in(path: str) -> set[str]:
 @pytest.mark.parametrize("what", PROMISED)
 def test_every_promised_failure_has_a_row(what: str) -> None:
     """An operator who meets a failure that was promised to be survived would find nothing about it."""
-    assert (what in rows()) != (what in PENDING)
+    assert any(row.startswith(what) for row in rows()) != (what in PENDING)
 
 
 def test_every_row_tells_what_is_seen_and_done_and_names_tests_that_exist() -> None:
