@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 import schemathesis
@@ -13,7 +14,7 @@ _EVENTS = st.fixed_dictionaries(
 )
 
 
-def _lines(events: list[object]) -> bytes:
+def _lines(events: Sequence[object]) -> bytes:
     return b"\n".join(json.dumps(event).encode() for event in events)
 
 
