@@ -12,6 +12,10 @@ from pathlib import Path
 LIBRARIES = ("headrace", "torch", "kafka-python", "river", "msgspec", "numpy", "fastapi", "uvicorn", "crc32c")
 
 
+TITLES = {"bench": "Benchmark", "recovery": "Recovery times", "kills": "Kills under load"}
+"""What kinds of results there are, and what they are called."""
+
+
 @dataclass(frozen=True)
 class Result:
     """One figure.
@@ -78,26 +82,26 @@ def ratio(name: str, above: Result, below: Result, bar: float | None = None, not
     return Result(name, "×", [one / other for one, other in pairs], note, bar)
 
 
-def keep(results: list[Result], where: Machine, folder: Path) -> str:
-    """Write ``bench-DATE.json`` and ``bench-DATE.md`` and return the latter's text."""
+def keep(results: list[Result], where: Machine, folder: Path, kind: str = "bench") -> str:
+    """Write ``KIND-DATE.json`` and ``KIND-DATE.md`` and return the latter's text."""
     now = dt.datetime.now(dt.UTC)
     folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"bench-{now:%Y-%m-%d}"
+    stem = folder / f"{kind}-{now:%Y-%m-%d}"
     found = {
         "measured_at": now.isoformat(timespec="seconds"),
         "machine": asdict(where),
         "results": [asdict(each) | {"median": each.median, "holds": each.holds} for each in results],
     }
     stem.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
-    text = _markdown(results, where, now)
+    text = _markdown(results, where, f"{TITLES[kind]} of {now:%Y-%m-%d}")
     stem.with_suffix(".md").write_text(text)
     return text
 
 
-def _markdown(results: list[Result], where: Machine, now: dt.datetime) -> str:
+def _markdown(results: list[Result], where: Machine, title: str) -> str:
     libraries = ", ".join(f"{name} {number}" for name, number in where.libraries.items())
     lines = [
-        f"# Benchmark of {now:%Y-%m-%d}",
+        f"# {title}",
         "",
         f"{where.processor}, {where.cores} cores, {where.memory_gib} GiB, {where.system}, Python {where.python}.",
         f"{libraries}.",

@@ -73,6 +73,7 @@ def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     programs = programs or prepare_trainer(settings)
+    _log.info("everything is imported", model=name)
     try:
         while not stop.is_set():
             lease = _claim(settings, name, stop)
