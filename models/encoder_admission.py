@@ -28,6 +28,9 @@ EVERY = 16
 MOST_TAKEN = 64
 """Places that are taken over at once."""
 
+USUAL = 1 / 8
+"""Share of the rows in which a number has to be for its absence to be news."""
+
 CELLS = 1 << 16
 _COUNT = np.uint64(0xFF)  # the lowest bits of a cell count; the others are part of the name's hash
 _NAMES = ~_COUNT
@@ -38,19 +41,23 @@ class Admission:
 
     Attributes
     ----------
-    turn
-        Microbatches so far.
+    turn, rows
+        Microbatches so far, and their rows.
     """
 
     def __init__(self) -> None:
-        self.turn = 0
+        self.turn = self.rows = 0
         self._numbers: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._since: NDArray[np.int64] = np.zeros(0, np.int64)
         self._strings: dict[FeatureKey, int] = {}
+        self._before = 0
         self._cells: NDArray[np.uint64] | None = None
 
-    def begin(self) -> None:
-        """Begin the next microbatch."""
+    def begin(self, rows: int) -> None:
+        """Begin the next microbatch, of so many rows."""
         self.turn += 1
+        self.rows += rows
+        self._before = self.rows - rows
 
     def choose(self, new: Sequence[FeatureKey], held: int) -> list[FeatureKey]:
         """Return those of the new features that may have a place, the most deserving first.
@@ -87,11 +94,29 @@ class Admission:
 
     def met_numbers(self, slots: slice | NDArray[np.intp], held: int) -> None:
         """Note that the numbers in some slots, of so many that there are, were met."""
-        if held > len(self._numbers):
-            grown = np.full(max(held, 2 * len(self._numbers)), self.turn, np.int64)
-            grown[: len(self._numbers)] = self._numbers
-            self._numbers = grown
+        more = held - len(self._numbers)
+        if more > 0:
+            self._numbers = np.append(self._numbers, np.full(more, self.turn))
+            self._since = np.append(self._since, np.full(more, self._before))
         self._numbers[slots] = self.turn
+
+    def taken_over(self, slot: int) -> None:
+        """Note that the place of a number has another one from now on."""
+        self._since[slot] = self._before
+
+    def usual(self, slots: Sequence[int], counts: NDArray[np.float64]) -> list[int]:
+        """Return those slots whose numbers are in so many of the rows that their absence is news.
+
+        Parameters
+        ----------
+        slots
+            Some slots.
+        counts
+            How many values each number has had, this microbatch's included; shape (slots known,).
+        """
+        picked = np.array(slots, np.intp)
+        enough = counts[picked] >= USUAL * (self.rows - self._since[picked])
+        return [slot for slot, is_usual in zip(slots, enough.tolist(), strict=True) if is_usual]
 
     def met_strings(self, keys: Sequence[FeatureKey]) -> None:
         """Note that strings, all of which have a place, were met."""
@@ -117,21 +142,22 @@ class Admission:
         found = sorted((self._strings.get(key, self.turn), key) for key in strings)
         return [key for turn, key in found if self.turn - turn > IDLE][:MOST_TAKEN]
 
-    def state(self, numbers: int, strings: Mapping[FeatureKey, int]) -> dict[str, Array]:
-        """Return what :meth:`restore` takes back, copied: of so many numbers, and of strings in their order."""
+    def state(self, strings: Iterable[FeatureKey]) -> dict[str, Array]:
+        """Return what :meth:`restore` takes back, copied; strings in the order in which they are handed back."""
         used = np.array([self._strings.get(key, self.turn) for key in strings], np.int64)
-        state: dict[str, Array] = {"turn": np.array([self.turn]), "strings": used}
-        state["numbers"] = self._numbers[:numbers].copy()
+        state: dict[str, Array] = {"turn": np.array([self.turn, self.rows]), "strings": used}
+        state["numbers"] = np.stack([self._numbers, self._since])
         if self._cells is not None:
             state["cells"] = self._cells.copy()
         return state
 
-    def restore(self, arrays: Mapping[str, Array], numbers: int, strings: Mapping[FeatureKey, int]) -> None:
+    def restore(self, arrays: Mapping[str, Array], numbers: int, strings: Iterable[FeatureKey]) -> None:
         """Become what :meth:`state` was taken from; a state without any is of before there was an admission."""
         if not arrays:
-            self._numbers, self._strings = np.zeros(numbers, np.int64), dict.fromkeys(strings, 0)
+            self._numbers, self._since = np.zeros(numbers, np.int64), np.zeros(numbers, np.int64)
+            self._strings = dict.fromkeys(strings, 0)
             return
-        self.turn = int(arrays["turn"][0])
-        self._numbers = arrays["numbers"].copy()
+        self.turn, self.rows = arrays["turn"].tolist()
+        self._numbers, self._since = arrays["numbers"].copy()
         self._strings = dict(zip(strings, arrays["strings"].tolist(), strict=True))
         self._cells = arrays["cells"].copy() if "cells" in arrays else None

@@ -13,6 +13,7 @@ Places = slice | NDArray[np.intp]
 """Columns: a slice where they lie side by side in order, which is the quicker to read and write."""
 
 REMEMBERED = 64  # sets of columns; when there are more, all are forgotten
+COLUMNS_REMEMBERED = 1 << 16  # and so they are when they have more columns together
 
 
 class Plan(NamedTuple):
@@ -73,16 +74,19 @@ class Plans:
 
     def __init__(self) -> None:
         self._plans: dict[tuple[FeatureKey, ...], Plan] = {}
+        self._columns = 0
 
     def of(self, layout: Layout, keys: tuple[FeatureKey, ...]) -> Plan:
         """Return the plan for columns of these features."""
         plan = self._plans.get(keys)
         if plan is None:
-            if len(self._plans) >= REMEMBERED:
-                self._plans.clear()
+            if len(self._plans) >= REMEMBERED or self._columns + len(keys) > COLUMNS_REMEMBERED:
+                self.forget()
+            self._columns += len(keys)
             plan = self._plans[keys] = make_plan(layout, keys)
         return plan
 
     def forget(self) -> None:
         """Note that the layout has changed."""
         self._plans.clear()
+        self._columns = 0

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.examples import FeatureKey, Kind
-from models.hashing import MISSING, HashCache, hash_value
+from models.hashing import CACHED, MISSING, HashCache, hash_value
 
 DATE = -2
 """Stands in for the hash of a string that is a date."""
@@ -29,8 +29,8 @@ DRAWN = " → "
 Cache = TypeVar("Cache", bound=HashCache)
 
 CACHES = 1024  # features whose hashes are remembered
+LEAST_CACHED = 64  # hashes of one feature, where there are many; the first features have the more
 WORDS = 512  # of one text or bag of tokens; what comes after them is left out
-LONGEST_CACHED = 64  # characters; longer strings seldom come back
 _WORD = re.compile(r"\w+")
 _DATE_PARTS = ("day sine", "day cosine", "week sine", "week cosine", "year sine", "year cosine", "instant")
 
@@ -62,8 +62,7 @@ class StringCodes(HashCache):
         if parse_date(value) is not None:
             return DATE
         code = hash_value(self._key, value) >> 1 | (TEXT_BIT if " " in value else 0)
-        if len(value) <= LONGEST_CACHED:
-            self.remember(value, code)
+        self.remember(value, code)
         return code
 
 
@@ -98,13 +97,14 @@ def origin(key: FeatureKey) -> FeatureKey:
     return FeatureKey(name, Kind.CATEGORY) if drawn else key
 
 
-def _remembered(caches: dict[FeatureKey, Cache], key: FeatureKey, make: Callable[[FeatureKey], Cache]) -> Cache:
+def _remembered(caches: dict[FeatureKey, Cache], key: FeatureKey, make: Callable[[FeatureKey, int], Cache]) -> Cache:
     """Return a feature's cache; where there are too many, as when each request names other features, begin anew."""
     cache = caches.get(key)
     if cache is None:
         if len(caches) >= CACHES:
             caches.clear()
-        cache = caches.setdefault(key, make(key))
+        limit = max(8 * CACHED // (len(caches) + 8), LEAST_CACHED)
+        cache = caches.setdefault(key, make(key, limit))
     return cache
 
 

@@ -24,7 +24,7 @@ from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_st
 from models.encoder_strings import Bag, StringReader, origin
 from models.examples import FeatureKey, Features, Kind, Task
 from models.learner import Array
-from models.moments import add_values, new_moments
+from models.moments import COUNT, add_values, new_moments
 
 TABLE_ROWS = 1 << 16
 """Rows of a network's table of parameters for hashed strings."""
@@ -209,7 +209,7 @@ class FeatureEncoder:
         list of int
             Input columns that now carry another feature: what was learned for them is not for it.
         """
-        self.admission.begin()
+        self.admission.begin(prepared.rows)
         if prepared.gaps:
             prepared = prepared.only(np.flatnonzero(~np.isnan(prepared.numbers).all(0)))
         renewed = [*self._add_numbers(prepared), *self._add_strings(prepared)]
@@ -239,6 +239,7 @@ class FeatureEncoder:
         for old, key in zip(idle, left, strict=False):
             slot, taken = layout.take_over_number(old, key)
             self.arrays["moments"][:, slot] = 0.0
+            self.admission.taken_over(slot)
             columns += taken
         if columns or len(layout.values) > before:
             self._plans.forget()
@@ -260,13 +261,14 @@ class FeatureEncoder:
         return columns
 
     def _add_marks(self, prepared: Prepared) -> None:
-        """Give columns to the marks of numbers that are missing for the first time."""
+        """Give columns to the marks of numbers that are missing for the first time, though they are there as a rule."""
         if len(self.layout.values) > WATCHED:
             return
         layout, plan = self.layout, self._plans.of(self.layout, prepared.keys)
         gaps = np.flatnonzero(np.isnan(prepared.numbers).any(0)).tolist() if prepared.gaps else ()
         missing = {layout.numbers[prepared.keys[column]] for column in gaps} | plan.others
         unmarked = sorted(slot for slot in missing if layout.marks[slot] == NONE)
+        unmarked = self.admission.usual(unmarked, self.arrays["moments"][COUNT])
         if unmarked:
             layout.add_marks(unmarked)
             self._plans.forget()

@@ -13,6 +13,7 @@ MISSING = -1
 """Stands in for a hash where there is no value; hashes are never negative."""
 
 CACHED = 1 << 14
+LONGEST_CACHED = 64  # characters; longer strings seldom come back
 
 
 def hash_value(key: FeatureKey, value: str) -> int:
@@ -45,7 +46,9 @@ class HashCache(dict[str | None, int]):
         return hashed
 
     def remember(self, value: str, hashed: int) -> None:
-        """Keep a hash, forgetting all others where there are too many."""
+        """Keep the hash of a value that is short enough, forgetting all others where there are too many."""
+        if len(value) > LONGEST_CACHED:
+            return
         if len(self) >= self._limit:
             self.clear()
             self[None] = MISSING

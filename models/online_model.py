@@ -15,6 +15,7 @@ from models.learner import LearnerOptions, Predictions
 from models.online_heads import HEADS, Head, Settings
 from models.online_rows import RowEncoder, keys_present, split_rows
 
+LISTED = 4096  # features after which no more are listed; they are learned all the same
 SMALLEST = 1e-12  # below which an error is nothing
 
 
@@ -97,7 +98,10 @@ class OnlineModel:
                 bounded = self._bounded(weight, predicted[-1], targets[-1])
                 self._head.learn(self._encoder.encode(numbers, items), targets[-1], bounded)
         self.rows += len(targets)
-        self.features |= dict.fromkeys(keys_present(examples.features, examples.weights > 0))
+        room = LISTED - len(self.features)
+        if room > 0:
+            present = keys_present(examples.features, examples.weights > 0)
+            self.features |= dict.fromkeys([key for key in present if key not in self.features][:room])
         return self._scored(predicted, targets)
 
     def _bounded(self, weight: float, predicted: list[float], target: float) -> float:

@@ -1,7 +1,8 @@
 """Rows as River takes them: columns of some examples → one sparse dictionary a row.
 
-Numbers keep their own place and are standardised by River's running scaler; categories, tokens and the absence of a
-number are hashed into a fixed number of places, so that no stream can make the model grow without bound. Nothing here
+The first numbers keep places of their own, the others share some by their names' hashes, and all are standardised by
+River's running scaler; categories, tokens and the absence of a number are hashed into a fixed number of places. So no
+stream can make the model grow without bound. Nothing here
 depends on the order of columns, nor on columns in which a row has nothing: a replay that cuts the log at other places
 than the first time must make the very same rows.
 """
@@ -9,6 +10,7 @@ than the first time must make the very same rows.
 import math
 from collections.abc import Iterator
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ Row = dict[str | int, float]
 HASHED = 2**16
 CLIP = 4.0  # standard deviations; what lies beyond says no more than "far out"
 LIMIT = 1e100  # numbers beyond it count as it: their squares can still be summed
+OWN = 256  # numbers that have a place of their own
+SHARED = 4096  # places of all others
 WATCHED = 256  # with more numeric features than this, absence is the rule and no news
 
 
@@ -40,11 +44,24 @@ class RowEncoder:
 
     def learn(self, numbers: dict[str, float]) -> None:
         """Take the numbers of one row into the running means and variances."""
-        self._scaler.learn_one(numbers)
+        self._scaler.learn_one(self._placed(numbers, OWN - len(self._scaler.counts)))
+
+    def _placed(self, numbers: dict[str, float], room: int = 0) -> dict[str, float]:
+        """Return numbers by their places, where so many more may have one of their own."""
+        known = self._scaler.counts
+        if numbers.keys() <= known.keys():
+            return numbers
+        placed = {}
+        for name, value in numbers.items():
+            new = name not in known
+            placed[_shared(name) if new and room <= 0 else name] = value
+            room -= new
+        return placed
 
     def encode(self, numbers: dict[str, float], items: dict[str, int]) -> Row:
         """Return one row: known numbers standardised and clipped, and whatever is hashed."""
         known = self._scaler.counts
+        numbers = self._placed(numbers)
         if not numbers.keys() <= known.keys():
             numbers = {name: value for name, value in numbers.items() if name in known}
         if len(numbers) < len(known) <= WATCHED:
@@ -54,6 +71,11 @@ class RowEncoder:
         if items:
             row.update(self._hasher.transform_one(items))
         return row
+
+
+def _shared(name: str) -> str:
+    """Return the place of a number that has none of its own; some other may have the same."""
+    return f"shared\0{crc32(name.encode('utf-8', 'surrogatepass')) % SHARED}"
 
 
 def split_rows(features: Features) -> Iterator[tuple[dict[str, float], dict[str, int]]]:

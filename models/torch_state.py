@@ -48,7 +48,7 @@ def save(learner: "TorchLearner") -> LearnerState:
     host = {
         "encoder": {"moments": encoder.arrays["moments"]},
         "statistics": {k: v for k, v in encoder.arrays.items() if k == "statistics"},
-        "admission": encoder.admission.state(len(encoder.layout.values), encoder.layout.strings),
+        "admission": encoder.admission.state(encoder.layout.strings),
         "targets": model.targets.arrays,
         "evaluation": scores,
         "replay": training.replay.state(),

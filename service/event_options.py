@@ -9,6 +9,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.examples import Kind
+from service.labels import MAXIMUM_CLASSES
 
 RECORD_KEY = "$key"
 """In place of a path: the record's key."""
@@ -38,6 +39,8 @@ class EventOptions(BaseModel):
         twice, and is not learned again. 0: no event is compared.
     source
         Who an event comes from, for `influence.key_share`: the name of a feature, or ``$key``, the record's key.
+    max_classes
+        Classes that there may be; a label that would be one more is refused.
     features
         Name → kind: a feature of that name must be of that kind, or the event is refused; names that are not
         declared are not checked. A declared category accepts integers as well (a shop's number is no quantity).
@@ -54,6 +57,7 @@ class EventOptions(BaseModel):
     exclude: tuple[str, ...] = ()
     dedup_window: int = Field(default=0, ge=0, le=MOST_REMEMBERED)
     source: str | None = Field(default=None, min_length=1)
+    max_classes: int = Field(default=MAXIMUM_CLASSES, ge=2, le=MAXIMUM_CLASSES)
     features: dict[str, Kind] = Field(default_factory=dict)
 
     @model_validator(mode="after")

@@ -275,7 +275,7 @@ def _read(connection: Connection) -> None:
             source,
             job.start,
             EventDecoder(options, job.start.positions),
-            TaskGate(job.start.task, job.start.classes),
+            TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes),
             refusals=refusals,
             outlet=outlet,
         )

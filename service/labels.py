@@ -10,7 +10,7 @@ from models.examples import Label, Task
 from service.event_problems import Problem
 
 MAXIMUM_CLASSES = 10_000
-"""Classes of one model; a label that would be one more is most likely an id, or a number to predict."""
+"""Classes of one model, where no fewer are configured; one more is most likely an id, or a number to predict."""
 
 _LARGEST_INTEGER = 2**63
 _PLAIN = (str, int, bool)
@@ -27,12 +27,19 @@ class ClassLabels:
         Classes known before, canonical.
     on_class
         Called with each class that is taken in.
+    most
+        Classes that there may be.
     """
 
     def __init__(
-        self, *, binary: bool, known: Sequence[Label] = (), on_class: Callable[[Label], None] | None = None
+        self,
+        *,
+        binary: bool,
+        known: Sequence[Label] = (),
+        on_class: Callable[[Label], None] | None = None,
+        most: int = MAXIMUM_CLASSES,
     ) -> None:
-        self._limit = 2 if binary else MAXIMUM_CLASSES
+        self._limit = 2 if binary else most
         self._on_class = on_class
         self._by_name: dict[str, Label] = {_json_name(label): label for label in known}
         self._by_type: dict[type, set[Label]] = {kind: set() for kind in _PLAIN}
@@ -71,7 +78,7 @@ class ClassLabels:
 
     def _too_many(self, label: Label) -> str:
         if self._limit > 2:
-            return f"there are {self._limit} classes already"
+            return f"there are {self._limit} classes already, the most that events.max_classes allows"
         first, second = self._by_name.values()
         return f"{_shown(label)} would be a third class beside {_shown(first)} and {_shown(second)}; the task is binary"
 

@@ -145,7 +145,7 @@ class Model:
             return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
         bounds = self.settings.microbatch
         decoder = EventDecoder(self.settings.events, start.positions)
-        gate = TaskGate(start.task, start.classes)
+        gate = TaskGate(start.task, start.classes, most_classes=self.settings.events.max_classes)
         refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
         return ThreadIngest(
             lambda outlet: IngestLoop(self.source, start, decoder, gate, refusals=refusals, outlet=outlet),
@@ -162,7 +162,7 @@ class Model:
                 self.source,
                 positions,
                 EventDecoder(self.settings.events, {}),
-                TaskGate(task, ()),
+                TaskGate(task, (), most_classes=self.settings.events.max_classes),
                 self.settings.fallback.replay_events,
             )
         except ConsumerError as error:

@@ -10,6 +10,9 @@ from service.model import Model
 from service.status import CanaryStatus, CheckpointStatus, PauseStatus, State, Status
 from service.training import Training
 
+LISTED = 1000
+"""Classes, and features, that a status names: it is rewritten several times a second."""
+
 
 def report(
     model: Model,
@@ -32,8 +35,10 @@ def report(
         written_at=time.time(),
         state=state,
         task=lane.ingest.task.value if lane.ingest.task is not None else None,
-        classes=list(status.classes) if status else [],
-        features=[dict(feature) for feature in status.features] if status else [],
+        classes=list(status.classes[:LISTED]) if status else [],
+        features=[dict(feature) for feature in status.features[:LISTED]] if status else [],
+        classes_known=len(status.classes) if status else 0,
+        features_known=len(status.features) if status else 0,
         learner=lane.learner.name if lane.learner is not None else "microbatch",
         device=status.device if status else "cpu",
         version=training.versions.current,

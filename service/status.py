@@ -70,7 +70,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         ``learning``, ``idle`` (caught up), ``standby`` (another trainer owns the model), ``paused``, ``stopped`` or
         ``waiting_for_source``.
     task, classes, features
-        What is predicted from what, so far; the task is None until the first labels decide it.
+        What is predicted from what, so far; the task is None until the first labels decide it. Of classes and features
+        the first thousand each.
+    classes_known, features_known
+        How many there are.
     learner, device, version, restored_from
         What is served: ``microbatch`` or ``online``, where it learns, the model version, and the version that it was
         rolled back to.
@@ -119,6 +122,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     learner: str = "microbatch"
     device: str = "cpu"
     version: int = 0
+    classes_known: int = 0
+    features_known: int = 0
     restored_from: int | None = None
     events_consumed: int = 0
     events_learned: dict[str, int] = {}

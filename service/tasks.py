@@ -11,7 +11,7 @@ from typing import Any
 
 from models.examples import Label, Task
 from service.decoded import DecodedEvents
-from service.labels import ClassLabels, numeric
+from service.labels import MAXIMUM_CLASSES, ClassLabels, numeric
 
 ENOUGH_LABELS = 256
 """Labels after which two integers are taken for all that there will ever be."""
@@ -39,6 +39,8 @@ class TaskGate:
     on_class
         Called with each class when it is first met. A gate that is given all of these classes at once refuses and
         passes the same labels, whatever the order in which partitions come to it.
+    most_classes
+        Classes that there may be; labels beyond them are refused.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class TaskGate:
         clock: Callable[[], float] = time.monotonic,
         on_settled: Callable[[Task], None] | None = None,
         on_class: Callable[[Label], None] | None = None,
+        most_classes: int = MAXIMUM_CLASSES,
     ) -> None:
         self._clock = clock
         self._on_settled = on_settled
         self._on_class = on_class
+        self._most_classes = most_classes
         self._evidence = _Evidence()
         self._held: list[DecodedEvents] = []
         self._since = 0.0
@@ -99,7 +103,9 @@ class TaskGate:
 
     def _keep_to(self, task: Task, classes: Sequence[Label]) -> None:
         if task is not Task.REGRESSION:
-            self._classes = ClassLabels(binary=task is Task.BINARY, known=classes, on_class=self._on_class)
+            self._classes = ClassLabels(
+                binary=task is Task.BINARY, known=classes, on_class=self._on_class, most=self._most_classes
+            )
         self._task = task
 
     def _release(self) -> list[DecodedEvents]:
