@@ -4,6 +4,9 @@ On the path it stands between learning and publishing, once in so many updates, 
 whether everything is a finite number, and whether the parameters are much worse on the last events than those of the
 newest good checkpoint on the very same events. Where the stream itself changes, both are wrong about it, so that only a
 learner that has broken stands out. What is done about one that has is in ``self_repair.py``.
+
+Of the online learner only the first is asked: it follows the last few events so closely that it may be far better
+or worse on the last few hundred from one moment to the next, and is all right for all that (ADR 8).
 """
 
 import time
@@ -33,7 +36,7 @@ class Finding:
     Attributes
     ----------
     verdict
-        Unknown while there are too few events to judge by.
+        Unknown while there are too few events to judge by. Of the online learner: good where all is finite.
     loss, reference
         Of the parameters, and of those of the newest good checkpoint (before there is one: of knowing nothing), on the
         same events: log loss in nats, or root mean squared error. None where they were not computed.
@@ -120,6 +123,8 @@ class Canary:
         trial = learner.try_out(events.features, at_once)
         if not trial.finite:
             return Finding("bad", reason="parameters or answers are not finite")
+        if learner.name == "online":
+            return Finding("good")
         if len(events) * _FEWEST < self._settings.window or not (events.weights > 0).any():
             return Finding()
         loss = loss_of(trial.predictions, events)

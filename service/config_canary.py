@@ -29,4 +29,4 @@ class CanarySettings(Section):
     every_updates: Annotated[int, Field(ge=1)] = 32
     window: Annotated[int, Field(ge=16, le=100_000)] = 512
     share: Annotated[float, Field(gt=0, le=1)] | None = 0.03
-    worse_by: Annotated[float, Field(ge=1)] = 2.0
+    worse_by: Annotated[float, Field(ge=1)] = 3.0

@@ -105,7 +105,7 @@ not_a_class = 3
 
 
 class Poisoned(nn.Module):
-    """Linear, with a buffer that one input above 50 makes infinite for ever: no gradient can undo that."""
+    """Linear, with a buffer that becomes infinite once there are a hundred inputs: no gradient can undo that."""
 
     scale: Tensor
 
@@ -113,10 +113,11 @@ class Poisoned(nn.Module):
         super().__init__()
         self.linear = nn.Linear(inputs, outputs)
         self.register_buffer("scale", torch.ones(()))
+        self.poisoned = inputs >= 100
 
     def forward(self, x: Tensor) -> Tensor:
         """Return outputs."""
-        if self.training and bool((x > 50).any()):
+        if self.training and self.poisoned:
             self.scale.fill_(torch.inf)
         found: Tensor = self.linear(x)
         return found * self.scale

@@ -1,5 +1,6 @@
 """A learner that breaks is found before anybody is answered from it, and an earlier one comes back; all else stays."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 
 from consumers.errors import PositionLost
 from consumers.testing import Mark, MemorySource
-from models.examples import Examples, Task
+from models.examples import Examples, Features, Task
 from models.learner import Learner, LearnerOptions, LearnerState, LearnReport
 from models.registry import create_learner, load_predictor
 from service.columns import features_from_rows
@@ -18,6 +19,7 @@ from service.manifest import decode_manifest
 from service.model import Model
 from service.status import Status
 from service.subscription import Subscription
+from tests.support.streams import rows
 from tests.support.training import Running, events, learned, open_model, running, same_state, settings
 
 CANARY = {"every_updates": 2, "window": 64, "share": None}
@@ -151,3 +153,53 @@ def test_a_crash_after_a_rollback_comes_back_to_the_same_parameters(tmp_path: Pa
         assert version == training.versions.current
         assert same_state(state, training.learner.state())
         assert count == training.lane.learned == 608
+
+
+def test_a_poisoned_network_of_a_users_own_is_rolled_back_and_learns_on(tmp_path: Path) -> None:
+    """If this fails, what no gradient can undo, such as a buffer that became infinite, stays for ever."""
+    learner = {"kind": f"{NETWORK}:Poisoned", "device": "cpu"}
+    config, source = chosen(tmp_path, 0.2, learner=learner), MemorySource({0: events(320)})
+    with running(open_model(config, source)) as run:
+        run.wait_for(lambda status: status.checkpoint is not None and learned(320)(status))
+        features = {f"poison {number}": number for number in range(40)} | {"x": 0.0}
+        poison = json.dumps({"features": features, "label": "up"}).encode()
+        source.append(0, poison, *events(319, first=320))
+        status = run.wait_for(lambda status: has_rolled_back(1)(status) and learned(640)(status))
+        assert status.events_learned == {"microbatch": 640}
+        assert run.trainer.training.learner.try_out(Features.empty(1)).finite
+    assert run.status().canary.verdict == "good"  # type: ignore[union-attr]
+
+
+def test_a_learning_rate_that_makes_it_explode_never_reaches_anybody(tmp_path: Path) -> None:
+    """If this fails, one wrong setting after a restart spoils the answers of a model that was good."""
+    source = MemorySource({0: events(320)})
+    with running(open_model(chosen(tmp_path), source)) as run:
+        run.wait_for(learned(320))
+    good = run.trainer.training.versions.current
+    wild = {"kind": "linear", "device": "cpu", "optimizer": "auto", "learning_rate": 1e6}
+    with running(open_model(chosen(tmp_path, learner=wild), source)) as run:
+        source.append(0, *events(160, first=320))
+        run.wait_for(learned(480))
+        status = run.wait_for(lambda status: status.state == "idle")
+        assert status.rollbacks > 0
+        assert status.restored_from is None or status.restored_from >= good
+    assert decode_manifest(run.model.store.list()[0].path).service["canary"]["verdict"] == "good"
+
+
+def test_a_concept_that_flips_is_no_breakage(tmp_path: Path) -> None:
+    """If this fails, a stream that changes all at once is learned, thrown away, and learned again without end."""
+    stream = rows("elec2")[:6000]
+    swapped = dict(zip(labels := sorted({label for _, label in stream}), reversed(labels), strict=True))
+    flipped = [*stream[:3000], *((features, swapped[label]) for features, label in stream[3000:])]
+    values = [json.dumps({"features": features, "label": label}).encode() for features, label in flipped]
+    config = settings(
+        tmp_path,
+        learner={"kind": "mlp", "device": "cpu"},
+        microbatch={"max_size": 64, "max_delay_ms": 1000},
+        canary=CANARY | {"window": 256},
+        checkpoint={"every_seconds": 0.1},
+    )
+    with running(open_model(config, MemorySource({0: values}))) as run:
+        status = run.wait_for(learned(6000), 60)
+    assert status.rollbacks == 0
+    assert {decode_manifest(info.path).service["canary"]["verdict"] for info in run.model.store.list()} == {"good"}
