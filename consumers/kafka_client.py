@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from kafka import KafkaConsumer, errors
 
 from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, SourceUnavailable, TopicMissing
+from consumers.kafka_bounds import bound
+from consumers.kafka_decompression import Bound
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_refusal import advice, check_certificate
 from consumers.kafka_tokens import token_provider
@@ -161,6 +163,8 @@ def connect(make: Callable[..., T], options: KafkaOptions, settings: dict[str, A
         The settings are not right.
     """
     check_certificate(options)
+    Bound.install(options.max_batch_bytes)
+    bound()
     cluster = Cluster(options)
     reconnect = {"reconnect_backoff_max_ms": 3_000, "bootstrap_timeout_ms": options.connect_timeout * 1000}
     try:
