@@ -1,7 +1,7 @@
 """Clients that ask for predictions at a fixed rate until their stdin ends, as a program of its own.
 
-``python -m benchmarks.paced_asking PORT RATE CONNECTIONS`` prints what came of it as JSON. Each connection asks when its
-turn comes, whether the others were answered or not; an answer's time counts from then.
+``python -m benchmarks.paced_asking PORT RATE CONNECTIONS`` prints what came of it as JSON. Each connection asks when
+its turn comes, whether the others were answered or not; an answer's time counts from then.
 """
 
 import asyncio
