@@ -121,8 +121,7 @@ class KeyShares:
 
     def state(self) -> LearnerState:
         """Return what :meth:`restore` takes back, copied."""
-        settings = {"share": self._share, "half_life": self._half_life}
-        meta = {"schema": SCHEMA, "settings": settings, "total": self._total, "turns": self._turns}
+        meta = {"schema": SCHEMA, "total": self._total, "turns": self._turns}
         return LearnerState(meta, {"influence/sketch": self._sketch.copy()})
 
     def restore(self, state: LearnerState) -> None:

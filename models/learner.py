@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import StateMismatch
 from models.examples import Examples, Features, Label, Task
 
 Array = NDArray[Any]
@@ -254,3 +255,15 @@ class Learner(Protocol):
             Hand over what is newest even where the learner limits how often it does that (`changed` is then an empty
             mapping in between).
         """
+
+
+def check_spec(spec: Json, learner: str, schema: int) -> None:
+    """Refuse a published spec that is another learner's, or of another schema version.
+
+    Raises
+    ------
+    StateMismatch
+    """
+    found = (spec.get("learner"), spec.get("schema"))
+    if found != (learner, schema):
+        raise StateMismatch(f"expected {(learner, schema)}, found {found}: restart the serving process")

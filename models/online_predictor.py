@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.errors import StateMismatch
 from models.examples import Features
-from models.learner import Array, Json, Predictions
+from models.learner import Array, Json, Predictions, check_spec
 from models.online_model import OnlineModel
 
 BLOB = "river/model"
@@ -81,9 +81,9 @@ class OnlinePredictor:
         StateMismatch
             `spec` is that of another learner or of an unknown schema version.
         """
-        found = (spec.get("learner"), spec.get("schema"))
-        if found != ("online", SCHEMA) or BLOB not in arrays:
-            raise StateMismatch(f"expected {('online', SCHEMA)} and {BLOB}, found {found}: restart the serving process")
+        check_spec(spec, "online", SCHEMA)
+        if BLOB not in arrays:
+            raise StateMismatch(f"{BLOB} is not among the published arrays: restart the serving process")
         return cls(arrays[BLOB])
 
     def predict(self, features: Features) -> Predictions:

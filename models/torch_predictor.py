@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from models.encoder_layout import Layout
-from models.errors import StateMismatch
 from models.examples import Features, Task
 from models.features import FeatureEncoder
-from models.learner import Array, Json, Predictions
+from models.learner import Array, Json, Predictions, check_spec
 from models.networks import create_network
 from models.parameters import named_views
 from models.targets import create_targets
@@ -47,9 +46,7 @@ class TorchPredictor:
         StateMismatch
             `spec` is that of another learner or of an unknown schema version.
         """
-        found = (spec.get("learner"), spec.get("schema"))
-        if found != (NAME, SCHEMA):
-            raise StateMismatch(f"expected {(NAME, SCHEMA)}, found {found}: restart the serving process")
+        check_spec(spec, NAME, SCHEMA)
         task = Task(spec["task"])
         network = create_network(spec["kind"], spec["network"])
         shapes = network.shapes(spec["inputs"], spec["outputs"]) if spec["inputs"] else {}

@@ -128,7 +128,7 @@ class DedupWindow:
             f"dedup{start // BLOCK}/ids": self._ring[start : min(start + BLOCK, held)].copy()
             for start in range(0, held, BLOCK)
         }
-        return LearnerState({"schema": SCHEMA, "settings": {"window": self.window}, "seen": self.seen}, blocks)
+        return LearnerState({"schema": SCHEMA, "window": self.window, "seen": self.seen}, blocks)
 
     def restore(self, state: LearnerState) -> None:
         """Become what `state` was taken from; a window of another length keeps the newest ids that it holds.
@@ -142,7 +142,7 @@ class DedupWindow:
                 f"the checkpoint's ids of past events are of schema {state.meta.get('schema')!r}, this version reads "
                 f"{SCHEMA}: use the version of Headrace that wrote it, or set events.dedup_window to 0 to forget them"
             )
-        length, self.seen = int(state.meta["settings"]["window"]), int(state.meta["seen"])
+        length, self.seen = int(state.meta["window"]), int(state.meta["seen"])
         ring = np.zeros((length, 2), np.uint64)
         for name, block in state.arrays.items():
             start = int(name.removeprefix("dedup").partition("/")[0]) * BLOCK

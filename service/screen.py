@@ -47,13 +47,10 @@ class Screen:
     ----------
     dedup, shares
         None where the configuration does not ask for them.
-    changed
-        Whether it was restored from one that would have decided otherwise: of another window, say.
     """
 
     dedup: DedupWindow | None = None
     shares: KeyShares | None = None
-    changed: bool = False
 
     def look(self, examples: Examples) -> Screened:
         """Return what is to be learned of some rows; changes nothing."""
@@ -96,8 +93,6 @@ class Screen:
         ------
         CheckpointInvalid, StateMismatch
         """
-        before = {name: states[name].meta["settings"] for name in (DEDUP, INFLUENCE) if name in states}
-        self.changed = before != {name: state.meta["settings"] for name, state in self.states().items()}
         if self.dedup is not None and DEDUP in states:
             self.dedup.restore(states[DEDUP])
         if self.shares is not None and INFLUENCE in states:

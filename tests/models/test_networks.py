@@ -42,7 +42,7 @@ def autograd(network: Network, parameters: Parameters, given: Inputs, slopes: Te
     flat = parameters.block[0].clone().requires_grad_()
     block = None if given.block is None else given.block.clone().requires_grad_()
     network.bind(named_views(flat, parameters.shapes), None)
-    (network.outputs(Inputs(given.dense, given.entries, block)) * slopes).sum().backward()  # type: ignore[no-untyped-call]
+    (network.outputs(Inputs(given.dense, given.entries, block)) * slopes).sum().backward()  # type: ignore[no-untyped-call] # PyTorch's
     network.bind(parameters.views, named_views(parameters.gradient, parameters.shapes))
     assert flat.grad is not None
     return flat.grad, None if block is None else block.grad
@@ -107,7 +107,7 @@ def test_a_losss_gradient_is_that_of_its_value(name: str) -> None:
     classes = name in ("bce", "ce")
     outputs = torch.randn((20, 4 if name == "ce" else 1), generator=generator).mul_(3).requires_grad_()
     targets = torch.arange(20) % (4 if name == "ce" else 2) if classes else torch.randn(20, generator=generator)
-    made.rows(outputs, targets).sum().backward()  # type: ignore[no-untyped-call]
+    made.rows(outputs, targets).sum().backward()  # type: ignore[no-untyped-call] # PyTorch's
     torch.testing.assert_close(made.gradient(outputs.detach(), targets), outputs.grad)
 
 

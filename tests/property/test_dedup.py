@@ -1,7 +1,7 @@
 """Duplicates are those of the definition, however the stream is cut and whenever the window was saved and restored."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.dedup import DedupWindow
@@ -24,6 +24,7 @@ def expected(names: list[int], window: int) -> list[bool]:
     return found
 
 
+@settings(deadline=None)
 @given(NAMES, st.integers(1, 20), st.lists(st.tuples(st.integers(0, 90), st.booleans()), max_size=12))
 def test_every_id_is_met_once_within_the_window(names: list[int], window: int, cuts: list[tuple[int, bool]]) -> None:
     """An event would be learned twice, or a new one would be thrown away, where a microbatch happens to end."""
@@ -41,6 +42,7 @@ def test_every_id_is_met_once_within_the_window(names: list[int], window: int, c
     assert found == expected(names, window)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES, st.integers(1, 20), st.integers(1, 20))
 def test_a_window_of_another_length_keeps_what_it_can(before: list[int], after: list[int], old: int, new: int) -> None:
     """A change of the configuration would forget all ids, or remember wrong ones."""

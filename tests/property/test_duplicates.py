@@ -81,7 +81,7 @@ def firsts(numbers: list[int]) -> list[bool]:
     return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(0, 39), min_size=1, max_size=120),
     st.lists(st.integers(0, 200), max_size=8),

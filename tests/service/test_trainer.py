@@ -155,7 +155,7 @@ def test_the_online_learner_stands_in_and_the_other_comes_back_having_missed_not
 
     source = MemorySource({0: events(400)})
     try:
-        with running(open_model(settings(tmp_path), source, make)) as run:  # type: ignore[arg-type]
+        with running(open_model(settings(tmp_path), source, make)) as run:  # type: ignore[arg-type] # all but two methods are the learner's
             run.wait_for(learned(400))
             Fragile.broken = True
             source.append(0, *events(100, first=400))
