@@ -13,7 +13,6 @@ from kafka import KafkaConsumer, errors
 
 from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, SourceUnavailable, TopicMissing
 from consumers.kafka_bounds import bound
-from consumers.kafka_decompression import Bound
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_refusal import advice, check_certificate
 from consumers.kafka_tokens import token_provider
@@ -163,7 +162,6 @@ def connect(make: Callable[..., T], options: KafkaOptions, settings: dict[str, A
         The settings are not right.
     """
     check_certificate(options)
-    Bound.install(options.max_batch_bytes)
     bound()
     cluster = Cluster(options)
     reconnect = {"reconnect_backoff_max_ms": 3_000, "bootstrap_timeout_ms": options.connect_timeout * 1000}
