@@ -64,6 +64,8 @@ class CheckpointFallback:
     def _load_newest(self) -> None:
         checkpoint = self._store.load()
         if checkpoint is None:
+            # They were there: the model was moved away, or begins anew.
+            self._loaded = None
             return
         self._loaded = (checkpoint, _predictor_of(checkpoint))
         _log.info("serving from a checkpoint: no trainer publishes", version=checkpoint.version)

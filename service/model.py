@@ -52,8 +52,10 @@ class Model:
 
     Attributes
     ----------
-    name, settings, service
-        The model's name and settings, and those of the whole service.
+    name, identity
+        What it is called, and what tells it from another one that had its name.
+    settings, service
+        Its settings, and those of the whole service.
     paths
         Its folders.
     source
@@ -71,6 +73,7 @@ class Model:
     """
 
     name: str
+    identity: str
     settings: ModelSettings
     service: Settings
     paths: ModelPaths

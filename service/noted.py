@@ -7,15 +7,18 @@ the first update that relies on it, and into every checkpoint; whoever reads on 
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from consumers.source import Positions
+from consumers.source import Position, Positions
 from models.examples import Label, Task
 from models.learner import Json
 from service.checkpoints import Checkpoint
 from service.ingest import Ingest, Start
 from service.journal_format import Decision, Entry
 from service.labels import ClassLabels
+
+BEGIN = "begin"
+"""Kind of the decision with which a model begins anew at some place in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Noted:
     ----------
     task
         None where no label has settled it.
+    begin
+        Where the stream was begun; partitions that are absent, at their earliest.
     log
         Identity of the log; empty where none was learned from, or it cannot tell.
     recipe
@@ -35,6 +40,7 @@ class Noted:
     """
 
     task: Task | None = None
+    begin: Positions = field(default_factory=dict)
     log: str = ""
     recipe: str = ""
     classes: tuple[Label, ...] = ()
@@ -46,7 +52,8 @@ class Noted:
         if checkpoint is not None:
             kept = checkpoint.service
             task = Task(kept["task"]) if kept["task"] else None
-            noted = cls(task, kept.get("log", ""), kept.get("recipe", ""), tuple(kept.get("classes", ())))
+            # Where it began matters only before the first checkpoint.
+            noted = cls(task, {}, kept.get("log", ""), kept.get("recipe", ""), tuple(kept.get("classes", ())))
         for entry in entries:
             if isinstance(entry, Decision):
                 noted = noted.after(entry.kind, entry.data)
@@ -73,6 +80,9 @@ class Noted:
     def after(self, kind: str, data: Json) -> "Noted":
         """Return what is known after a decision."""
         match kind:
+            case "begin":
+                begin = {int(partition): Position(offset) for partition, offset in data["positions"].items()}
+                return replace(self, begin=begin)
             case "log":
                 return replace(self, log=data["identity"])
             case "recipe":

@@ -5,6 +5,7 @@ computes over mapped memory and looks afterwards whether that still held one ver
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -66,10 +67,14 @@ class ServingModel:
         The model's folders.
     learner
         Name of the learner that is configured: for version 0, before one has said so itself.
+    identity
+        Returns the model's, so that nothing is answered from another one that had its name; by default all is taken.
     """
 
-    def __init__(self, publication: Path, checkpoints: Path, learner: str) -> None:
-        self._subscription = Subscription(publication)
+    def __init__(
+        self, publication: Path, checkpoints: Path, learner: str, identity: Callable[[], str] | None = None
+    ) -> None:
+        self._subscription = Subscription(publication, of_model=identity)
         self._fallback = CheckpointFallback(checkpoints)
         self._nothing = Served(0, learner, time.time(), None, "nothing")
         self._looked = False

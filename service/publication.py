@@ -50,18 +50,29 @@ class Publisher:
         The model's folder for publications; made where it is missing.
     epoch
         Of this process's lease. Check the lease before each publication.
+    of_model
+        The model's identity, which tells it from another one that had its name.
     slots
         Versions that the file has room for; 3 at least, 4 let readers of the newest version be slower.
     clock
         Monotonic seconds.
     """
 
-    def __init__(self, folder: Path, epoch: int, slots: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        epoch: int,
+        slots: int = 4,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        of_model: str = "",
+    ) -> None:
         if slots < 3:
             raise ValueError(f"a publication needs 3 slots or more, not {slots}")
         self._folder = folder
         self._epoch = epoch
         self._slots = slots
+        self._of_model = of_model
         self._clock = clock
         self._shapes: list[tuple[str, Any, Any]] = []
         self._spec: Json | None = None
@@ -121,7 +132,13 @@ class Publisher:
         path = file_path(self._folder, self._epoch, number)
         room = max(_HEADER_ROOM, 2 * len(text))
         description = describe(
-            self._epoch, number, published.spec, published.arrays, slots=self._slots, header_size=room
+            self._epoch,
+            number,
+            published.spec,
+            published.arrays,
+            slots=self._slots,
+            header_size=room,
+            of_model=self._of_model,
         )
         temporary = path.with_name(f"new-{number:06d}")
         try:

@@ -50,6 +50,8 @@ class Description(msgspec.Struct, frozen=True):
         Name, dtype, shape, and offset within a slot.
     slots, slot_size, first_slot, header_size
         How many, bytes of each, offset of the first, and room for the JSON header in each.
+    of_model
+        Identity of the model (:mod:`service.model_identity`), whatever is called by its name by now.
     """
 
     epoch: int
@@ -61,10 +63,18 @@ class Description(msgspec.Struct, frozen=True):
     slot_size: int
     first_slot: int
     header_size: int
+    of_model: str = ""
 
 
 def describe(
-    epoch: int, number: int, spec: Json, arrays: Mapping[str, Array], *, slots: int, header_size: int
+    epoch: int,
+    number: int,
+    spec: Json,
+    arrays: Mapping[str, Array],
+    *,
+    slots: int,
+    header_size: int,
+    of_model: str = "",
 ) -> Description:
     """Return where everything goes in a file for arrays like `arrays`."""
     placed = []
@@ -75,9 +85,8 @@ def describe(
     text = json.dumps(spec)
     # The names are in the description too; twice their size is room enough, whatever the encoding.
     room = HEAD + 2 * len(text.encode()) + sum(2 * len(name.encode()) + 256 for name in arrays) + _PAGE
-    return Description(
-        epoch, number, boot_id(), text, placed, slots, _round_up(offset, _PAGE), _round_up(room, _PAGE), header_size
-    )
+    slot_size, first_slot = _round_up(offset, _PAGE), _round_up(room, _PAGE)
+    return Description(epoch, number, boot_id(), text, placed, slots, slot_size, first_slot, header_size, of_model)
 
 
 @dataclass(frozen=True, slots=True)

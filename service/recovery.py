@@ -125,7 +125,7 @@ class Recovery:
         checkpoint, tail, noted, totals = self._begin()
         count = _count_others(totals, tail.entries, counted(checkpoint))
         updates = [entry for entry in tail.entries if isinstance(entry, Update)]
-        positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else {}
+        positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else noted.begin
         count = replace(count, consumed=totals.events_consumed)
         lane = self.relearning.open(None, noted.start(positions), count, self.relearning.screen(checkpoint))
         return Recovered(noted, lane, tail.resume_version, tail.resume_version, totals, tail, error)

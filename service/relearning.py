@@ -82,7 +82,7 @@ class Relearning:
             learner = self.make_learner(noted.task)
             if checkpoint is not None:
                 learner.restore(checkpoint.learner)
-        positions = checkpoint.positions if checkpoint else {}
+        positions = checkpoint.positions if checkpoint else noted.begin
         return self.open(learner, noted.start(positions), counted(checkpoint), self.screen(checkpoint))
 
     def screen(self, checkpoint: Checkpoint | None) -> Screen:

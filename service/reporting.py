@@ -33,6 +33,7 @@ def report(
         epoch=model.lease.epoch,
         pid=os.getpid(),
         written_at=time.time(),
+        of_model=model.identity,
         state=state,
         task=lane.ingest.task.value if lane.ingest.task is not None else None,
         classes=list(status.classes[:LISTED]) if status else [],

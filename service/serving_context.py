@@ -21,6 +21,7 @@ from service.errors import RequestInvalid
 from service.learning_metrics import trainer_is_up
 from service.limits_admission import Admission
 from service.limits_rows import RowLimits
+from service.model_identity import known_identity
 from service.prediction_counts import PredictionCounts
 from service.predictor import Served, ServingModel
 from service.security_access import DEFAULT_MODEL
@@ -54,7 +55,7 @@ class ServedModel:
         self.settings: ModelSettings = settings.models[name]
         self.paths: ModelPaths = model_paths(settings, name)
         learner = "online" if self.settings.learner.kind == "online" else "microbatch"
-        self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner)
+        self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner, self._identity)
         self.coalescer = Coalescer(self.predict)
         self._checkpoints = CheckpointStore(self.paths.checkpoints)
         self._all_settings = settings
@@ -87,8 +88,12 @@ class ServedModel:
             return self._sink
 
     def status(self) -> Status | None:
-        """Return what the trainer last reported."""
-        return read_status(self.paths.status)
+        """Return what the trainer last reported; nothing where that was another model of the same name."""
+        status = read_status(self.paths.status)
+        return status if status is not None and status.of_model == self._identity() else None
+
+    def _identity(self) -> str:
+        return known_identity(self.paths.root)
 
     def checkpoints(self) -> Sequence[CheckpointInfo]:
         """Return the checkpoints that are kept, newest first."""

@@ -66,6 +66,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     model, epoch, pid, written_at
         Whose status it is: the model, the epoch of the lease, the process, and Unix seconds.
+    of_model
+        The model's identity: see :mod:`service.model_identity`.
     state
         ``learning``, ``idle`` (caught up), ``standby`` (another trainer owns the model), ``paused``, ``stopped`` or
         ``waiting_for_source``.
@@ -115,15 +117,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     pid: int
     written_at: float
+    of_model: str = ""
     state: State
     task: str | None = None
     classes: list[str | int | float | bool] = []
     features: list[dict[str, Any]] = []
+    classes_known: int = 0
+    features_known: int = 0
     learner: str = "microbatch"
     device: str = "cpu"
     version: int = 0
-    classes_known: int = 0
-    features_known: int = 0
     restored_from: int | None = None
     events_consumed: int = 0
     events_learned: dict[str, int] = {}

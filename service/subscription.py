@@ -150,10 +150,18 @@ class Subscription:
         The model's folder for publications; it need not exist yet, and may be mounted read-only.
     clock
         Monotonic seconds.
+    of_model
+        Returns the identity of the model whose publications count; by default all do.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float] = time.monotonic,
+        of_model: Callable[[], str] | None = None,
+    ) -> None:
         self._folder = folder
+        self._of_model = of_model
         self._clock = clock
         self._lock = threading.Lock()
         self._attachment: _Attachment | None = None
@@ -213,13 +221,19 @@ class Subscription:
         return attachment
 
     def _attach(self) -> _Attachment | None:
-        """Attach to the newest file that nobody has superseded; where there is none, stay with what there is."""
+        """Attach to the newest file that nobody has superseded; where there is none, stay with what there is.
+
+        Of a model that is no more nothing stays, though: another one has its name.
+        """
+        wanted = None if self._of_model is None else self._of_model()
+        if self._attachment is not None and not _is_of(self._attachment.file, wanted):
+            self._attachment = None
         attached = self._attachment
         for path in files_newest_first(self._folder):
             if attached is not None and not attached.file.superseded and attached.file.is_at(path):
                 break
             file = self._open(path)
-            if file is not None and not file.superseded:
+            if file is not None and not file.superseded and _is_of(file, wanted):
                 self._attachment = _Attachment(file)
                 break
         self._look_at = self._clock() + _LOOK
@@ -251,6 +265,10 @@ class Subscription:
                 raise PublicationMissing(f"what is published in {self._folder} changes faster than it can be copied")
             time.sleep(_PAUSE)
         return view.header, compute(view)
+
+
+def _is_of(file: MappedFile, model: str | None) -> bool:
+    return model is None or file.description.of_model == model
 
 
 def _copy(view: View) -> View:

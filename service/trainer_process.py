@@ -19,15 +19,17 @@ from models.examples import Task
 from models.learner import Learner, LearnerOptions
 from models.registry import create_learner, prepare
 from service.checkpoints import CheckpointStore
+from service.claiming import claim
 from service.config import Settings
 from service.device_loss import LOST_AGAIN, is_lost_again
 from service.errors import ConfigurationInvalid, OwnershipLost
 from service.journal import Journal
 from service.lease import Lease, Unowned
 from service.model import Model
+from service.model_identity import known_identity, own_identity
 from service.publication import Publisher
-from service.publication_layout import newest_epoch
 from service.reading_program import ReadingPrograms
+from service.starting_over import finish_starting_over
 from service.trainer import Trainer
 from service.wiring import make_source, model_paths, open_dead_letters
 
@@ -76,7 +78,7 @@ def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None 
     _log.info("everything is imported", model=name)
     try:
         while not stop.is_set():
-            lease = _claim(settings, name, stop)
+            lease = claim(settings, name, stop, lambda reason: _log.info(reason, model=name))
             if lease is None:
                 break
             try:
@@ -106,18 +108,6 @@ def prepare_trainer(settings: Settings) -> ReadingPrograms:
 def prepare_learning() -> None:
     """Import everything, and leave some cores to others. The same everywhere: other threads add up in other orders."""
     prepare(threads=max(1, (os.cpu_count() or 2) // 2))
-
-
-def _claim(settings: Settings, name: str, stop: threading.Event) -> Lease | None:
-    paths = model_paths(settings, name)
-    return Lease.acquire(
-        paths.lease,
-        lease_seconds=settings.train.lease_seconds,
-        # Where the model's folder was moved away or restored, what is still published is of no owner that it knows.
-        at_least=newest_epoch(paths.publication) + 1,
-        stop=stop,
-        on_wait=lambda reason: _log.info(reason, model=name),
-    )
 
 
 def _own(model: Model, stop: threading.Event, running: list[Trainer]) -> None:
@@ -152,19 +142,29 @@ def open_model(
         Where the program that reads and decodes comes from, if one is configured; None: a thread reads.
     source, dead_letters, make_learner
         In the place of those that the configuration names.
+
+    Raises
+    ------
+    StorageFailed, DurabilityLost, SourceUnavailable, LogUnreadable
     """
     paths = model_paths(settings, name)
     chosen = settings.models[name]
     event_clip = chosen.influence.event_clip
+    if isinstance(lease, Lease):
+        finish_starting_over(paths)
+        identity = own_identity(paths.root)
+    else:
+        identity = known_identity(paths.root)
     return Model(
         name=name,
+        identity=identity,
         settings=chosen,
         service=settings,
         paths=paths,
         source=source or make_source(settings, name),
         lease=lease,
         store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
-        publisher=Publisher(paths.publication, lease.epoch),
+        publisher=Publisher(paths.publication, lease.epoch, of_model=identity),
         dead_letters=dead_letters or open_dead_letters(settings, name),
         programs=programs if settings.ingest.processes else None,
         make_learner=make_learner or (lambda task: create_learner(chosen.learner, task, event_clip)),

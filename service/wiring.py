@@ -44,6 +44,11 @@ class ModelPaths:
         return self.root / "checkpoints"
 
     @property
+    def aside(self) -> Path:
+        """Folder of what was learned before the model began anew."""
+        return self.root / "aside"
+
+    @property
     def dead_letters(self) -> Path:
         """Database of events that could not be used."""
         return self.root / "dead_letters.sqlite"

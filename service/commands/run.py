@@ -31,13 +31,31 @@ def train(
     model: Annotated[
         str | None, typer.Option(help="Which model to train; needed only where several are configured.")
     ] = None,
+    origin: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="checkpoint goes on where it was. Anything else has the model begin anew, what it was is kept aside: "
+            "earliest, offsets such as 0:1200,1:900, or a time (ISO 8601, or seconds since the epoch).",
+            metavar="checkpoint|earliest|OFFSETS|TIME",
+        ),
+    ] = "checkpoint",
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Only have the model begin anew (--from), and end without training.")
+    ] = False,
 ) -> None:
     """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
     settings = _prepare(config)
     from service.command_answers import model_of  # noqa: PLC0415
+    from service.starting_over import start_over  # noqa: PLC0415
     from service.trainer_process import run_trainer  # noqa: PLC0415
 
-    raise typer.Exit(run_trainer(settings, model_of(settings, model)))
+    name = model_of(settings, model)
+    if origin != "checkpoint":
+        kept = start_over(settings, name, origin)
+        typer.echo(f"{name} begins anew, from {origin}; what it was is in {kept}", err=True)
+    if not leave:
+        raise typer.Exit(run_trainer(settings, name))
 
 
 def spare(config: ConfigOption = None) -> None:
