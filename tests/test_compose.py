@@ -119,6 +119,24 @@ def test_prometheus_scrapes_the_server_and_only_it(tmp_path: Path) -> None:
     assert SERVICES["serve"]["ports"] == [f"127.0.0.1:{settings.serve.port}:{settings.serve.port}"]
 
 
+def test_a_container_can_do_no_more_than_it_must() -> None:
+    """Whoever got into the service could write programs, take rights, or reach more than its own data."""
+    ours = [service for service in SERVICES.values() if service["image"] == "headrace:local"]
+    assert len(ours) == 2
+    (made,) = [each for each in arguments("RUN") if "useradd" in each]
+    uid = re.search(r"useradd --uid (\d+)", made)
+    assert uid is not None
+    for service in ours:
+        assert service["user"].split(":")[0] == uid[1]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert not {"privileged", "cap_add", "devices", "pid", "network_mode"} & service.keys()
+        assert [place.partition(":")[0] for place in service["tmpfs"]] == ["/tmp"]
+        assert all("noexec" in place for place in service["tmpfs"])
+        assert {volume.partition(":")[0] for volume in service["volumes"]} == {"data", "published"}
+
+
 def test_the_image_runs_as_nobody_in_particular() -> None:
     """Whoever broke out of the service would be root, with a compiler at hand."""
     final = DOCKERFILE[DOCKERFILE.rindex("\nFROM ") :]
