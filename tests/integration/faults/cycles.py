@@ -59,7 +59,7 @@ class Cycles:
         """A trainer that has the model to itself is killed at a point, or at a random time if it does not get there."""
         torn = points.TORN if self.place.variety == "timeouts" else {}
         child = self.start(self._plan({**points.ALONE, **torn}))
-        self._let_die(child, self.random.uniform(0.8, 1.6))
+        self._let_die(child, self.random.uniform(1.0, 2.0))
 
     def at_random(self) -> None:
         """A trainer is killed at whatever it does: often while it still recovers."""
@@ -81,15 +81,15 @@ class Cycles:
             self.kills[f"{RANDOM}, frozen"] += 1
         standby = self.start(None)
         if not wait_until(lambda: self._owner() == standby.pid or standby.ended(), LEASE_SECONDS + 10):
-            self.problems.append("a standby did not take over from a trainer that stands still")
+            self._report_stuck(standby, "a standby did not take over from a trainer that stands still")
         self._pass_time(0.3)
         owner.signal(Signals.SIGCONT)
         self._pass_time(0.2)
         if self.random.random() < 0.5:
             self._let_die(standby, 0)
             # The former owner stands by in its turn, and goes on.
-            if not wait_until(lambda: self._owner() == owner.pid or owner.ended(), LEASE_SECONDS + 10):
-                self.problems.append("a trainer that was fenced out did not take over again")
+            if not wait_until(lambda: self._owns_awake(owner), LEASE_SECONDS + 10):
+                self._report_stuck(owner, "a trainer that was fenced out did not take over again")
             self._pass_time(0.2)
         self._let_die(owner, 0)
         self._let_die(standby, 0)
@@ -107,7 +107,7 @@ class Cycles:
         self._pass_time(0.6)
         child.signal(Signals.SIGTERM)
         if not child.wait(20):
-            self.problems.append("a trainer that was told to end did not")
+            self._report_stuck(child, "a trainer that was told to end did not")
         if child.status not in (0, -Signals.SIGKILL):
             self._report(child)
 
@@ -116,7 +116,7 @@ class Cycles:
         # Without a checkpoint before the end: everything that is journaled must still be there afterwards.
         child = self.start(None, every_seconds=3600)
         if not wait_until(lambda: condition() or child.ended(), seconds):
-            self.problems.append("a trainer that nobody disturbed did not learn everything")
+            self._report_stuck(child, "a trainer that nobody disturbed did not learn everything")
         child.signal(Signals.SIGTERM)
         child.wait(30)
         if child.status != 0:
@@ -150,6 +150,13 @@ class Cycles:
         log = (self.place.folder / "trainers.log").read_text(errors="replace")
         self.problems.append(f"a trainer ended with status {child.status}: {log[-3000:]}")
 
+    def _report_stuck(self, child: Child, what: str) -> None:
+        """Have a trainer say where it is."""
+        child.signal(Signals.SIGUSR1)
+        child.wait(1)
+        log = (self.place.folder / "trainers.log").read_text(errors="replace")
+        self.problems.append(f"{what}: {log[-3000:]}")
+
     def _pass_time(self, seconds: float) -> None:
         wait_until(lambda: False, self.random.uniform(0, seconds))
 
@@ -163,6 +170,11 @@ class Cycles:
         lines = self._lines()
         self._told += len(lines)
         self.kills.update(lines)
+
+    def _owns_awake(self, child: Child) -> bool:
+        """Return whether a trainer owns the model, or has ended; one that came to its point only now is woken up."""
+        child.signal(Signals.SIGCONT)
+        return self._owner() == child.pid or child.ended()
 
     def _owner(self) -> int:
         """Return the process that made the newest claim; 0 where it is not written out."""

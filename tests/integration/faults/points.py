@@ -46,7 +46,7 @@ CHECKPOINT = dict(
 )
 JOURNAL = dict(
     [
-        *_around(25, "journal append"),
+        *_around(12, "journal append"),
         *_around(2, "journal rotate", "journal prune", "journal remove"),
         *_around(2, "journal header append"),
         *_around(2, "journal sync", "folder of the journal sync_folder"),
@@ -55,18 +55,18 @@ JOURNAL = dict(
         *_around(1, "reservation remove"),
     ]
 )
-TORN = {"journal append middle": 25, "journal header append middle": 2}
+TORN = {"journal append middle": 12, "journal header append middle": 2}
 """Half an entry in the journal. A kill leaves that only where a ``write`` crosses a page; numbering then skips ahead as
 after a loss of power, and so these are for the variety that does not count on the numbers."""
 
 PUBLICATION = dict(
     [
-        *_around(25, "publish", "slot write", "slot copy"),
+        *_around(12, "publish", "slot write", "slot copy"),
         *_around(2, "publication begin", "publication create", "publication supersede"),
         *_around(6, "status write"),
     ]
 )
-BETWEEN = dict([*_around(25, "learn", "lease check", "update"), *_around(2, "commit")])
+BETWEEN = dict([*_around(12, "learn", "lease check", "update"), *_around(2, "commit")])
 RECOVERY = dict(
     [
         *_around(1, "recovery", "recovery load", "recovery read journal", "journal begin", "trainer begin"),
@@ -88,7 +88,7 @@ ENDING = dict(
     ]
 )
 READER = dict(
-    [*_around(20, "read step", "decode", "hand over"), *_around(2, "dead letters add"), *_around(1, "read open")]
+    [*_around(8, "read step", "decode", "hand over"), *_around(2, "dead letters add"), *_around(1, "read open")]
 )
 
 ALONE: Mapping[str, int] = {**CHECKPOINT, **JOURNAL, **PUBLICATION, **BETWEEN, **RECOVERY}

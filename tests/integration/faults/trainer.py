@@ -1,6 +1,8 @@
 """A trainer as a campaign runs it: ``headrace train``'s own function, in a forked process."""
 
+import faulthandler
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -26,6 +28,7 @@ def run(place: Place, settings: Settings, plan: Plan | None) -> int:
     with (place.folder / "trainers.log").open("ab", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
     configure_logs(stream=sys.__stderr__, as_json=True)
     switch = Switch(plan, place.kills)
     install(switch)
