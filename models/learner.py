@@ -99,7 +99,8 @@ class Trial:
     predictions
         For all rows.
     finite
-        Whether every parameter, and every output before what is not finite was replaced, is a finite number.
+        Whether every parameter is a finite number, and the outputs for most rows were before what is not was replaced:
+        a single row may ask for what has no answer.
     """
 
     predictions: Predictions

@@ -6,7 +6,7 @@ newest good checkpoint on the very same events. Where the stream itself changes,
 learner that has broken stands out. What is done about one that has is in ``self_repair.py``.
 
 Of the online learner only the first is asked: it follows the last few events so closely that it may be far better
-or worse on the last few hundred from one moment to the next, and is all right for all that (ADR 8).
+or worse on the last few hundred from one moment to the next, and is all right for all that (ADR 7).
 """
 
 import time
