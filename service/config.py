@@ -124,6 +124,17 @@ class Settings(Section):
             "say security.allow_anonymous: true where something else keeps strangers out"
         )
 
+    @model_validator(mode="after")
+    def _check_dead_letter_topics(self) -> Self:
+        """Refuse a topic of dead letters that nobody would ever fill."""
+        for name, model in self.models.items():
+            if self.source.kind == "log" and model.dead_letters.topic not in ("auto", None):
+                raise ValueError(
+                    f"models.{name}.dead_letters.topic: {model.dead_letters.topic!r} is of no use with the embedded "
+                    "log, whose dead letters stay in their file: leave it out, or set source.kind to kafka"
+                )
+        return self
+
     def resolved_publish_dir(self) -> Path:
         """Return the folder of publications: the one that is set, else one in memory that belongs to `data_dir`."""
         if self.publish_dir is not None:

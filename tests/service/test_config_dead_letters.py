@@ -39,6 +39,7 @@ def test_the_embedded_log_has_no_topic_for_them() -> None:
         (of_a_model("{topic: events}"), "'events' is the topic that is learned from: name another one"),
         (of_a_model("{}", "e" * 240), "name one, or say null"),
         (of_a_model("{topic: a b}"), "models.default.dead_letters.topic"),
+        ("models: {default: {dead_letters: {topic: refused}}}", "is of no use with the embedded log"),
         (of_a_model("{keep: 0}"), "models.default.dead_letters.keep"),
         (of_a_model("{keep_bytes: 10}"), "models.default.dead_letters.keep_bytes"),
         (of_a_model("{pause_share: 0}"), "models.default.dead_letters.pause_share"),
