@@ -115,13 +115,13 @@ class LimitsSettings(Section):
     max_concurrent
         Predictions being answered at once, and as many requests of each other kind (events; everything else).
     max_queued_rows, max_queued_bytes
-        Instances and events that are being dealt with, and bytes of bodies that have arrived for them. A single
-        request may exceed them.
+        Instances and events that are being dealt with, and bytes of the large bodies (beyond 64 KiB) that have arrived
+        for them. A single request may exceed them.
     max_connections
         Open connections. A few more are taken for probes.
     slow_client_seconds
-        A client that takes longer to send its headers, that sends its body more slowly than 16 KiB a second after
-        that time, or that does not read its answer for so long, is cut off.
+        A client that takes longer to send its headers, that in so long sends less of its body than 16 KiB a second,
+        or that does not read its answer for so long, is cut off.
     keep_alive_seconds
         How long a connection without any request stays open.
     """
@@ -131,7 +131,7 @@ class LimitsSettings(Section):
     max_nesting: Annotated[int, Field(ge=1, le=32)] = 32
     max_text: Annotated[int, Field(ge=16)] = 65_536
     max_header_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 16_384
-    max_concurrent: Annotated[int, Field(ge=1)] = 256
+    max_concurrent: Annotated[int, Field(ge=1)] = 100
     max_queued_rows: Annotated[int, Field(ge=1)] = 50_000
     max_queued_bytes: Annotated[int, Field(ge=1024)] = 67_108_864
     max_connections: Annotated[int, Field(ge=1)] = 1000

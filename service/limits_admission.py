@@ -64,6 +64,8 @@ class Budget:
         RequestInvalid
             503 where others hold too much.
         """
+        if not amount:
+            return
         with self._lock:
             if self._held > mine and self._held + amount > self._most:
                 raise turned_away()
@@ -71,6 +73,8 @@ class Budget:
 
     def give_back(self, amount: int) -> None:
         """Give back what was taken."""
+        if not amount:
+            return
         with self._lock:
             self._held -= amount
 
@@ -83,7 +87,7 @@ class Admission:
     lanes
         Places by kind of request; probes need none.
     body_bytes
-        Of bodies that have arrived, wholly or in part.
+        Of large bodies that have arrived, wholly or in part.
     rows
         Instances and events that are being dealt with.
     """

@@ -27,7 +27,7 @@ _PATIENCE_IN_A_CROWD = 2.0
 """Seconds that such a connection has for its headers."""
 
 _BYTES_PER_SECOND = 16_384
-"""A body that comes faster may take as long as it needs."""
+"""A body that always comes faster may take as long as it needs."""
 
 _MOST_AHEAD = 32
 """Requests that a client may send without waiting for the answer to the first one; each is kept in memory."""
@@ -168,12 +168,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:
             self._since = now  # it is us who do not read
             return
-        allowed = self._patience
-        if self._in_body and not self._answered_early:
-            allowed += self._received / _BYTES_PER_SECOND
-        if now - since <= allowed:
+        taken = now - since
+        if taken <= self._patience:
             return
-        if self._received or self._in_body:
+        if self._in_body and not self._answered_early and self._received >= taken * _BYTES_PER_SECOND:
+            # Fast enough so far; from here on it has to be, too, or a client could send most of a body and then stop.
+            self._since, self._received = now, 0
+        elif self._received or self._in_body:
             self._refuse(408, "the request comes too slowly (limits.slow_client_seconds)")
         else:
             self.transport.close()  # a connection that was never used

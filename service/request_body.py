@@ -17,11 +17,14 @@ from service.limits_admission import Budget
 Decoded = TypeVar("Decoded")
 
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_SMALL = 65_536
+"""Bytes; as many of these as there may be connections take no more memory than a few large ones."""
+
 _MISSING = re.compile(r"missing required field `(?P<name>[^`]*)`")
 
 
 async def read_body(request: Request, limit: int, held: Budget) -> bytes:
-    """Return the body; its length is taken from `held`, and whoever gets the body gives it back.
+    """Return the body; its weight is taken from `held`, and whoever gets the body gives it back.
 
     Only what has come is taken, not what is announced: else somebody who sends nothing could keep everybody out.
 
@@ -42,13 +45,18 @@ async def read_body(request: Request, limit: int, held: Budget) -> bytes:
     try:
         async for part in request.stream():
             _check_size(size + len(part), limit)
-            held.take(len(part), size)
+            held.take(weight_of(size + len(part)) - weight_of(size), weight_of(size))
             size += len(part)
             parts.append(part)
     except BaseException:
-        held.give_back(size)
+        held.give_back(weight_of(size))
         raise
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def weight_of(size: int) -> int:
+    """Return what a body of `size` bytes counts for: small ones nothing, so that large ones never keep them out."""
+    return size if size > _SMALL else 0
 
 
 def content_type_of(request: Request, taken: Collection[str], default: str = "application/json") -> str:

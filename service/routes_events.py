@@ -23,7 +23,7 @@ from service.event_problems import Problem
 from service.events import EventDecoder
 from service.payloads import ARROW, JSON, NDJSON
 from service.problems import problems
-from service.request_body import read_body
+from service.request_body import read_body, weight_of
 from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.schemas import Event, EventsAnswer
 from service.security_gate import CALLER
@@ -71,7 +71,7 @@ class EventRoutes:
             with context.admission.lanes["ingest"]:
                 answer = await anyio.to_thread.run_sync(take, limiter=context.event_threads)
         finally:
-            held.give_back(len(body))
+            held.give_back(weight_of(len(body)))
         return Response(answer, 202, media_type="application/json")
 
     def _take(self, model: ServedModel, body: bytes, content_type: str, key: str | None) -> bytes:

@@ -14,7 +14,7 @@ from service.errors import RequestInvalid
 from service.flattening import FeatureInvalid
 from service.prediction_answers import InstanceId, encode_answer
 from service.problems import problems, status_of
-from service.request_body import content_type_of, decode_json, read_body
+from service.request_body import content_type_of, decode_json, read_body, weight_of
 from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.schemas import Instance, Instances, PredictionAnswer
 from service.serving_context import Context, ServedModel
@@ -110,7 +110,7 @@ async def answer_counted(context: Context, request: Request, answer: Answering) 
             with context.admission.lanes["predict"]:
                 content, count = await answer(model, body)
         finally:
-            held.give_back(len(body))
+            held.give_back(weight_of(len(body)))
     except Exception as error:
         context.counts.predicted(model.name, status_of(error), 1, time.perf_counter() - started)
         raise

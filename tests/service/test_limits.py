@@ -136,6 +136,23 @@ def test_nothing_is_kept_of_a_request_that_is_over(settings: Settings) -> None:
     assert [lane._taken for lane in admission.lanes.values()] == [0, 0, 0]
 
 
+def test_large_bodies_never_keep_small_ones_out(tmp_path: Path) -> None:
+    """A few clients that send large bodies slowly could keep everybody's predictions out."""
+    from service.api import create_app
+
+    settings = serving_settings(tmp_path)
+    app = create_app(settings)
+    app.state.context.admission.body_bytes.take(settings.limits.max_queued_bytes)
+    small, large = {"features": {"price": 1}}, {"instances": [{"features": {"price": 1}}] * 3000}
+    with serving_here(settings, app) as client:
+        assert client.post("/predict", json=small).status_code == 200
+        refused = client.post("/predict", json=large)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        app.state.context.admission.body_bytes.give_back(settings.limits.max_queued_bytes)
+        assert client.post("/predict", json=large).status_code == 200
+    assert app.state.context.admission.body_bytes._held == 0
+
+
 def test_a_budget_is_shared_but_a_single_request_is_never_too_large() -> None:
     """Several large requests would be taken at once; or one that is allowed never."""
     budget = Budget(10)

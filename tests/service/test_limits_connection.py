@@ -85,10 +85,17 @@ def test_headers_that_trickle_in_are_cut_off(settings: Settings, server: Serving
     assert is_answered(server)
 
 
-@pytest.mark.parametrize("head", [b"Content-Length: 1000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n"])
-def test_a_body_that_trickles_in_is_cut_off(settings: Settings, server: ServingProcess, head: bytes) -> None:
-    """A few clients that never finish their bodies would hold connections for ever."""
-    with connected(settings, POST + head + b'{"features"') as connection:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b'Content-Length: 1000\r\n\r\n{"features"',
+        b'Transfer-Encoding: chunked\r\n\r\n3e8\r\n{"features"',
+        b"Content-Length: 2000000\r\n\r\n" + b" " * 1_900_000,
+    ],
+)
+def test_a_body_that_trickles_in_is_cut_off(settings: Settings, server: ServingProcess, sent: bytes) -> None:
+    """A few clients that never finish their bodies would hold connections, and what they sent, for ever."""
+    with connected(settings, POST + sent) as connection:
         assert problem_of(read_to_end(connection))["status"] == 408
     assert is_answered(server)
 
