@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of every decoder, in turn: ``make fuzz ARGS="--seconds 60"``.
+"""Coverage-guided fuzzing of every decoder, in turn, then of the whole API: ``make fuzz ARGS="--seconds 60"``.
 
 Each target runs in a process of its own, because what is looked for may end it. What was found interesting is kept in
 a corpus outside of the repository, so that the next run goes on from there.
@@ -16,6 +16,9 @@ from tests.fuzz.targets import TARGETS
 MEMORY = 3072
 """MB that a target's process may take."""
 
+API = "api"
+"""Not a decoder but all of them, and everything around them: see ``api.py``."""
+
 SLOW = 20
 """Seconds that one input may take."""
 
@@ -27,7 +30,8 @@ def main() -> None:
     """Fuzz; end with status 1 where anything was found."""
     arguments = _arguments()
     failed = []
-    for name in arguments.targets or TARGETS:
+    chosen = arguments.targets or [*TARGETS, API]
+    for name in [each for each in chosen if each != API]:
         corpus = arguments.corpus / name
         corpus.mkdir(parents=True, exist_ok=True)
         cases, crash = _fuzz(name, corpus, arguments.seconds, arguments.seed)
@@ -36,20 +40,23 @@ def main() -> None:
             failed.append(name)
             print(crash, flush=True)
     print(f"corpus: {arguments.corpus}")
+    if API in chosen:
+        command = [sys.executable, "-m", "tests.fuzz.api", "--seconds", str(arguments.seconds)]
+        failed += [API] * (subprocess.run(command, check=False).returncode != 0)
     sys.exit(1 if failed else 0)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; all without")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}, {API}; all without")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
     parser.add_argument("--seed", type=int, default=0, help="of the random choices; 0 takes another one each time")
     default = Path.home() / ".cache" / "headrace-fuzz"
     parser.add_argument("--corpus", type=Path, default=default, help=f"folder of what is kept ({default})")
     arguments = parser.parse_args()
-    unknown = set(arguments.targets) - TARGETS.keys()
+    unknown = set(arguments.targets) - {*TARGETS, API}
     if unknown:
-        parser.error(f"no target is named {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
+        parser.error(f"no target is named {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}, {API}")
     return arguments
 
 
