@@ -9,10 +9,12 @@
     ├── LogReplaced               the log behind the name is not the one that the positions are of
     ├── CodecMissing              a record is compressed in a way that this installation cannot read
     ├── LogUnreadable             what the log holds is damaged, is no log, or comes from a newer version
-    ├── AppendFailed              records could not be made durable; none of them was acknowledged
+    ├── AppendFailed              records could not be made durable: all of a call, or those that it names
     │   └── RecordTooLarge        ... and never will be: the topic does not take a record of that size
     └── DiskUnreliable            an fsync failed: what was written cannot be relied on; the process must end
 """
+
+from collections.abc import Sequence
 
 
 class ConsumerError(Exception):
@@ -56,7 +58,19 @@ class LogUnreadable(ConsumerError):
 
 
 class AppendFailed(ConsumerError):
-    """Records could not be made durable; none of the records of that call was acknowledged."""
+    """Records could not be made durable.
+
+    Parameters
+    ----------
+    message
+        What was tried, and what the operator can check.
+    failed
+        Where they are in what was to be appended, if all others are durable; None where none is known to be.
+    """
+
+    def __init__(self, message: str, failed: Sequence[int] | None = None) -> None:
+        super().__init__(message)
+        self.failed = failed
 
 
 class RecordTooLarge(AppendFailed):

@@ -5,7 +5,7 @@ On the path it stands between the events endpoint and the topic, where the sourc
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaProducer, errors
@@ -17,6 +17,7 @@ from consumers.source import NewRecord
 
 IDEMPOTENCY_HEADER = "idempotency-key"
 
+_ERRORS = (errors.KafkaError, OSError, RuntimeError, ValueError)
 _TOO_LARGE = (errors.MessageSizeTooLargeError, errors.RecordListTooLargeError)
 
 # What a record takes on its way beside key, value and headers, with room to spare.
@@ -26,10 +27,11 @@ _RECORD_OVERHEAD = 128
 class KafkaSink:
     """Appends to a Kafka topic. May be shared by threads. Connects at the first append, not before.
 
-    Two promises of :class:`~consumers.source.Sink` are weaker here. *All or none*: after AppendFailed some of the
-    records may be in the topic; appending them again puts them there twice. *Idempotency keys*: the key goes into the
-    header ``idempotency-key`` of each record, and the answer is always True; whoever needs a retry to be safe has to
-    remember keys where it can.
+    Two promises of :class:`~consumers.source.Sink` are weaker here. *All or none*: records go to several partitions and
+    batches, so some may be durable where others are not, and AppendFailed names the latter; those may be in the topic
+    all the same, and appending them again may put them there twice. *Idempotency keys*: the key goes into the header
+    ``idempotency-key`` of each record, and the answer is always True; whoever needs a retry to be safe has to remember
+    keys where it can.
 
     Parameters
     ----------
@@ -65,21 +67,21 @@ class KafkaSink:
         producer = self._connected()
         give_up = time.monotonic() + self._options.delivery_timeout
         mark = [] if idempotency_key is None else [(IDEMPOTENCY_HEADER, idempotency_key.encode())]
+        failed: dict[int, Exception] = {}
+        sent: list[Any] = []
         try:
-            sent = [
-                producer.send(self._topic, value=record.value, key=record.key, headers=[*record.headers, *mark])
-                for record in records
-            ]
-            for future in sent:
+            for record in records:
+                headers = [*record.headers, *mark]
+                sent.append(producer.send(self._topic, value=record.value, key=record.key, headers=headers))
+        except _ERRORS as error:
+            failed = dict.fromkeys(range(len(sent), len(records)), error)
+        for index, future in enumerate(sent):
+            try:
                 future.get(max(0.0, give_up - time.monotonic()))
-        except (errors.KafkaError, OSError, RuntimeError, ValueError) as error:
-            self._forget(producer, error)
-            if isinstance(error, _TOO_LARGE):
-                raise RecordTooLarge(f"topic {self._topic} does not take a record of this size: {error}") from error
-            raise AppendFailed(
-                f"not all of {len(records)} records were acknowledged by {self._options.bootstrap_servers} within "
-                f"{self._options.delivery_timeout:g} s: {error}. Some of them may have been appended"
-            ) from error
+            except _ERRORS as error:
+                failed[index] = error
+        if failed:
+            raise self._failure(producer, failed, len(records))
         return True
 
     def close(self) -> None:
@@ -131,11 +133,28 @@ class KafkaSink:
             "metrics_enabled": False,
         }
 
+    def _failure(self, producer: Any, failed: Mapping[int, Exception], count: int) -> AppendFailed:
+        """Return what to raise where `failed` of `count` records met an error."""
+        for error in failed.values():
+            self._forget(producer, error)
+        which = sorted(failed) if len(failed) < count else None
+        too_large = next((error for error in failed.values() if isinstance(error, _TOO_LARGE)), None)
+        if too_large is not None:
+            return RecordTooLarge(f"topic {self._topic} does not take a record of this size: {too_large}", which)
+        return AppendFailed(
+            f"{len(failed)} of {count} records were not acknowledged by {self._options.bootstrap_servers} within "
+            f"{self._options.delivery_timeout:g} s: {next(iter(failed.values()))}. They may have been appended "
+            f"all the same",
+            which,
+        )
+
     def _forget(self, producer: Any, error: Exception) -> None:
         """Drop a producer that an error has left of no use; the next append makes another."""
         if isinstance(error, errors.RetriableError):
             return
         with self._lock:
-            if self._producer is producer:
+            known = self._producer is producer
+            if known:
                 self._producer = None
-        producer.close(timeout=0)
+        if known:
+            producer.close(timeout=0)

@@ -149,7 +149,7 @@ class Sink(Protocol):
     """Something that records can be appended to. May be shared by threads."""
 
     def append(self, records: Sequence[NewRecord], idempotency_key: str | None = None) -> bool:
-        """Append `records`, all or none; when this returns they are durable.
+        """Append `records`, all or none (but where AppendFailed says which); when this returns they are durable.
 
         Parameters
         ----------

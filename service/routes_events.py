@@ -7,6 +7,7 @@ index, and costs the other events nothing. Whether a label fits the task only th
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import anyio.to_thread
@@ -14,7 +15,8 @@ import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from consumers.source import NewRecord
+from consumers.errors import AppendFailed
+from consumers.source import NewRecord, Sink
 from service.answers import MAX_KEY_LENGTH
 from service.errors import RequestInvalid
 from service.event_bodies import events_from_body
@@ -30,6 +32,9 @@ from service.security_gate import CALLER
 from service.serving_context import Context, ServedModel
 
 _KEY = "Idempotency-Key"
+
+NOT_APPENDED = "not_appended"
+"""Reason of an event that the log did not acknowledge, where it did others: it may be sent again by itself."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -83,17 +88,20 @@ class EventRoutes:
         judged = events_from_body(body, content_type, self._decoder(model), self._context.limits)
         if len(judged) == 1 and isinstance(judged[0][1], Problem) and judged[0][1].reason == "malformed":
             raise RequestInvalid(judged[0][1].detail, 400)
-        accepted = [event for _, event in judged if isinstance(event, bytes)]
+        accepted = {index: event for index, event in judged if isinstance(event, bytes)}
         rejected = [
             {"index": index, "reason": problem.reason, "detail": problem.detail}
             for index, problem in judged
             if isinstance(problem, Problem)
         ]
         if accepted:
-            records = self._records(model, accepted)
+            records = self._records(model, list(accepted.values()))
             with self._context.holding_rows(len(records)):
-                model.sink().append(records, None if key is None else f"{model.name}/{key}")
-        return _encode({"accepted": len(accepted), "rejected": rejected})
+                lost = _append_all(model.sink(), records, None if key is None else f"{model.name}/{key}")
+            indices = list(accepted)
+            rejected += [{"index": indices[each], "reason": NOT_APPENDED, "detail": why} for each, why in lost.items()]
+            rejected.sort(key=itemgetter("index"))
+        return _encode({"accepted": len(judged) - len(rejected), "rejected": rejected})
 
     def _decoder(self, model: ServedModel) -> EventDecoder:
         """Return this thread's decoder of the model's events."""
@@ -113,6 +121,23 @@ class EventRoutes:
             return [NewRecord(event) for event in events]
         id_of = _id_reader(options)
         return [NewRecord(event, id_of(event)) for event in events]
+
+
+def _append_all(sink: Sink, records: Sequence[NewRecord], key: str | None) -> dict[int, str]:
+    """Append `records`; return those that were not acknowledged, with the reason, where the others are durable.
+
+    Raises
+    ------
+    AppendFailed, SourceUnavailable
+        None is known to be durable: the request may be sent again as it is.
+    """
+    try:
+        sink.append(records, key)
+    except AppendFailed as error:
+        if error.failed is None:
+            raise
+        return dict.fromkeys(error.failed, str(error))
+    return {}
 
 
 class _WithId(msgspec.Struct):

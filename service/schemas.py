@@ -105,7 +105,11 @@ class RejectedEvent(_Schema):
     """An event of the body that was not taken, and why; the others were."""
 
     index: int = Field(description="Place in the body, from 0.", examples=[3])
-    reason: str = Field(description="As in the metric `headrace_dead_letters_total`.", examples=["feature"])
+    reason: str = Field(
+        description="As in the metric `headrace_dead_letters_total`; or `not_appended`: Kafka did not acknowledge it, "
+        "send it again.",
+        examples=["feature"],
+    )
     detail: str = Field(description="What is wrong and what would be right.")
 
 

@@ -12,7 +12,15 @@ from kafka.errors import KafkaError
 from kafka.record import default_records
 from kafka.structs import TopicPartition
 
-from consumers.errors import AppendFailed, CodecMissing, ConsumerError, LogReplaced, SourceUnavailable, TopicMissing
+from consumers.errors import (
+    AppendFailed,
+    CodecMissing,
+    ConsumerError,
+    LogReplaced,
+    RecordTooLarge,
+    SourceUnavailable,
+    TopicMissing,
+)
 from consumers.kafka import KafkaOptions, KafkaReader, KafkaSink, KafkaSource
 from consumers.source import NewRecord, Position, Record
 from tests.support.broker import Broker, add_partitions, admin, create_topic, delete_topic
@@ -294,6 +302,28 @@ def test_a_sink_recovers_from_what_the_broker_refuses(topic: KafkaTopic) -> None
     assert sink.append(numbered(1))
     sink.close()
     assert values(read_all(topic.source, {}, 1)) == [1]
+
+
+def test_a_sink_says_which_records_are_not_durable(kafka_broker: str, kafka_topic: Callable[..., str]) -> None:
+    """Else who sends a hundred events of which one is refused cannot know that the others are there."""
+    name = kafka_topic(4, configs={"max.message.bytes": "100000"})
+    options = KafkaOptions(bootstrap_servers=kafka_broker)
+    sink = KafkaSink(options, name)
+    records = [NewRecord(str(number).encode(), key=b"%d" % number) for number in range(40)]
+    records[7] = NewRecord(b"7" * 200_000, key=b"7")
+    with pytest.raises(RecordTooLarge) as caught:
+        sink.append(records)
+    failed = caught.value.failed
+    assert failed is not None
+    assert 7 in failed
+    durable = set(range(40)) - set(failed)
+    assert durable
+    assert set(values(read_all(KafkaSource(options, name), {}, len(durable)))) >= durable
+    with pytest.raises(RecordTooLarge) as caught:
+        sink.append([records[7]])
+    assert caught.value.failed is None
+    assert sink.append(numbered(1))
+    sink.close()
 
 
 def test_a_sink_marks_records_with_the_key_of_the_request(topic: KafkaTopic) -> None:

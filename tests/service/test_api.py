@@ -1,7 +1,7 @@
 """The REST API as clients see it: right answers, and what the documentation says of them."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from consumers.log import LogSource
+from consumers.errors import AppendFailed
+from consumers.log import LogSink, LogSource
+from consumers.source import NewRecord
 from models.examples import Task
 from service.config import Settings
 from service.event_options import EventOptions
@@ -201,6 +203,28 @@ def test_a_retry_with_a_key_adds_nothing(settings: Settings, client: httpx.Clien
     other = client.post("/events", json=body[:1], headers={"Idempotency-Key": "k1"})
     assert (other.status_code, other.json()["field"]) == (422, "Idempotency-Key")
     assert len(appended(settings)) == 1
+
+
+def test_what_the_log_acknowledged_in_part_is_told_by_event(
+    settings: Settings, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it, a client sends events again that are there, or believes to be there what is not."""
+
+    def append(self: LogSink, records: Sequence[NewRecord], idempotency_key: str | None = None) -> bool:
+        del self, idempotency_key
+        if len(records) == 1:
+            raise AppendFailed("nothing was acknowledged")
+        raise AppendFailed("2 of 4 were not acknowledged", [1, 3])
+
+    monkeypatch.setattr(LogSink, "append", append)
+    good, bad = {"features": {"x": 1}, "label": "a"}, {"features": 3}
+    answer = client.post("/events", json=[good, bad, good, good, good])
+    assert answer.status_code == 202
+    assert answer.json()["accepted"] == 2
+    told = [(each["index"], each["reason"]) for each in answer.json()["rejected"]]
+    assert told == [(1, "not_an_event"), (2, "not_appended"), (4, "not_appended")]
+    refused = client.post("/events", json=good)
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
 
 
 @pytest.mark.parametrize(
