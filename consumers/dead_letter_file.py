@@ -8,7 +8,7 @@ together.
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,19 @@ class DeadLetterFile:
                     yield self.connection
             except sqlite3.Error as error:
                 raise self._writing_error(error, what) from error
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy, as of now, to the file at `path`, which must not be there yet.
+
+        Raises
+        ------
+        SourceUnavailable, LogUnreadable
+        """
+        with self._lock, closing(sqlite3.connect(path)) as copy:
+            try:
+                self.connection.backup(copy)
+            except sqlite3.Error as error:
+                raise self._reading_error(error) from error
 
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""

@@ -169,6 +169,37 @@ class DeadLetters:
         found = (Known(*row) for row in rows)
         return [each for each in found if each.offset >= positions.get(each.partition, Position(0)).offset]
 
+    def begin_anew(self, *, keep_redriven: bool) -> None:
+        """Forget all letters and counts, and the pause: the log is to be read again, and all of it judged again.
+
+        Parameters
+        ----------
+        keep_redriven
+            Whether letters that were sent again stay: what they hold is learned, or refused, at its new place.
+
+        Raises
+        ------
+        AppendFailed, DiskUnreliable, LogUnreadable
+            Nothing was forgotten.
+        """
+        with self._file.transaction("what is left of the dead letters") as connection:
+            connection.execute("DELETE FROM dead_letters WHERE redrive IS NULL OR NOT ?", (keep_redriven,))
+            for table in ("counts", "floors", "pause"):
+                connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- constants
+            connection.execute("UPDATE sums SET value = 0")
+            letters, size = connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM dead_letters").fetchone()
+            _sum(connection, "letters", letters)
+            _sum(connection, "bytes", size)
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy, as of now, to the file at `path`, which must not be there yet.
+
+        Raises
+        ------
+        SourceUnavailable, LogUnreadable
+        """
+        self._file.copy_to(path)
+
     def close(self) -> None:
         """Close the file. Closing twice is harmless."""
         self._file.close()

@@ -5,7 +5,6 @@ and the events learned, by number and checksum. Nothing of the model is changed,
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -22,7 +21,7 @@ from models.learner import LearnerState
 from service.checkpoints import Checkpoint
 from service.config import Settings
 from service.config_dead_letters import DeadLetterSettings
-from service.errors import CheckpointInvalid, ServiceError
+from service.errors import CheckpointInvalid
 from service.history import history, is_renumbering
 from service.journal_format import Entry
 from service.journal_reading import read_journal
@@ -82,7 +81,10 @@ def model_to_read(settings: Settings, name: str, source: Source | None = None) -
     with TemporaryDirectory(prefix="headrace-verify-") as folder:
         # What was refused before is refused again, so what was refused must be known; new letters go into the copy.
         copy = Path(folder, "dead_letters.sqlite")
-        _copy_database(model_paths(settings, name).dead_letters, copy)
+        letters = model_paths(settings, name).dead_letters
+        if letters.exists():
+            with closing(DeadLetters(letters)) as known:
+                known.copy_to(copy)
         model = open_model(changed, name, Unowned(), source=source, dead_letters=DeadLetters(copy))
         try:
             yield model
@@ -200,14 +202,3 @@ def _between(found: LearnerState, expected: LearnerState) -> Iterator[str]:
             yield f"the array {name} is {ours.dtype}{ours.shape}, not {theirs.dtype}{theirs.shape}"
         elif ours.tobytes() != theirs.tobytes():
             yield f"the array {name} differs"
-
-
-def _copy_database(path: Path, copy: Path) -> None:
-    """Copy a database that may be in use."""
-    if not path.exists():
-        return
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        try:
-            source.backup(target)
-        except sqlite3.Error as error:
-            raise ServiceError(f"{path} cannot be read now: {error}") from error

@@ -9,23 +9,25 @@ import contextlib
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from consumers.dead_letters import DeadLetters
 from consumers.source import Position, Positions, Source
-from service.checkpoints import CheckpointStore
+from service.checkpoints import Checkpoint, CheckpointStore
 from service.claiming import claimed
 from service.config import Settings
-from service.errors import ConfigurationInvalid
+from service.errors import CheckpointInvalid, ConfigurationInvalid
 from service.files import Files
 from service.journal import Journal
 from service.journal_format import Decision
 from service.journal_reading import JournalTail, read_journal
 from service.model_identity import new_identity, set_identity
-from service.noted import BEGIN
+from service.noted import BEGIN, Noted
 from service.publication_layout import files_newest_first, supersede
 from service.times import event_times
 from service.wiring import ModelPaths, make_source, model_paths
@@ -48,6 +50,8 @@ class _Intent(msgspec.Struct, frozen=True):
         The highest that may ever have been given: the new model counts on from there.
     identity
         The new model's.
+    same_log
+        Whether it is the log that was learned from before, so that places in it mean what they meant.
     aside
         Name of the folder that the old one goes to.
     """
@@ -55,6 +59,7 @@ class _Intent(msgspec.Struct, frozen=True):
     positions: Mapping[str, int]
     version: int
     identity: str
+    same_log: bool
     aside: str
 
 
@@ -84,15 +89,17 @@ def start_over(settings: Settings, name: str, origin: str, source: Source | None
     source = source or make_source(settings, name)
     positions = positions_at(origin, source)
     # Whether the log holds them is found out before anything is given up.
-    source.open(positions).close()
+    with closing(source.open(positions)) as reader:
+        log = reader.identity
     paths = model_paths(settings, name)
     with claimed(settings, name) as lease:
         finish_starting_over(paths)
-        version = _highest(paths)
+        version, former_log = _past(paths)
         aside = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-version-{version}"
         offsets = {str(partition): position.offset for partition, position in positions.items()}
+        intent = _Intent(offsets, version, new_identity(), former_log in ("", log), aside)
         lease.check()
-        Files().write(_intent_path(paths), [msgspec.json.encode(_Intent(offsets, version, new_identity(), aside))])
+        Files().write(_intent_path(paths), [msgspec.json.encode(intent)])
         finish_starting_over(paths)
     _log.info("the model begins anew", model=name, origin=origin, kept=str(paths.aside / aside))
     return paths.aside / aside
@@ -123,7 +130,7 @@ def finish_starting_over(paths: ModelPaths) -> None:
 
     Raises
     ------
-    StorageFailed, DurabilityLost
+    StorageFailed, DurabilityLost, ConsumerError
     """
     path = _intent_path(paths)
     try:
@@ -133,12 +140,13 @@ def finish_starting_over(paths: ModelPaths) -> None:
     files = Files()
     aside = paths.aside / intent.aside
     files.make_folder(aside)
-    for each in (paths.checkpoints, paths.journal, *paths.root.glob("dead_letters.sqlite*")):
+    for each in (paths.checkpoints, paths.journal):
         # What is there already was moved before a crash, and what has its name by now is the new model's.
         if each.exists() and not (aside / each.name).exists():
             files.rename(each, aside / each.name)
     files.sync_folder(aside)
     files.sync_folder(paths.root)
+    _forget_letters(paths.dead_letters, aside, intent, files)
     _begin_journal(paths, intent, files)
     set_identity(paths.root, intent.identity)
     _unpublish(paths)
@@ -146,11 +154,30 @@ def finish_starting_over(paths: ModelPaths) -> None:
     files.sync_folder(paths.root)
 
 
-def _highest(paths: ModelPaths) -> int:
-    """Return the highest version that may ever have been given."""
-    kept = CheckpointStore(paths.checkpoints).list()
-    tail = read_journal(paths.journal, max((info.version for info in kept), default=-1))
-    return max(tail.resume_version, tail.last_version)
+def _past(paths: ModelPaths) -> tuple[int, str]:
+    """Return the highest version that may ever have been given, and the identity of the log that was learned from."""
+    checkpoint: Checkpoint | None = None
+    store = CheckpointStore(paths.checkpoints)
+    with contextlib.suppress(CheckpointInvalid):
+        checkpoint = store.load()
+    newest = max((info.version for info in store.list()), default=-1)
+    tail = read_journal(paths.journal, newest)
+    return max(tail.resume_version, tail.last_version), Noted.of(checkpoint, tail.entries, None).log
+
+
+def _forget_letters(path: Path, aside: Path, intent: _Intent, files: Files) -> None:
+    """Keep a copy of the dead letters aside, and judge all events again but those that were sent again."""
+    if not path.exists():
+        return
+    kept = aside / path.name
+    with closing(DeadLetters(path)) as letters:
+        if not kept.exists():
+            copy = kept.with_suffix(".new")
+            copy.unlink(missing_ok=True)
+            letters.copy_to(copy)
+            files.rename(copy, kept)
+            files.sync_folder(aside)
+        letters.begin_anew(keep_redriven=intent.same_log)
 
 
 def _begin_journal(paths: ModelPaths, intent: _Intent, files: Files) -> None:

@@ -1,11 +1,14 @@
 """Learning a model again from the log: what was is kept whole, numbers go on, and a crash leaves the old or the new."""
 
+import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from consumers.dead_letters import DeadLetters
 from consumers.errors import PositionLost
 from consumers.source import Position
 from consumers.testing import Mark, MemorySource
@@ -103,6 +106,37 @@ def test_a_place_that_there_is_not_changes_nothing(tmp_path: Path) -> None:
             start_over(chosen, "default", "earliest", source)
         assert run.trainer._recovered.version == served
         assert run.trainer.training.lane.learned == 160
+
+
+def test_all_is_judged_again_but_what_was_sent_again(tmp_path: Path) -> None:
+    """If this fails, a corrected setting changes nothing, or a letter that was sent again is learned twice."""
+    chosen = settings(tmp_path, task="binary")
+    labels = ["yes", "no", "maybe", "perhaps"]
+    source = MemorySource(
+        {0: [json.dumps({"features": {"x": number}, "label": label}).encode() for number, label in enumerate(labels)]}
+    )
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(lambda status: status.events_consumed == 4)
+        assert run.status().dead_letters == {"label": 2}
+    with closing(DeadLetters(run.model.paths.dead_letters)) as letters:
+        sent = letters.find()[1]
+        letters.redrives.finish(letters.redrives.begin([sent.id]))
+    corrected = settings(tmp_path, task="multiclass")
+    kept = start_over(corrected, "default", "earliest", source)
+    with closing(DeadLetters(kept / "dead_letters.sqlite")) as letters:
+        assert len(letters.find()) == 2
+    with running(open_model(corrected, source)) as run:
+        run.wait_for(lambda status: status.events_consumed == 4)
+        assert sorted(map(str, run.status().classes)) == ["maybe", "no", "yes"]
+        assert run.status().events_checksum == checksum_of_single({0: 3})
+    # Places in another log mean nothing: all of it is judged.
+    other = MemorySource(
+        {0: [json.dumps({"features": {"x": 1}, "label": label}).encode() for label in labels]}, identity="another"
+    )
+    start_over(corrected, "default", "earliest", other)
+    with running(open_model(corrected, other)) as run:
+        run.wait_for(lambda status: status.events_consumed == 4)
+        assert run.status().events_checksum == checksum_of_single({0: 4})
 
 
 class Crash(Files):
