@@ -4,8 +4,8 @@ On the path it stands between the decoder (through a :class:`Feed`, usually the 
 generic: a chunk only needs to know its length and to be sliced and joined, so nothing here knows what is learned.
 
 A microbatch is handed out as soon as the first of three bounds is met: `max_size` events, `max_bytes` bytes of log, or
-`max_delay` seconds since its oldest event was polled. Positions go with the rows, so that a resume from the positions
-of any microbatch meets exactly the events after it.
+`max_delay` seconds since its oldest event was polled; and pieces that have too little in common are not joined.
+Positions go with the rows, so that a resume from the positions of any microbatch meets exactly the events after it.
 """
 
 import time
@@ -39,6 +39,14 @@ class Chunk(Protocol):
 
 
 C = TypeVar("C", bound=Chunk)
+Joined_contra = TypeVar("Joined_contra", contravariant=True)
+
+
+class Joint(Protocol[Joined_contra]):
+    """Says of pieces, before they are joined, whether the whole would take too much memory."""
+
+    def takes(self, part: Joined_contra, rows: int) -> bool:
+        """Take so many rows of a piece in, if the whole stays small enough; the first piece always is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,8 @@ class MicroBatch(Generic[C]):
     waited
         Seconds since the oldest event was polled.
     reason
-        The bound that was met: ``"size"``, ``"bytes"``, ``"delay"``, or ``"flush"`` at the end.
+        The bound that was met: ``"size"``, ``"bytes"``, ``"delay"``, ``"width"`` where what comes next has too little
+        in common with it, or ``"flush"`` at the end.
     unused
         Events passed on the way that gave no row.
     """
@@ -159,6 +168,8 @@ class MicroBatcher(Generic[C]):
         Bytes that a microbatch's events took in the log, at most; a single event that is larger goes alone.
     start
         The positions from which the log is read.
+    joint
+        Makes what says which pieces may be joined; by default all may.
     clock
         Monotonic seconds.
     """
@@ -171,6 +182,7 @@ class MicroBatcher(Generic[C]):
         max_delay: float,
         max_bytes: int,
         start: Positions,
+        joint: Callable[[], Joint[C]] | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         if max_size < 1 or max_bytes < 1 or max_delay < 0:
@@ -182,6 +194,7 @@ class MicroBatcher(Generic[C]):
         self._feed = feed
         self._max_delay = max_delay
         self._max_bytes = max_bytes
+        self._joint = joint
         self._clock = clock
         self._held: deque[_Held[C]] = deque()
         self._rows = 0
@@ -244,9 +257,13 @@ class MicroBatcher(Generic[C]):
         waited = self._clock() - self._held[0].arrived
         pieces: list[tuple[C, Track]] = []
         rows_left, bytes_left, unused = self.max_size, self._max_bytes, 0
+        joint = None if self._joint is None else self._joint()
         while self._held:
             held = self._held[0]
             rows, reason = self._room(held, rows_left, bytes_left, reason, first=not pieces)
+            if rows and joint is not None and not joint.takes(held.chunk, rows):
+                reason = "width"
+                break
             taken = held.bytes_of(rows)
             rows_left, bytes_left = rows_left - rows, bytes_left - taken
             self._rows, self._bytes = self._rows - rows, self._bytes - taken

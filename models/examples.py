@@ -15,6 +15,12 @@ from numpy.typing import NDArray
 
 Value = TypeVar("Value")
 
+MOST_CELLS = 1 << 23
+"""Rows × columns that pieces which have little in common may make when they are joined: 64 MiB as a matrix."""
+
+SPARSEST = 4
+"""Places of a larger whole for each that its pieces have."""
+
 Label = str | int | float | bool
 """A class (string, integer or boolean; an integral float has become an integer) or, for regression, a float."""
 
@@ -225,3 +231,31 @@ def _join_optional(columns: Sequence[NDArray[np.uint64] | None], rows: Sequence[
         for column, count in zip(columns, rows, strict=True)
     ]
     return np.concatenate(filled)
+
+
+class Joint:
+    """How much room some rows take once they are joined, told piece by piece before they are.
+
+    Pieces that name other features each make a matrix that is far larger than all of them, and nearly empty.
+    """
+
+    def __init__(self) -> None:
+        self._rows = self._filled = 0
+        self._columns: set[FeatureKey] = set()
+        self._keys: tuple[FeatureKey, ...] = ()
+
+    def takes(self, part: Examples, rows: int) -> bool:
+        """Take so many rows of a piece in, if the whole stays small enough; the first piece always is."""
+        features, columns = part.features, self._columns
+        strings = [FeatureKey(name, Kind.CATEGORY) for name in features.categories]
+        strings += [FeatureKey(name, Kind.TOKENS) for name in features.tokens]
+        same = features.keys == self._keys and columns.issuperset(strings)
+        if not same:
+            columns = columns.union(features.keys, strings)
+        filled = self._filled + rows * (len(features.keys) + len(strings))
+        cells = (self._rows + rows) * len(columns)
+        if self._rows and cells > max(MOST_CELLS, SPARSEST * filled):
+            return False
+        self._rows, self._filled, self._columns = self._rows + rows, filled, columns
+        self._keys = features.keys
+        return True

@@ -13,7 +13,7 @@ from consumers.log import LogRetention
 from consumers.microbatch import MicroBatcher
 from consumers.source import Position, Positions, Source
 from models.errors import DeviceFailed
-from models.examples import Examples, Task
+from models.examples import Examples, Joint, Task
 from models.influence import KeyShares
 from models.learner import Json, Learner
 from service.checkpoints import CheckpointStore
@@ -210,4 +210,5 @@ class Model:
             max_delay=bounds.max_delay_ms / 1000,
             max_bytes=bounds.max_bytes,
             start=positions,
+            joint=Joint,
         )

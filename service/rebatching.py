@@ -89,15 +89,17 @@ class Rebatcher(Generic[C]):
         chunks = [chunk for chunk, _ in pieces]
         return (chunks[0] if len(chunks) == 1 else type(chunks[0]).concatenate(chunks)), track
 
-    def rest(self) -> Decoded[C] | None:
-        """Return what was taken from the feed and went into no update; None where nothing was ever taken."""
+    def rest(self) -> list[Decoded[C]]:
+        """Return what was taken from the feed and went into no update: nothing where nothing was ever taken.
+
+        In pieces, for together they might take too much memory; the last one has no rows, and the positions after all.
+        """
         if self._nothing is None:
-            return None
-        pieces = [(self._nothing, Track.empty()), *(piece for queue in self._queues.values() for piece in queue.pieces)]
-        chunk = type(self._nothing).concatenate([chunk for chunk, _ in pieces])
-        track = Track.concatenate([track for _, track in pieces])
+            return []
+        pieces = [piece for queue in self._queues.values() for piece in queue.pieces]
         self._queues.clear()
-        return Decoded(chunk, track, self._positions, self._arrived, self._unused)
+        rest = [Decoded(chunk, track, track.positions(), self._arrived) for chunk, track in pieces]
+        return [*rest, Decoded(self._nothing, Track.empty(), self._positions, self._arrived, self._unused)]
 
     def _fill(self, run: Run) -> None:
         """Take from the feed until the queue of the run's partition is long enough."""
@@ -140,15 +142,14 @@ class Rebatcher(Generic[C]):
 
 
 class Chained(Generic[C]):
-    """A feed that hands out one chunk first, and then what another feed has."""
+    """A feed that hands out some chunks first, and then what another feed has."""
 
-    def __init__(self, first: Decoded[C] | None, then: Feed[C]) -> None:
-        self._first = first
+    def __init__(self, first: Sequence[Decoded[C]], then: Feed[C]) -> None:
+        self._first = deque(first)
         self._then = then
 
     def take(self, timeout: float) -> Decoded[C] | None:
         """Return the next chunk, waiting at most `timeout` seconds for it."""
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
+        if self._first:
+            return self._first.popleft()
         return self._then.take(timeout)

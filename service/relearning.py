@@ -95,7 +95,7 @@ class Relearning:
     def open(self, learner: Learner | None, start: Start, count: Count, screen: Screen) -> Lane:
         """Return a lane that reads from `start` on."""
         ingest = self.open_ingest(start)
-        batcher = self.make_batcher(Chained(None, ingest), start.positions)
+        batcher = self.make_batcher(Chained((), ingest), start.positions)
         return Lane(learner, ingest, batcher, start.positions, screen, count)
 
     def follow(

@@ -158,3 +158,26 @@ def test_bounds_that_admit_nothing_are_refused(clock: ManualClock, bounds: dict[
     """Else a wrong setting shows as a trainer that does nothing."""
     with pytest.raises(ValueError, match="at least"):
         batcher(ListFeed(clock), clock, **bounds)
+
+
+class Pairs:
+    """Lets two pieces be joined, and no more."""
+
+    def __init__(self) -> None:
+        self.left = 2
+
+    def takes(self, part: Numbers, rows: int) -> bool:
+        """Take a piece in."""
+        assert len(part) >= rows > 0
+        self.left -= 1
+        return self.left >= 0
+
+
+def test_pieces_that_do_not_fit_together_go_one_after_the_other(clock: ManualClock) -> None:
+    """Events would be lost, or positions be wrong, where a microbatch ends because the next piece does not fit it."""
+    feed = ListFeed(clock, [decoded(number) for number in range(5)])
+    made = MicroBatcher(feed, max_size=9, max_bytes=1000, max_delay=0.0, start={}, joint=Pairs, clock=clock)
+    found = []
+    while (batch := made.next(0.0)) is not None:
+        found.append((batch.examples and batch.examples.values, batch.positions[0].offset, batch.reason))
+    assert found == [((0, 1), 2, "width"), ((2, 3), 4, "width"), ((4,), 5, "delay")]

@@ -7,15 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from consumers.microbatch import Decoded, MicroBatcher
+from consumers.source import Position
 from consumers.testing import MemorySource
 from models.encoder_layout import MOST_COLUMNS
-from models.examples import Task
+from models.examples import MOST_CELLS, Examples, Joint, Task
 from models.hashing import CACHED
 from models.learner import Learner, LearnerOptions
 from models.registry import create_learner, prepare
 from service.config import ModelSettings
+from service.decoded import DecodedEvents
 from service.event_options import EventOptions
 from service.events import EventDecoder
+from service.rebatching import Chained
 from service.reporting import LISTED
 from service.tasks import TaskGate
 from tests.support.events import NDJSON, record
@@ -88,6 +92,44 @@ def test_a_feature_that_comes_after_a_flood_is_learned(kind: str, flood: str) ->
     assert len(made.status().features) <= MOST_COLUMNS
     teach(made, decoder, messages(FLOODS[flood], count, 600, late=True))
     assert accuracy(made, decoder, messages(FLOODS[flood], 10**6, 200, late=True)) > 0.75
+
+
+def test_events_with_little_in_common_are_not_joined() -> None:
+    """A microbatch of a thousand events that name a hundred features each, all of them new, would be a gigabyte."""
+    decoder = EventDecoder(EventOptions(), {})
+    stream = enumerate(messages(FLOODS["numbers"], 0, 1000, late=False))
+    given = [record(message, offset, headers=NDJSON) for offset, message in stream]
+    feed = Chained([_decoded(piece) for each in given for piece in decoder.pieces([each])], Nothing())
+    batcher = MicroBatcher(feed, max_size=1024, max_delay=0.0, max_bytes=1 << 30, start={}, joint=Joint)
+    found = []
+    while (batch := batcher.next(0.0)) is not None:
+        found.append(batch)
+    assert sum(len(batch.track) for batch in found) == 1000
+    assert found[-1].positions == {0: Position(50)}
+    assert {batch.reason for batch in found[:-1]} == {"width"}
+    assert max(batch.examples.features.numbers.size for batch in found if batch.examples) <= MOST_CELLS
+    assert len(found) < 30
+
+
+class Nothing:
+    """A feed that has nothing."""
+
+    def take(self, timeout: float) -> Decoded[Examples] | None:  # noqa: ARG002 - there is nothing to wait for
+        """Return nothing."""
+        return None
+
+
+def _decoded(events: DecodedEvents) -> Decoded[Examples]:
+    return Decoded(events.examples, events.track, events.positions, 0.0)
+
+
+def test_events_of_one_shape_are_joined_however_many() -> None:
+    """Ordinary streams would be cut into small microbatches, and learned slowly."""
+    decoder = EventDecoder(EventOptions(), {})
+    wide = json.dumps({"features": {f"x{place}": 1.0 for place in range(2000)}, "label": "up"}).encode()
+    parts = [decoder.decode([record(wide, offset)]).examples for offset in range(40)]
+    joint = Joint()
+    assert all(joint.takes(part, 1000) for part in parts)
 
 
 def test_labels_that_are_ids_end_at_a_bound() -> None:
