@@ -15,7 +15,7 @@ from service.errors import ConfigurationInvalid
 from service.histograms import learning_histograms
 from service.metrics import render_metrics, start_metrics_server, statuses_from_files
 from service.prediction_counts import PredictionCounts
-from service.status import CheckpointStatus, PauseStatus, Status, write_status
+from service.status import CanaryStatus, CheckpointStatus, PauseStatus, Status, write_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -89,6 +89,16 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     assert value(found, "device_memory_bytes") == 77
     assert value(found, "checkpoint_age_seconds") == pytest.approx(3, abs=2)
     assert value(found, "trainer_up") == 1
+
+
+def test_self_repair_shows_in_the_metrics() -> None:
+    """Without it, nobody is alerted to a learner that breaks again and again, or to a device that is full."""
+    canary = CanaryStatus(verdict="bad", loss=6.5, reference_loss=0.5)
+    found = scrape({"default": msgspec.structs.replace(a_status(), rollbacks=3, halvings=2, canary=canary)}, {})
+    assert value(found, "rollbacks_total") == 3
+    assert value(found, "halvings_total") == 2
+    assert value(found, "canary_loss", parameters="current") == 6.5
+    assert value(found, "canary_loss", parameters="reference") == 0.5
 
 
 def test_a_pause_shows_in_the_metrics() -> None:

@@ -203,3 +203,18 @@ def test_a_concept_that_flips_is_no_breakage(tmp_path: Path) -> None:
         status = run.wait_for(learned(6000), 60)
     assert status.rollbacks == 0
     assert {decode_manifest(info.path).service["canary"]["verdict"] for info in run.model.store.list()} == {"good"}
+
+
+def test_nothing_broken_goes_into_a_checkpoint(tmp_path: Path) -> None:
+    """If this fails, what breaks between two looks of the canary is what the next restart begins with."""
+    rarely = CANARY | {"every_updates": 10_000}
+    config = settings(tmp_path, canary=rarely, checkpoint={"every_seconds": 0.1})
+    source = MemorySource({0: events(320)})
+    with running(open_model(config, source, make)) as run:
+        run.wait_for(lambda status: learned(320)(status) and status.checkpoint is not None)
+        Breakable.spoil = lambda block: block[0].mul_(-50)
+        source.append(0, *events(160, first=320))
+        status = run.wait_for(lambda status: has_rolled_back(1)(status) and learned(480)(status))
+        assert status.events_learned == {"microbatch": 480}
+    kept = [decode_manifest(info.path).service["canary"]["verdict"] for info in run.model.store.list()]
+    assert set(kept) == {"good"}
