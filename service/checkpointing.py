@@ -1,4 +1,8 @@
-"""When to checkpoint, and the thread that writes: learning only waits for the copy of its state, never for the disk."""
+"""When to checkpoint, and the thread that writes: learning only waits for the copy of its state, never for the disk.
+
+A checkpoint is due after some time, and before it after a second of learning: that much, at most, a restart has to
+learn again, however fast the stream is.
+"""
 
 import time
 from collections.abc import Callable
@@ -11,6 +15,12 @@ from service.errors import StorageFailed
 
 _log = structlog.get_logger("headrace.checkpoints")
 
+_MOST_WORK = 1.0
+"""Seconds of learning after which a checkpoint is due before its time."""
+
+_SHARE = 0.1
+"""Of the time, at most, that goes into writing checkpoints before their time."""
+
 
 class Checkpointer:
     """Writes checkpoints one after another in a thread of its own. Its methods belong to the learning thread.
@@ -20,7 +30,7 @@ class Checkpointer:
     store
         Where they go.
     every_seconds
-        Time between the beginnings of two checkpoints.
+        Time between the beginnings of two checkpoints, at most.
     saved
         Called in the writing thread after each one that is durable, with it and the seconds that it took.
     failed
@@ -40,28 +50,43 @@ class Checkpointer:
         self._every = every_seconds
         self._saved = saved
         self._failed = failed
-        self._next = time.monotonic() + every_seconds
+        self._begun = time.monotonic()
+        self._took = 0.0
+        self._worked = self._kept = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
 
-    def due(self) -> bool:
+    def start(self, worked: float) -> None:
+        """Begin to count: `worked` seconds of learning were there before."""
+        self._begun = time.monotonic()
+        self._worked = self._kept = worked
+
+    def due(self, worked: float) -> bool:
         """Return whether the time has come and the one before is written.
+
+        Parameters
+        ----------
+        worked
+            Seconds spent on learning, on the same count as at the start.
 
         Raises
         ------
         Exception
             What made the last one fail, unless it was a matter of space: such a disk is not to be trusted again.
         """
-        return time.monotonic() >= self._next and self._idle()
+        self._worked = worked
+        passed = time.monotonic() - self._begun
+        early = worked - self._kept >= _MOST_WORK and self._took <= _SHARE * passed
+        return (passed >= self._every or early) and self._idle()
 
     def submit(self, checkpoint: Checkpoint) -> None:
         """Begin to write `checkpoint`."""
-        self._next = time.monotonic() + self._every
+        self.start(self._worked)
         self._writing = self._thread.submit(self._write, checkpoint)
 
     def postpone(self, version: int, error: StorageFailed) -> None:
         """Leave out the checkpoint of `version`, for which there is no room: the next is tried when it is due."""
-        self._next = time.monotonic() + self._every
+        self.start(self._worked)
         self._tell(version, error)
 
     def finish(self) -> None:
@@ -89,7 +114,8 @@ class Checkpointer:
         except StorageFailed as error:
             self._tell(checkpoint.version, error)
             return
-        self._saved(checkpoint, info, time.monotonic() - started)
+        self._took = time.monotonic() - started
+        self._saved(checkpoint, info, self._took)
 
     def _tell(self, version: int, error: StorageFailed) -> None:
         _log.error("a checkpoint could not be written", version=version, error=str(error))

@@ -49,6 +49,11 @@ class Histogram:
         """Observations so far."""
         return int(self._counts.sum())
 
+    @property
+    def sum(self) -> float:
+        """Of all observations so far."""
+        return self._sum
+
     def observe(self, value: float) -> None:
         """Count one observation; one that is not finite is left out."""
         self.observe_many(np.asarray([value]))

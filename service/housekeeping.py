@@ -87,8 +87,14 @@ class Housekeeping:
             self._metrics = start_metrics_server(
                 port, statuses_from_files(paths), self._model.service.train.metrics_host
             )
+        self._checkpointer.start(self._worked)
         self._syncing.start()
         self._report("idle")
+
+    @property
+    def _worked(self) -> float:
+        """Seconds spent on learning, in the model's whole life."""
+        return self._training.totals.histograms["update_seconds"].sum
 
     def step(self, *, idle: bool) -> None:
         """Do what is due.
@@ -100,7 +106,7 @@ class Housekeeping:
         """
         if self._failure is not None:
             raise self._failure
-        if self._checkpointer.due() and self._training.progress != self._captured:
+        if self._checkpointer.due(self._worked) and self._training.progress != self._captured:
             self.checkpoint_now()
         now = time.monotonic()
         changed = self._training.progress != self._reported_progress

@@ -28,7 +28,7 @@ def run(place: Place, settings: Settings, plan: Plan | None) -> int:
     with (place.folder / "trainers.log").open("ab", buffering=0) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
     configure_logs(stream=sys.__stderr__, as_json=True)
     switch = Switch(plan, place.kills)
     install(switch)
