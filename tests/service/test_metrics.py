@@ -47,6 +47,8 @@ def a_status() -> Status:
         version=41,
         events_consumed=1003,
         unlabelled=2,
+        duplicates=13,
+        limited=17,
         events_learned={"microbatch": 900, "online": 100},
         updates={"microbatch": 9, "online": 100},
         updates_skipped={"non_finite": 2},
@@ -72,6 +74,8 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     """Without it, dashboards show something else than the trainer counted."""
     found = scrape({"default": msgspec.json.decode(msgspec.json.encode(a_status()), type=Status)}, {})
     assert value(found, "events_consumed_total") == 1003
+    assert value(found, "duplicates_total") == 13
+    assert value(found, "limited_total") == 17
     assert value(found, "events_learned_total", learner="microbatch") == 900
     assert value(found, "events_learned_total", learner="online") == 100
     assert value(found, "updates_total", learner="online") == 100
