@@ -128,7 +128,8 @@ def test_config_show_prints_what_counts(headrace: Headrace, monkeypatch: pytest.
     Path("headrace.yaml").write_text("serve: {port: 9001}")
     monkeypatch.setenv("HEADRACE_SERVE__WORKERS", "3")
     shown = yaml.safe_load(headrace("config", "show").out)
-    assert shown["serve"] == {"host": "127.0.0.1", "port": 9001, "workers": 3, "max_body_bytes": 8388608}
+    expected = {"host": "127.0.0.1", "port": 9001, "workers": 3, "max_body_bytes": 8388608}
+    assert {name: shown["serve"][name] for name in expected} == expected
     assert json.loads(headrace("config", "show", "--json").out) == shown
 
 
