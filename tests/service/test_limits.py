@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +154,32 @@ def test_large_bodies_never_keep_small_ones_out(tmp_path: Path) -> None:
         app.state.context.admission.body_bytes.give_back(settings.limits.max_queued_bytes)
         assert client.post("/predict", json=large).status_code == 200
     assert app.state.context.admission.body_bytes._held == 0
+
+
+def test_events_that_wait_for_a_broker_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a broker is away, waiting events would use up the threads, and predictions and probes stand still."""
+    from service.api import create_app
+
+    # More than there are threads for everything else.
+    settings = serving_settings(tmp_path).model_copy(update={"limits": LimitsSettings(max_concurrent=45)})
+    app = create_app(settings)
+    back = threading.Event()
+    sink = app.state.context.models["default"].sink()
+    monkeypatch.setattr(sink, "append", lambda *_: back.wait(60))
+    event = {"features": {"price": 1}, "label": "late"}
+    with serving_here(settings, app) as client, ThreadPoolExecutor(48) as pool:
+        waiting = [pool.submit(client.post, "/events", json=event) for _ in range(48)]
+        try:
+            shed = [each.result().status_code for each in islice(as_completed(waiting), 3)]
+            large = {"instances": [{"features": {"price": 1}}] * 3000}
+            assert client.post("/predict", json=large).status_code == 200
+            for path in ("/health/ready", "/metrics", "/v1/models"):
+                assert client.get(path).status_code == 200
+        finally:
+            back.set()
+        answered = [each.result().status_code for each in waiting]
+    assert shed == [503, 503, 503]
+    assert sorted(answered) == [202] * 45 + [503] * 3
 
 
 def test_a_budget_is_shared_but_a_single_request_is_never_too_large() -> None:

@@ -9,12 +9,14 @@ from typing import Any
 
 import httpx
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.api import create_app
 from service.config import LimitsSettings, SecuritySettings, Settings
 from service.keys_file import Role, add_key, remove_key
 from service.limits_rate import RateLimit, caller_at
 from service.security_origin import foreign
+from service.serving import _config as server_config
 from tests.support.serving import metric, serving_here, serving_settings
 
 EVENT = {"features": {"price": 1}, "label": "late"}
@@ -109,6 +111,31 @@ def test_without_keys_each_address_has_a_rate(tmp_path: Path) -> None:
         statuses = [client.post("/predict", json=EVENT).status_code for _ in range(4)]
     assert statuses[0] == 200
     assert 429 in statuses
+
+
+@pytest.mark.parametrize(("trusted", "caller"), [((), "127.0.0.1"), (("127.0.0.0/8",), "10.1.2.3")])
+def test_only_a_trusted_proxy_is_believed_who_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...], caller: str
+) -> None:
+    """A client could name a new address with each request, and so ask as often as it likes."""
+    settings = serving_settings(tmp_path, trusted_proxies=trusted)
+    settings = settings.model_copy(update={"security": SecuritySettings(requests_per_second=100)})
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "")  # of this test's own server
+    configured = server_config(settings)
+    assert configured.proxy_headers is bool(trusted)
+    asked: list[str] = []
+
+    def wait(_: RateLimit, who: str) -> float:
+        asked.append(who)
+        return 0.0
+
+    monkeypatch.setattr(RateLimit, "wait", wait)
+    app: Any = create_app(settings)
+    if configured.proxy_headers:
+        app = ProxyHeadersMiddleware(app, configured.forwarded_allow_ips)
+    with serving_here(settings, app) as client:
+        client.get("/v1/models", headers={"X-Forwarded-For": "10.1.2.3"})
+    assert asked == [caller]
 
 
 def test_a_bucket_fills_at_its_rate() -> None:
