@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from models.examples import Examples
+from models.examples import Examples, Joint
 from models.learner import Json, Learner, Predictor
 from service.canary_loss import loss_of, loss_of_knowing_nothing
 from service.checkpoints import Checkpoint
@@ -115,8 +115,13 @@ class Canary:
         return condemned > self._bound(loss_of(trial.predictions, events), events, len(trial.predictions.classes))
 
     def _events(self) -> Examples:
-        """Return the events to judge by."""
-        return Examples.concatenate(self._window.pieces())
+        """Return the events to judge by: the newest that have enough in common to be joined."""
+        joint, taken = Joint(), list[Examples]()
+        for piece in reversed(self._window.pieces()):
+            if not joint.takes(piece, len(piece)):
+                break
+            taken.append(piece)
+        return Examples.concatenate(taken[::-1])
 
     def _judge(self, learner: Learner, at_once: int) -> Finding:
         events = self._events()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from models.examples import Examples, FeatureKey, Features, Kind, Label
+from models.examples import MOST_CELLS, Examples, FeatureKey, Features, Kind, Label
 from models.learner import Predictions, Trial
 from service.canary import Canary
 from service.canary_loss import loss_of, loss_of_knowing_nothing
@@ -142,3 +142,16 @@ def test_it_looks_when_due_and_no_more_than_it_may_cost() -> None:
     assert not thrifty.is_due, "looking has cost something, and learning nothing yet"
     thrifty.remember(examples(["a"]), 1000.0)
     assert thrifty.is_due
+
+
+def test_events_with_little_in_common_are_not_joined() -> None:
+    """The held window would be a matrix of gigabytes while a flood of names comes."""
+    held = Canary(CanarySettings(window=512))
+    for turn in range(512):
+        keys = tuple(FeatureKey(f"{turn}-{place}", Kind.NUMBER) for place in range(1000))
+        one = Features(1, keys, np.ones((1, 1000)))
+        held.remember(Examples(one, ["up"], np.ones(1, np.float32), np.zeros(1)), 0.0)
+    events = held._events()
+    assert events.features.keys[-1].name == "511-999"
+    assert 10 < len(events) < 512
+    assert events.features.numbers.size <= MOST_CELLS
