@@ -99,6 +99,7 @@ class Campaign:
         usable = self._producer.pause()
         self._cycles.undisturbed(lambda: self._learned() == usable)
         self._harvest()
+        self._cycles.remade()
         if self._watcher.ended():
             self._cycles.problems.append(f"the watcher ended with status {self._watcher.status}")
         assert self._verifier.stdin is not None

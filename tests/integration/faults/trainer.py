@@ -12,6 +12,7 @@ from typing import cast
 import torch
 
 from service import ingest_process, reading_program, trainer_process
+from service.checkpoint_commands import verify_command
 from service.config import Settings
 from service.logs import configure_logs
 from service.reading_program import ReadingProgram
@@ -22,29 +23,52 @@ from tests.integration.faults.points import Plan
 from tests.integration.faults.processes import Child
 from tests.integration.faults.reading import replace
 
+REMADE = 3
+"""Checkpoints that are made again at each look, out of the one before it, the journal and the log."""
+
 
 def run(place: Place, settings: Settings, plan: Plan | None) -> int:
     """Train until the end comes, by plan or from outside; return the exit status."""
-    with (place.folder / "trainers.log").open("ab", buffering=0) as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    _log_to(place)
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
-    configure_logs(stream=sys.__stderr__, as_json=True)
     switch = Switch(plan, place.kills)
     install(switch)
-    # One thread, whatever the machine has, as the verifier does it.
-    replace(trainer_process, "prepare", _prepare)
+    _adapt(place)
     ingest_process._STEADY_SECONDS = ingest_process._PAUSE_SECONDS = 0.0
     _start_programs_by_forking(switch)
-    reading.read_from(place)
     reading_program._PROGRAM = reading.program(place)
-    if place.partitions > 1:
-        replace(trainer_process, "make_source", lambda _settings, _model: place.source())
     try:
         return trainer_process.run_trainer(settings, MODEL)
     except Exception:  # noqa: BLE001 -- the campaign looks for it in the log
         traceback.print_exc()
         return 1
+
+
+def verify(place: Place) -> int:
+    """Do what ``headrace checkpoints verify --replay`` does; the status is 0 where some came out the same."""
+    _log_to(place)
+    _adapt(place)
+    answer = verify_command(place.settings(), MODEL, REMADE, lambda line: print(line, flush=True))
+    print(answer.as_json(), flush=True)
+    same = sum(
+        each["replay"] is not None and each["replay"]["outcome"] == "same" for each in answer.data["checkpoints"]
+    )
+    return 0 if answer.data["ok"] and same else 1
+
+
+def _log_to(place: Place) -> None:
+    with (place.folder / "trainers.log").open("ab", buffering=0) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    configure_logs(stream=sys.__stderr__, as_json=True)
+
+
+def _adapt(place: Place) -> None:
+    """Read the partitions of `place`, and learn with one thread, whatever the machine has, as the verifier does."""
+    replace(trainer_process, "prepare", _prepare)
+    reading.read_from(place)
+    if place.partitions > 1:
+        replace(trainer_process, "make_source", lambda _settings, _model: place.source())
 
 
 def _prepare(threads: int) -> None:
