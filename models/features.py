@@ -235,7 +235,8 @@ class FeatureEncoder:
         new = sorted(set(prepared.keys).difference(layout.numbers))
         before, chosen = len(layout.values), self.admission.choose(new, len(layout.numbers))
         left = layout.add_numbers(chosen)
-        idle = self.admission.idle_numbers(layout.numbers) if left else []
+        here = set(prepared.keys) if left else set()  # one that is back is idle no longer
+        idle = [key for key in self.admission.idle_numbers(layout.numbers) if key not in here] if left else []
         for old, key in zip(idle, left, strict=False):
             slot, taken = layout.take_over_number(old, key)
             self.arrays["moments"][:, slot] = 0.0
@@ -253,7 +254,8 @@ class FeatureEncoder:
             if not new:
                 continue
             left = layout.add_strings(self.admission.choose(new, layout.held(kind)), self._statistics)
-            idle = self.admission.idle_strings(key for key in layout.strings if key.kind is kind) if left else []
+            others = [key for key in layout.strings if key.kind is kind and key not in prepared.bags] if left else []
+            idle = self.admission.idle_strings(others)
             for old, key in zip(idle, left, strict=False):
                 columns += layout.take_over_string(old, key, self._statistics)
             self.admission.forget_strings(idle[: len(left)])

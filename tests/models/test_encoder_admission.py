@@ -5,8 +5,9 @@ import pytest
 
 from models import encoder_admission, encoder_layout
 from models.encoder_admission import Admission
-from models.encoder_layout import MOST_COLUMNS
+from models.encoder_layout import MOST_COLUMNS, Layout
 from models.examples import Examples, FeatureKey, Features, Kind, Task
+from models.features import FeatureEncoder
 from models.registry import load_predictor
 from models.torch_learner import TorchLearner
 from tests.support.learning import labelled, learner, numbers_of
@@ -125,6 +126,28 @@ def test_servers_follow_when_a_place_is_taken_over() -> None:
         np.testing.assert_allclose(
             numbers_of(predictor.predict(asked)), numbers_of(made.predictor().predict(asked)), atol=1e-6
         )
+
+
+@pytest.mark.usefixtures("few")
+def test_a_feature_that_is_back_keeps_its_place() -> None:
+    """What comes seldom would be thrown out in the very microbatch that it comes in."""
+    made = FeatureEncoder(Task.BINARY, Layout(), {})
+
+    def observe(*names: str) -> None:
+        keys = tuple(FeatureKey(name, Kind.NUMBER) for name in names)
+        columns = {f"s{name}": ["a"] * 2 for name in names}
+        made.observe(made.prepare(Features(2, keys, np.ones((2, len(keys))), columns)))
+
+    for _ in range(4):
+        observe(*(f"x{place:02}" for place in range(40)))
+    held = list(made.layout.strings)
+    for _ in range(26):
+        observe("x39", held[-1].name[1:])
+    observe("new")
+    observe("x00", held[0].name[1:], "new")
+    assert made.admission.turn % 4 == 0
+    assert {FeatureKey("x00", Kind.NUMBER), FeatureKey("new", Kind.NUMBER)} <= made.layout.numbers.keys()
+    assert {held[0], FeatureKey("snew", Kind.CATEGORY)} <= made.layout.strings.keys()
 
 
 def test_the_first_features_get_their_places_at_once() -> None:
