@@ -113,7 +113,8 @@ class LimitsSettings(Section):
     max_header_bytes
         Of a request's line and headers together.
     max_concurrent
-        Predictions being answered at once, and as many requests of each other kind (events; everything else).
+        Predictions being answered at once, and as many requests of each other kind (events; everything else). One key
+        may take up three quarters of them.
     max_queued_rows, max_queued_bytes
         Instances and events that are being dealt with, and bytes of the large bodies (beyond 64 KiB) that have arrived
         for them. A single request may exceed them.

@@ -15,31 +15,71 @@ RETRY_AFTER = 1.0
 
 
 class Places:
-    """Requests of one kind that are being answered; a context holds one place. Belongs to the event loop.
+    """Requests of one kind that are being answered. Belongs to the event loop.
 
     Parameters
     ----------
     most
-        How many there may be.
+        How many there may be. One caller may have three quarters of them, so that nobody can keep all others out.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._most_of_one = max(1, most * 3 // 4)
         self._taken = 0
+        self._by_caller: dict[str, int] = {}
 
-    @property
-    def full(self) -> bool:
-        """Whether the next one would be turned away."""
-        return self._taken >= self._most
+    def full_for(self, caller: str | None) -> bool:
+        """Whether the next request of `caller` would be turned away; None for one that is not known by a key."""
+        if self._taken >= self._most:
+            return True
+        return caller is not None and self._by_caller.get(caller, 0) >= self._most_of_one
 
-    def __enter__(self) -> None:
-        """Take a place; raise a 503 where there is none."""
-        if self.full:
+    def one(self, caller: str | None) -> "Place":
+        """Return a place for a request of `caller`: a context, which raises a 503 where there is none."""
+        return Place(self, caller)
+
+    def take(self, caller: str | None) -> None:
+        """Take a place; see :meth:`one`."""
+        if self.full_for(caller):
             raise turned_away()
         self._taken += 1
+        if caller is not None:
+            self._by_caller[caller] = self._by_caller.get(caller, 0) + 1
+
+    def give_back(self, caller: str | None) -> None:
+        """Give a place back."""
+        self._taken -= 1
+        if caller is not None:
+            left = self._by_caller[caller] - 1
+            if left:
+                self._by_caller[caller] = left
+            else:
+                del self._by_caller[caller]
+
+
+class Place:
+    """A place that is held for as long as this context lasts.
+
+    Parameters
+    ----------
+    places
+        Among which it is.
+    caller
+        Whose it is.
+    """
+
+    __slots__ = ("_caller", "_places")
+
+    def __init__(self, places: Places, caller: str | None) -> None:
+        self._places = places
+        self._caller = caller
+
+    def __enter__(self) -> None:
+        self._places.take(self._caller)
 
     def __exit__(self, *_: object) -> None:
-        self._taken -= 1
+        self._places.give_back(self._caller)
 
 
 class Budget:

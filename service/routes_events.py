@@ -73,7 +73,7 @@ class EventRoutes:
         # Decoding may take long, and waiting for the disk or the broker does: neither may hold up predictions.
         take = partial(self._take, model, body, request.headers.get("content-type", ""), key)
         try:
-            with context.admission.lanes["ingest"]:
+            with context.admission.lanes["ingest"].one(request.scope.get(CALLER)):
                 answer = await anyio.to_thread.run_sync(take, limiter=context.event_threads)
         finally:
             held.give_back(weight_of(len(body)))

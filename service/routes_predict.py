@@ -17,6 +17,7 @@ from service.problems import problems, status_of
 from service.request_body import content_type_of, decode_json, read_body, weight_of
 from service.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.schemas import Instance, Instances, PredictionAnswer
+from service.security_gate import CALLER
 from service.serving_context import Context, ServedModel
 
 INLINE_BYTES = 65_536
@@ -107,7 +108,7 @@ async def answer_counted(context: Context, request: Request, answer: Answering) 
         held = context.admission.body_bytes
         body = await read_body(request, context.settings.serve.max_body_bytes, held)
         try:
-            with context.admission.lanes["predict"]:
+            with context.admission.lanes["predict"].one(request.scope.get(CALLER)):
                 content, count = await answer(model, body)
         finally:
             held.give_back(weight_of(len(body)))

@@ -7,6 +7,7 @@ table of what a route needs; the keys are those of ``security_keys.py``.
 
 import base64
 import binascii
+import contextlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -19,13 +20,18 @@ from service.limits_connection import CROWDED
 from service.limits_rate import RateLimit, caller_at
 from service.prediction_counts import PredictionCounts
 from service.problems import PROBLEM_JSON, encode_problem, nothing_there, tell_operator, whole_seconds
-from service.security_access import Access, methods_at, model_at
+from service.security_access import Access, Lane, methods_at, model_at
 from service.security_headers import add_security_headers
 from service.security_keys import KeyRing
 from service.security_origin import foreign
 
 CALLER = "headrace.caller"
 """Where in a request's scope the name of its key stands; nowhere where no keys are asked for."""
+
+_PLACE = "headrace.place"
+"""Where the place stands that a request holds for as long as it takes."""
+
+_NO_PLACE = contextlib.nullcontext()
 
 _BEARER = 'Bearer realm="headrace"'
 _BROWSER = 'Bearer realm="headrace", Basic realm="Any name, and an API key of Headrace as the password"'
@@ -83,7 +89,8 @@ class Gate:
 
         refusal = self._judge(scope)
         if refusal is None:
-            await self._app(scope, receive, send_dressed)
+            with scope.get(_PLACE, _NO_PLACE):
+                await self._app(scope, receive, send_dressed)
         else:
             self._note(refusal, scope)
             await _refuse(refusal, scope, send_dressed)
@@ -92,6 +99,7 @@ class Gate:
         """Return why the request may not go on; None where it may."""
         methods = methods_at(scope["path"])
         access = methods.get(scope["method"])
+        lane: Lane = "other" if access is None else access.lane
         if access is not None and access.public:
             return None
         if CROWDED in scope:
@@ -100,8 +108,11 @@ class Gate:
             refusal = self._judge_stranger(scope)
         else:
             refusal = self._judge_key(self._keys, scope, access, methods)
-        if refusal is None and self._lanes["other" if access is None else access.lane].full:
+        if refusal is None and self._lanes[lane].full_for(scope.get(CALLER)):
             return _Refusal(503, "as much is being answered as can be at once; ask again", RETRY_AFTER)
+        if lane == "other":
+            # Nothing of a body is read for it, so its place is taken here; other routes take theirs after the body.
+            scope[_PLACE] = self._lanes[lane].one(scope.get(CALLER))
         return refusal
 
     def _judge_stranger(self, scope: Scope) -> _Refusal | None:

@@ -1,5 +1,6 @@
 """What is too much in one request, and in all of them together: refused, said where, and nothing kept of it."""
 
+import contextlib
 import gzip
 import json
 import threading
@@ -201,16 +202,32 @@ def test_places_are_given_back() -> None:
     places = Places(1)
 
     def fail() -> None:
-        with places:
-            assert places.full
-            with pytest.raises(RequestInvalid), places:
+        with places.one("bob"):
+            assert places.full_for(None)
+            with pytest.raises(RequestInvalid), places.one("ann"):
                 pass
             raise KeyError
 
     for _ in range(3):
         with pytest.raises(KeyError):
             fail()
-    assert not places.full
+    assert not places.full_for("bob")
+    assert not places._by_caller
+
+
+def test_one_caller_cannot_take_all_places() -> None:
+    """One busy client would keep all others out."""
+    places = Places(8)
+    with contextlib.ExitStack() as held:
+        for _ in range(6):
+            held.enter_context(places.one("greedy"))
+        assert places.full_for("greedy")
+        for _ in range(2):
+            assert not places.full_for("modest")
+            held.enter_context(places.one("modest"))
+        assert places.full_for("modest")
+        assert places.full_for(None)
+    assert not any(places.full_for(caller) for caller in ("greedy", "modest", None))
 
 
 def test_a_usual_request_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:

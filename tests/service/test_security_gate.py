@@ -2,13 +2,16 @@
 
 import base64
 import re
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from service.api import create_app
@@ -280,16 +283,39 @@ def test_a_server_that_is_full_turns_away_and_still_answers_probes(tmp_path: Pat
     app = create_app(settings)
     lanes = app.state.context.admission.lanes
     with serving_here(settings, app) as client:
-        with lanes["predict"]:
+        with lanes["predict"].one(None):
             refused = client.post("/predict", json=EVENT)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert client.post("/events", json=EVENT).status_code == 202
             assert client.get("/health/ready").status_code == 200
             assert client.get("/v2/health/live").status_code == 200
         assert client.post("/predict", json=EVENT).status_code == 200
-        with lanes["ingest"]:
+        with lanes["ingest"].one(None):
             assert client.post("/events", json=EVENT).status_code == 503
             assert client.post("/predict", json=EVENT).status_code == 200
         text = client.get("/metrics").text
         assert metric(text, "predictions_total", {"status": "503"}) == 1
-        assert not any(lane.full for lane in lanes.values())  # each place was given back
+        assert not any(lane.full_for(None) for lane in lanes.values())  # each place was given back
+
+
+def test_what_is_only_looked_at_has_places_too(tmp_path: Path) -> None:
+    """Many who look at a slow page would keep everybody else waiting."""
+    settings = serving_settings(tmp_path).model_copy(update={"limits": LimitsSettings(max_concurrent=1)})
+    app = create_app(settings)
+    begun, end = threading.Event(), threading.Event()
+
+    def slow() -> Response:
+        begun.set()
+        end.wait(30)
+        return Response()
+
+    app.router.add_api_route("/slow", slow, methods=["GET"])
+    with serving_here(settings, app) as client, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(client.get, "/slow")
+        assert begun.wait(30)
+        assert client.get("/v1/models").status_code == 503
+        assert client.get("/health/ready").status_code == 200
+        assert client.post("/predict", json=EVENT).status_code == 200
+        end.set()
+        assert waiting.result().status_code == 200
+        assert client.get("/v1/models").status_code == 200
