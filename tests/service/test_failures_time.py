@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from consumers.log import LogSink, LogSource
 from consumers.source import NewRecord
 from consumers.testing import MemorySource
 from service.status import Status
@@ -36,24 +37,26 @@ def saved_after(version: int) -> Callable[[Status], bool]:
 
 def test_the_clock_jumps(tmp_path: Path, clock: Clock) -> None:
     """If this fails, a corrected clock costs events, checkpoints, the ownership of the model, or a restart."""
-    chosen, source = settings(tmp_path), MemorySource({0: events(100)})
-    total = 100
+    chosen, sink, source = settings(tmp_path), LogSink(tmp_path / "log.sqlite"), LogSource(tmp_path / "log.sqlite")
+    total, aged = 0, 0.0
     with running(open_model(chosen, source)) as run:
-        status = run.wait_for(learned(total))
-        for ahead in (DAY, -DAY, 365 * DAY, -3600.0, 0.0):
+        for ahead in (0.0, DAY, -DAY, 365 * DAY, -3600.0, 0.0):
+            # Events of an hour to come: the clock is set back while they are on their way.
+            clock.ahead = ahead + 3600
+            sink.append([NewRecord(value) for value in events(100, first=total)])
             clock.ahead = ahead
-            source.append(0, *events(100, first=total))
             total += 100
-            run.wait_for(learned(total))
-            status = run.wait_for(saved_after(status.version - 1))
+            version = run.wait_for(learned(total)).version
+            status = run.wait_for(saved_after(version - 1))
             assert status.events_checksum == checksum_of_single({0: total})
-        freshness = status.histograms["freshness_seconds"]
-        assert sum(freshness.counts) == total
-        assert freshness.sum >= 0, "an event is older than nothing"
+            freshness = status.histograms["freshness_seconds"]
+            assert sum(freshness.counts) == total
+            assert freshness.sum >= aged, "an event was served before it was there"
+            aged = freshness.sum
     clock.ahead = -DAY
     with running(open_model(chosen, source)) as run:
-        status = run.wait_for(learned(total))
-        assert status.events_checksum == checksum_of_single({0: total})
+        assert run.wait_for(learned(total)).events_checksum == status.events_checksum
+    sink.close()
 
 
 def test_timestamps_of_another_time(tmp_path: Path) -> None:
