@@ -9,7 +9,7 @@ from consumers.kafka_options import KafkaOptions
 
 _OUR_CERTIFICATE = ("BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REQUIRED", "UNKNOWN_CA", "HANDSHAKE_FAILURE")
 
-_NO_PASS_PHRASE = ("bad password read", "bad decrypt", "BAD_DECRYPT", "BAD_PASSWORD_READ")
+_UNREADABLE = ("PEM lib", "BAD_DECRYPT", "BAD_PASSWORD_READ")
 
 
 def advice(refusal: BaseException, options: KafkaOptions) -> str | None:
@@ -69,8 +69,9 @@ def _of_certificates(text: str, options: KafkaOptions) -> str | None:
         return f"it refuses {ours}: set ssl_certfile and ssl_keyfile to a certificate of an authority that it trusts"
     if "KEY_VALUES_MISMATCH" in text:
         return f"ssl_keyfile {options.ssl_keyfile} is not the key of ssl_certfile {options.ssl_certfile}: check both"
-    if any(words in text for words in _NO_PASS_PHRASE):
-        return f"the key in {options.ssl_keyfile or options.ssl_certfile} cannot be unlocked: check ssl_password"
+    if any(words in text for words in _UNREADABLE):
+        files = " or ".join(filter(None, (options.ssl_certfile, options.ssl_keyfile)))
+        return f"{files} cannot be read or unlocked: check that they are PEM files, and ssl_password"
     if text.startswith("KafkaConnectionError: ") and "SSL" in text:
         return f"what answers there does not speak {options.security_protocol}: check security_protocol and the port"
     return None

@@ -1,11 +1,16 @@
 """Without a broker: what the client is told, what its errors are told as, and when a partition counts as standing."""
 
+from pathlib import Path
+
 import pytest
+import trustme
 from kafka import KafkaConsumer, KafkaProducer, errors
 
 from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, SourceUnavailable, TopicMissing
+from consumers.kafka import KafkaSource
 from consumers.kafka_client import reading_error
 from consumers.kafka_options import KafkaOptions
+from consumers.kafka_refusal import check_certificate
 from consumers.kafka_watch import Watch
 
 
@@ -48,6 +53,24 @@ def test_settings_are_handed_on() -> None:
 def test_an_error_of_the_client_is_told_as_what_it_means(error: Exception, expected: type[ConsumerError]) -> None:
     """Else a trainer gives up where it should wait, or goes on where it would lose events."""
     assert type(reading_error(error, "events", KafkaOptions())) is expected
+
+
+def test_a_certificate_of_no_use_is_told_before_anybody_is_asked(tmp_path: Path) -> None:
+    """Else a locked file is retried for ever as if the cluster were away, or asks for a phrase at a terminal."""
+    issued = trustme.CA().issue_cert("headrace.test")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(key)
+    options = KafkaOptions(ssl_certfile=str(certificate), ssl_keyfile=str(key))
+    check_certificate(options)
+    check_certificate(KafkaOptions())
+    key.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    with pytest.raises(ConsumerError, match=r"key\.pem cannot be read or unlocked.*ssl_password") as caught:
+        KafkaSource(options, "events").open({})
+    assert not isinstance(caught.value, SourceUnavailable)
+    key.unlink()
+    with pytest.raises(ConsumerError, match=r"key\.pem cannot be used: .*No such file"):
+        check_certificate(options)
 
 
 def test_only_time_spent_polling_lets_a_partition_stand() -> None:
