@@ -1,13 +1,15 @@
 """A device that is lost to the process: it ends, another one goes on, and what breaks the device again is passed."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 from consumers.testing import MemorySource
 from models.errors import DeviceLost
-from service import cli
+from service import cli, fallback
 from service.exit_statuses import DEVICE_LOST
+from service.lane import Lane
 from tests.support.training import events, learned, open_model, running, settings
 
 NETWORK = Path(__file__).parents[1] / "models" / "user_networks.py"
@@ -32,6 +34,30 @@ def test_a_lost_device_ends_the_process_and_not_the_stream(tmp_path: Path) -> No
         assert status.events_learned["online"] > 0, "nobody stood in for it the third time"
         assert sum(status.events_learned.values()) == 320
         assert run.trainer.training.lane.learned == 320
+
+
+def wait_for(coming: fallback.Return) -> None:
+    """Wait until the lane is there, or what keeps it from coming is raised."""
+    until = time.monotonic() + 30
+    while coming.ready() is None and time.monotonic() < until:
+        time.sleep(0.001)
+
+
+def test_a_process_that_cannot_get_it_back_gives_way_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this fails, the online learner stands in for ever in a process that can never use the device again."""
+    monkeypatch.setattr(fallback, "_BACK_OFF_FIRST", 0.001)
+    monkeypatch.setattr(fallback, "_BACK_OFF_LAST", 0.004)
+    tries = []
+
+    def rebuild() -> Lane:
+        tries.append(1)
+        raise DeviceLost("an illegal memory access was encountered")
+
+    coming = fallback.Return(rebuild, dict)
+    with pytest.raises(DeviceLost):
+        wait_for(coming)
+    assert len(tries) == 3, "others may have the device for a moment only"
+    coming.close()
 
 
 def test_the_exit_status_tells_the_supervisor(
