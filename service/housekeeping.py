@@ -163,6 +163,8 @@ class Housekeeping:
     def _report(self, state: State) -> None:
         if not self._owner:
             return
+        # Without events nothing else would tell a former owner that it is one.
+        self._model.lease.check()
         self._reported = time.monotonic()
         self._reported_progress = self._training.progress
         seconds, self._checkpoint_seconds = self._checkpoint_seconds, []

@@ -13,12 +13,14 @@ from models.examples import Examples, Task
 from models.learner import Learner, LearnerOptions, LearnReport
 from models.registry import create_learner, load_predictor
 from service.columns import features_from_rows
+from service.errors import OwnershipLost
 from service.journal_format import Decision, Update
 from service.journal_reading import read_journal
+from service.lease import Lease
 from service.subscription import Subscription
 from service.wiring import model_paths
 from tests.support.checksums import checksum_of_single
-from tests.support.training import events, learned, open_model, running, same_state, settings
+from tests.support.training import Running, events, learned, open_model, running, same_state, settings
 
 
 def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -> None:
@@ -41,6 +43,20 @@ def test_it_learns_every_event_once_and_serves_what_it_learned(tmp_path: Path) -
         assert served.probabilities is not None
         assert own.probabilities is not None
         np.testing.assert_allclose(served.probabilities, own.probabilities, atol=1e-6)
+
+
+def test_a_former_owner_without_events_notices_that_it_is_one(tmp_path: Path) -> None:
+    """If this fails, a frozen trainer that wakes goes on reporting, and the state swings between two."""
+    run = Running(open_model(settings(tmp_path), MemorySource({0: events(20)})))
+    before = run.wait_for(learned(20))
+    successor = Lease.acquire(run.model.paths.lease, lease_seconds=0.0)
+    assert successor is not None
+    with pytest.raises(OwnershipLost):
+        run.wait_for(lambda status: status.written_at > before.written_at + 60)
+    last = run.status().written_at
+    run.end()
+    assert run.status().written_at == last
+    successor.release()
 
 
 def test_what_cannot_be_used_costs_one_event_each(tmp_path: Path) -> None:
