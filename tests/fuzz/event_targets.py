@@ -1,6 +1,7 @@
 """Decoders of events and of requests under attack: what must hold whatever bytes a producer or a client sends."""
 
-from typing import Any
+import json
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -109,7 +110,12 @@ def _asked(data: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
         return None
     # Strings that cannot be written as UTF-8 would make the answer impossible.
     msgspec.json.encode(msgspec.to_builtins(asked))
+    json.loads(data.decode(), parse_constant=_no_json)
     return asked
+
+
+def _no_json(name: str) -> NoReturn:
+    raise AssertionError(f"{name} was taken for JSON")
 
 
 def _featured(rows: list[dict[str, Any]]) -> None:

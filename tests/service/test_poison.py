@@ -193,3 +193,12 @@ def test_headers_do_not_multiply(table: DeadLetters, tmp_path: Path) -> None:
     assert first.letter.headers == (headers[0], ("headrace-left-out", b"2 headers of 500033 bytes"))
     assert first.letter.key is None
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 50_000_000
+
+
+def test_records_that_have_nothing_in_common_are_learned_in_pieces(table: DeadLetters) -> None:
+    """If this fails, one poll of records that each name features of their own ends the reading, or fills the memory."""
+    strangers = [event(features={f"a{n}": 1, f"b{n}": 2, f"c{n}": 3}) for n in range(1500)]
+    outlet = read(MemorySource({0: [NewRecord(each) for each in strangers]}), table, Outlet())
+    assert len(outlet.labels) == 1500
+    assert table.counts() == {}
+    assert len(outlet.chunks) > 1
