@@ -94,7 +94,7 @@ def secrets_among(annotation: object, path: str = "") -> list[str]:
     for name, kind in (field_types(annotation) or {}).items():
         inner = [kind, *getattr(kind, "__args__", ())]
         secret = any(word in name for word in ("password", "secret", "token"))
-        if secret and not name.endswith(("_file", "tokens")) and SecretStr not in inner:
+        if secret and not name.endswith(("_file", "_url")) and SecretStr not in inner:
             found.append(f"{path}{name}")
         for each in inner:
             found += secrets_among(each, f"{path}{name}.")
