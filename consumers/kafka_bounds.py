@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kafka import codec
 from kafka.record import default_records, legacy_records
 from kafka.record.util import encode_varint
 
@@ -100,16 +101,12 @@ def _gunzip(payload: Any) -> bytes:
 
 
 def _unzstd(payload: bytes) -> bytes:
-    import zstandard  # noqa: PLC0415 - the client says what to do where it is missing
-
-    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(payload), read_across_frames=True) as reader:
+    with codec.zstd.ZstdDecompressor().stream_reader(io.BytesIO(payload), read_across_frames=True) as reader:
         return _whole(reader.read(MAXIMUM_BYTES + 1))
 
 
 def _unlz4(payload: bytes) -> bytes:
-    import lz4.frame  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    return _whole(lz4.frame.LZ4FrameDecompressor().decompress(payload, max_length=MAXIMUM_BYTES + 1))
+    return _whole(codec.lz4.LZ4FrameDecompressor().decompress(payload, max_length=MAXIMUM_BYTES + 1))
 
 
 def _whole(content: bytes) -> bytes:

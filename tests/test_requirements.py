@@ -16,7 +16,7 @@ from tests.support.sources import PACKAGES, ROOT, SOURCES, imports_of
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Parts of FastAPI's interface: it hands out their objects and promises their versions.
-COMES_WITH = {"starlette": "fastapi", "anyio": "fastapi"}
+COMES_WITH = {"starlette": "fastapi", "anyio": "fastapi", "httptools": "uvicorn"}
 ASKED = [
     Requirement(text)
     for group in (
