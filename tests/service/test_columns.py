@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from models.examples import FeatureKey, Features, Kind
-from service.assembly import MAXIMUM_FEATURES
 from service.columns import compact, features_from_rows, gather
 from service.event_options import EventOptions
 from service.flattening import FeatureInvalid
+from service.list_columns import MAXIMUM_FEATURES
 
 
 def test_rows_become_columns_in_the_order_of_names() -> None:
