@@ -17,6 +17,7 @@ from models.learner import Learner, Predictor
 from service.canary import is_trusted
 from service.checkpoints import Checkpoint, CheckpointStore
 from service.count import Count
+from service.errors import ConfigurationInvalid
 from service.history import History, history, is_rollback
 from service.journal_format import Decision, Entry, Update
 from service.journal_reading import JournalTail, read_journal
@@ -97,6 +98,8 @@ class Recovery:
             The learner cannot be built or taught on its device.
         ConsumerError
             The log cannot be read from the checkpoint's positions.
+        ConfigurationInvalid
+            Another task is configured than the one that was learned.
         """
         checkpoint, tail, noted, totals = self._begin()
         lane = self.relearning.begin(checkpoint, noted)
@@ -137,7 +140,13 @@ class Recovery:
         for problem in tail.problems:
             _log.warning("the journal is not whole; numbering skips ahead", problem=problem)
         totals = Totals.from_json(dict(checkpoint.service["totals"])) if checkpoint else Totals()
-        return checkpoint, tail, Noted.of(checkpoint, tail.entries, self.configured_task), totals
+        noted = Noted.of(checkpoint, tail.entries, self.configured_task)
+        if noted.task is not None and self.configured_task not in (None, noted.task):
+            raise ConfigurationInvalid(
+                f"task: {self.configured_task} is configured, but what was learned is {noted.task}: set it to "
+                f"{noted.task} or auto, or have the model begin anew with `headrace train --from earliest`"
+            )
+        return checkpoint, tail, noted, totals
 
     def _past(self, tail: JournalTail, noted: Noted, learner: Learner | None) -> History:
         """Return which of the journal's entries lead on from the checkpoint."""

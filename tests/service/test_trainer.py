@@ -13,11 +13,12 @@ from models.examples import Examples, Task
 from models.learner import Learner, LearnerOptions, LearnReport
 from models.registry import create_learner, load_predictor
 from service.columns import features_from_rows
-from service.errors import OwnershipLost
+from service.errors import ConfigurationInvalid, OwnershipLost
 from service.journal_format import Decision, Update
 from service.journal_reading import read_journal
 from service.lease import Lease
 from service.subscription import Subscription
+from service.trainer_process import start_trainer
 from service.wiring import model_paths
 from tests.support.checksums import checksum_of_single
 from tests.support.training import Running, events, learned, open_model, running, same_state, settings
@@ -93,6 +94,17 @@ def test_a_restart_goes_on_with_the_same_parameters(tmp_path: Path) -> None:
     assert run.trainer.training.lane.learned == 1000
     assert status.events_checksum == checksum_of_single({0: 1000})
     assert expected.arrays.keys() == run.trainer.training.learner.state().arrays.keys()
+
+
+def test_another_task_than_the_one_learned_is_refused(tmp_path: Path) -> None:
+    """If this fails, a changed `task:` does nothing, and nobody is told."""
+    with running(open_model(settings(tmp_path), MemorySource({0: events(100)}))) as run:
+        run.wait_for(learned(100))
+    model = open_model(settings(tmp_path, task="regression"), MemorySource({0: events(100)}))
+    with pytest.raises(ConfigurationInvalid, match="task: regression is configured, but .* is multiclass"):
+        start_trainer(model)
+    model.close()
+    model.lease.release()
 
 
 def test_a_crash_is_followed_by_the_very_same_versions(tmp_path: Path) -> None:
