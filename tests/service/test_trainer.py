@@ -101,7 +101,7 @@ def test_another_task_than_the_one_learned_is_refused(tmp_path: Path) -> None:
     with running(open_model(settings(tmp_path), MemorySource({0: events(100)}))) as run:
         run.wait_for(learned(100))
     model = open_model(settings(tmp_path, task="regression"), MemorySource({0: events(100)}))
-    with pytest.raises(ConfigurationInvalid, match="task: regression is configured, but .* is multiclass"):
+    with pytest.raises(ConfigurationInvalid, match=r"task: regression is configured, but .* is multiclass"):
         start_trainer(model)
     model.close()
     model.lease.release()
