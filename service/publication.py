@@ -205,10 +205,12 @@ class Publisher:
 
     def _clear(self, own: Path) -> None:
         """Remove the files that nobody is sent to any more."""
-        for path in self._folder.glob("epoch-*/*"):
-            if path != own and epoch_of(path) <= self._epoch:
-                path.unlink(missing_ok=True)
         for folder in self._folder.glob("epoch-*"):
+            # Another trainer, a former one that wakes up, may clear away at the same moment.
+            with contextlib.suppress(FileNotFoundError):
+                for path in folder.iterdir():
+                    if path != own and epoch_of(path) <= self._epoch:
+                        path.unlink(missing_ok=True)
             if folder != own.parent:
                 with contextlib.suppress(OSError):
                     folder.rmdir()

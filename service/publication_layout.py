@@ -9,6 +9,7 @@ Two of the slots are steady: they are written in turn and not too often, so that
 while. It is what slow readers read.
 """
 
+import contextlib
 import json
 import mmap
 import os
@@ -216,7 +217,12 @@ def supersede(path: Path) -> None:
 
 def files_newest_first(folder: Path) -> list[Path]:
     """Return a model's publication files, the highest epoch's newest first."""
-    return sorted(folder.glob("epoch-*/layout-[0-9]*"), key=_epoch_and_number, reverse=True)
+    found: list[Path] = []
+    for epoch in folder.glob("epoch-*"):
+        # A trainer may clear its predecessors' folders away while one looks.
+        with contextlib.suppress(FileNotFoundError):
+            found += epoch.glob("layout-[0-9]*")
+    return sorted(found, key=_epoch_and_number, reverse=True)
 
 
 def epoch_of(path: Path) -> int:

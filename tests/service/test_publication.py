@@ -4,6 +4,7 @@ import json
 import resource
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -232,3 +233,26 @@ def test_an_interrupted_publication_does_not_spoil_its_slot(tmp_path: Path, monk
     for version in range(2, 12):
         publish(publisher, version)
         assert version_of(reader) == version
+
+
+def test_folders_may_go_while_one_looks(tmp_path: Path) -> None:
+    """A server that looks for a newer file while a trainer clears old ones away would fail a prediction."""
+    publish(Publisher(tmp_path, 900), 9)
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        number = 0
+        while not ended.is_set():
+            number += 1
+            folder = tmp_path / f"epoch-{number % 50:06d}"
+            folder.mkdir()
+            folder.rmdir()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(2000):
+            assert [path.parent.name for path in files_newest_first(tmp_path)] == ["epoch-000900"]
+    finally:
+        ended.set()
+        thread.join()

@@ -127,17 +127,19 @@ class Campaign:
             return
         tail = read_journal(self._place.model / "journal", self._harvested)
         torn = sum(self._cycles.kills[point] for point in TORN)
-        skips, self._torn = torn > self._torn or self._skips, torn
-        self._skips = bool(tail.problems)
-        if not skips:
+        # Until numbering has skipped, which it does with the first update after half an entry.
+        self._skips, self._torn = torn > self._torn or self._skips, torn
+        if not self._skips:
             self._cycles.problems += [f"the journal is not whole: {problem}" for problem in tail.problems]
         with self._place.updates.open("a") as told:
             for entry in tail.entries:
                 new = isinstance(entry, Update) or entry.kind == "renumber"
                 if not new or entry.version <= self._harvested:
                     continue
-                if entry.version != self._harvested + 1 and self._harvested >= 0 and not skips:
-                    self._cycles.problems.append(f"update {entry.version} follows {self._harvested} in the journal")
+                if entry.version != self._harvested + 1 and self._harvested >= 0:
+                    if not self._skips:
+                        self._cycles.problems.append(f"update {entry.version} follows {self._harvested} in the journal")
+                    self._skips = False
                 self._harvested = entry.version
                 runs = [list(run) for run in entry.runs] if isinstance(entry, Update) else []
                 told.write(json.dumps({"version": entry.version, "runs": runs}) + "\n")

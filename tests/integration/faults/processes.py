@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
@@ -24,6 +25,9 @@ def fork(run: Callable[[], int]) -> int:
     try:
         end_with_parent()
         status = run()
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         os._exit(status)
 
