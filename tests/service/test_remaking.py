@@ -121,3 +121,20 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
     found = remade(chosen, MemorySource({0: events(160)}), first, second)
     assert found.outcome == "impossible"
     assert "the journal leads from version" in found.detail
+
+
+def test_across_a_stand_in_nothing_is_claimed(tmp_path: Path) -> None:
+    """If this fails, a checkpoint that caught up after a device failure is called wrong, or right without a look."""
+    chosen = settings(tmp_path, checkpoint={"every_seconds": 1000})
+    source = history_of(chosen, [{0: events(90)}])
+    paths = model_paths(chosen, "default")
+    paths.drill.touch()
+    source.append(0, *events(60, first=90))  # type: ignore[attr-defined]
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(lambda status: status.events_learned.get("online") == 60)
+        paths.drill.unlink()
+        run.wait_for(lambda status: status.learner == "microbatch" and status.epoch == run.model.lease.epoch)
+    first, *_, last = kept(chosen)
+    assert last.version > first.version
+    found = remade(chosen, source, first, last)
+    assert (found.outcome, "the online learner stood in" in found.detail) == ("impossible", True), found
