@@ -70,10 +70,11 @@ def rejections(
 
 def _enveloped(record: Record, letters: int, events: list[bytes]) -> Record:
     """Return `record` with the key and the headers that each of its letters gets: not what would fill a disk."""
-    headers = tuple(record.headers)
+    # A producer may leave a header without a value.
+    headers = tuple((name, value or b"") for name, value in record.headers)
     if events and content_type_of(headers) == ARROW:
         headers = (*((name, value) for name, value in headers if name.lower() != "content-type"), _AS_JSON)
-    size = sum(len(name) + len(value or b"") for name, value in headers)
+    size = sum(len(name) + len(value) for name, value in headers)
     if letters * size > _ENVELOPES:
         kept = tuple((name, value) for name, value in headers if name.lower() == "content-type" and len(value) < 1024)
         headers = (*kept, ("headrace-left-out", f"{len(headers)} headers of {size} bytes".encode()))

@@ -4,7 +4,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
@@ -193,6 +193,14 @@ def test_headers_do_not_multiply(table: DeadLetters, tmp_path: Path) -> None:
     assert first.letter.headers == (headers[0], ("headrace-left-out", b"2 headers of 500033 bytes"))
     assert first.letter.key is None
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 50_000_000
+
+
+def test_a_header_without_a_value_is_kept_as_an_empty_one(table: DeadLetters) -> None:
+    """If this fails, one letter with a null header, which Kafka allows, makes all of them unreadable."""
+    nameless: Any = (("trace", None), ("content-type", None))
+    read(MemorySource({0: [NewRecord(b"{", None, nameless)]}), table, Outlet())
+    (kept,) = table.find()
+    assert kept.letter.headers == (("trace", b""), ("content-type", b""))
 
 
 def test_records_that_have_nothing_in_common_are_learned_in_pieces(table: DeadLetters) -> None:
