@@ -22,7 +22,7 @@ from service.checkpoints import CheckpointStore
 from service.claiming import claim
 from service.config import Settings
 from service.device_loss import LOST_AGAIN, is_lost_again
-from service.errors import ConfigurationInvalid, OwnershipLost
+from service.errors import ConfigurationInvalid, OwnershipLost, StorageFailed
 from service.journal import Journal
 from service.lease import Lease, Unowned
 from service.model import Model
@@ -118,6 +118,10 @@ def _own(model: Model, stop: threading.Event, running: list[Trainer]) -> None:
         if stop.is_set():
             trainer.stop()
         trainer.run()
+    except StorageFailed:
+        # What a successor has cleared away cannot be written: then it is no matter of space.
+        model.lease.check()
+        raise
     finally:
         model.close()
 
