@@ -34,6 +34,9 @@ _SYNC_EVERY = 1.0
 _RETENTION_EVERY = 30.0
 """Seconds between two looks at what the embedded log may forget."""
 
+_NOTHING = (-1, -1)
+"""Progress that no trainer has."""
+
 
 class Housekeeping:
     """Keeps house for one trainer.
@@ -56,12 +59,12 @@ class Housekeeping:
             model.store,
             every_seconds=model.settings.checkpoint.every_seconds,
             saved=self._saved,
-            failed=model.notice,
+            failed=self._not_saved,
         )
         self._letters = LetterWatch(model.dead_letters)
         self._checkpoint: CheckpointStatus | None = None
         self._checkpoint_seconds: list[float] = []
-        self._captured = (-1, -1)
+        self._captured = _NOTHING
         self._reported = 0.0
         self._unwritten = False
         self._reported_progress = (-1, -1)
@@ -217,6 +220,11 @@ class Housekeeping:
         if time.monotonic() - self._retained > _RETENTION_EVERY:
             self._retained = time.monotonic()
             self._model.forget()
+
+    def _not_saved(self, message: str) -> None:
+        """Tell the operator, and have it tried again though nothing new may come."""
+        self._captured = _NOTHING
+        self._model.notice(message)
 
     def _sync_journal(self) -> None:
         while not self._stop.wait(_SYNC_EVERY):
