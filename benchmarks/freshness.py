@@ -17,10 +17,10 @@ from benchmarks.ingest import kafka_settings, trainer_settings
 from benchmarks.report import Result
 from benchmarks.topics import PARTITIONS, events, new_topic
 from service.checkpoints import CheckpointStore
+from service.durability.journal_format import Update
+from service.durability.journal_reading import read_journal
 from service.errors import PublicationMissing
-from service.journal_format import Update
-from service.journal_reading import read_journal
-from service.subscription import Subscription
+from service.publishing.subscription import Subscription
 from tests.support.processes import Installation, installation
 
 RATE = 1000

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.report import Result, ratio
-from service.status import Status, read_status
+from service.monitoring.status import Status, read_status
 from tests.support.processes import Installation, installation
 
 _RIVER_EVENTS = 20_000

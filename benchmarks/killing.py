@@ -11,8 +11,8 @@ from pathlib import Path
 from consumers.log import LogSink
 from consumers.source import NewRecord
 from service.errors import PublicationMissing
-from service.status import read_status
-from service.subscription import Subscription
+from service.monitoring.status import read_status
+from service.publishing.subscription import Subscription
 from tests.support.processes import Installation
 from tests.support.training import events
 

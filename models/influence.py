@@ -1,7 +1,7 @@
 """A bound on what any one source adds to what is learned: rows beyond its share are scored, and not learned from.
 
-On the path it stands before the learner (``service/screen.py``). What counts is the weight that was learned from
-recently, decayed by half every so many events. Each source's is kept in a count-min sketch (Cormode and
+On the path it stands before the learner (``service/learning/screen.py``). What counts is the weight that was learned
+from recently, decayed by half every so many events. Each source's is kept in a count-min sketch (Cormode and
 Muthukrishnan, 2005): bounded whatever number of sources there is, and never too low. Where there are few sources, each
 may have twice an equal part: bounds that all of them meet would leave little to be learned.
 """

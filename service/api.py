@@ -17,19 +17,19 @@ from fastapi import FastAPI
 
 from models.registry import prepare
 from service.config import Settings
-from service.problems import install_problem_handlers
-from service.routes_docs import DocsRoutes
-from service.routes_events import EventRoutes
-from service.routes_health import HealthRoutes
-from service.routes_models import ModelRoutes
-from service.routes_open_inference import OpenInferenceRoutes, package_version
-from service.routes_predict import PredictRoutes
-from service.routing import complete_openapi
-from service.schemas import Event, Instance, Instances
-from service.security_gate import Gate
-from service.security_keys import KeyRing
-from service.security_openapi import secure_openapi
-from service.serving_context import Context
+from service.rest.problems import install_problem_handlers
+from service.rest.routes_docs import DocsRoutes
+from service.rest.routes_events import EventRoutes
+from service.rest.routes_health import HealthRoutes
+from service.rest.routes_models import ModelRoutes
+from service.rest.routes_open_inference import OpenInferenceRoutes, package_version
+from service.rest.routes_predict import PredictRoutes
+from service.rest.routing import complete_openapi
+from service.rest.schemas import Event, Instance, Instances
+from service.rest.serving_context import Context
+from service.security.gate import Gate
+from service.security.keys import KeyRing
+from service.security.openapi import secure_openapi
 
 _REFRESH_SECONDS = 0.5
 """How often to look for what a request must not wait for: a checkpoint to fall back to, a trainer that came back."""

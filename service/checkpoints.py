@@ -1,10 +1,10 @@
 """Checkpoints: everything that a model is, durable and all of one moment.
 
 A checkpoint is a manifest, ``manifest-<version>-<epoch>.json``, over segments that never change
-(:mod:`service.segments`); segments that are there already are not written again, but for every few checkpoints, which
-write all of theirs, so that no file carries all that are kept. Every file is written beside its place, synced and
-renamed, the manifest last: a crash at any step leaves the checkpoint before it. A manifest carries its own checksum and
-those of its segments; where one does not hold, the checkpoint before it is taken.
+(:mod:`service.durability.segments`); segments that are there already are not written again, but for every few
+checkpoints, which write all of theirs, so that no file carries all that are kept. Every file is written beside its
+place, synced and renamed, the manifest last: a crash at any step leaves the checkpoint before it. A manifest carries
+its own checksum and those of its segments; where one does not hold, the checkpoint before it is taken.
 
 Ordered by version alone, and safely so: a trainer captures a checkpoint only of versions for which it was still the
 owner, and what a former owner captured then, its successor has reproduced under the same version.
@@ -20,10 +20,10 @@ import structlog
 
 from consumers.source import Positions
 from models.learner import Array, Json, LearnerState
+from service.durability.files import Files
+from service.durability.manifest import Manifest, decode_manifest, encode_manifest
+from service.durability.segments import Segment, SegmentStore
 from service.errors import CheckpointInvalid, SchemaUnknown
-from service.files import Files
-from service.manifest import Manifest, decode_manifest, encode_manifest
-from service.segments import Segment, SegmentStore
 
 _log = structlog.get_logger("headrace.checkpoints")
 _NAME = re.compile(r"manifest-(\d{12,})-(\d{6,})\.json")

@@ -13,10 +13,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from service import config_environment, config_messages, config_yaml
-from service.config_kafka import KafkaSettings
-from service.config_section import Section
-from service.config_sections import (
+from service.errors import ConfigurationInvalid
+from service.settings import environment, messages, yaml_text
+from service.settings.event_options import EventOptions
+from service.settings.kafka import KafkaSettings
+from service.settings.section import Section
+from service.settings.sections import (
     CheckpointSettings,
     FallbackSettings,
     IngestSettings,
@@ -26,9 +28,7 @@ from service.config_sections import (
     SourceSettings,
     TrainSettings,
 )
-from service.config_security import LimitsSettings, SecuritySettings, ServeSettings
-from service.errors import ConfigurationInvalid
-from service.event_options import EventOptions
+from service.settings.security import LimitsSettings, SecuritySettings, ServeSettings
 
 __all__ = [
     "DEFAULT_FILE",
@@ -178,12 +178,12 @@ def load_settings(path: Path | None = None, environ: Mapping[str, str] | None = 
         Something is wrong; its message has a line for each fault, naming key, value, and what would be right.
     """
     file = find_file(path)
-    given = config_yaml.read_file(file) if file is not None else {}
-    origins = config_environment.apply(given, os.environ if environ is None else environ, Settings)
+    given = yaml_text.read_file(file) if file is not None else {}
+    origins = environment.apply(given, os.environ if environ is None else environ, Settings)
     try:
         return Settings.model_validate(given)
     except ValidationError as error:
-        raise ConfigurationInvalid(config_messages.explain(error, Settings, given, origins, file)) from None
+        raise ConfigurationInvalid(messages.explain(error, Settings, given, origins, file)) from None
 
 
 def wants_traceback(environ: Mapping[str, str] | None = None) -> bool:

@@ -16,19 +16,19 @@ from collections.abc import Iterator, Sequence
 from sys import maxsize
 
 from consumers.source import Positions, Record
-from service.decoded import DecodedEvents
-from service.decoding import Decoding, drop_before
-from service.event_bodies import events_from_body
-from service.event_options import EventOptions
-from service.event_problems import PayloadInvalid, Problem
-from service.examination import examine
-from service.extent import TooWide, in_parts
-from service.flattening import Selection
-from service.record_batch import RecordBatch
-from service.rejection import Rejected, rejections
-from service.single_decoding import SingleDecoder
-from service.table import Table
-from service.typed_decoding import TypedDecoder
+from service.decoding.decoded import DecodedEvents
+from service.decoding.event_bodies import events_from_body
+from service.decoding.event_problems import PayloadInvalid, Problem
+from service.decoding.examination import examine
+from service.decoding.extent import TooWide, in_parts
+from service.decoding.flattening import Selection
+from service.decoding.one_call import Decoding, drop_before
+from service.decoding.record_batch import RecordBatch
+from service.decoding.rejection import Rejected, rejections
+from service.decoding.single_decoding import SingleDecoder
+from service.decoding.table import Table
+from service.decoding.typed_decoding import TypedDecoder
+from service.settings.event_options import EventOptions
 
 _AT_ONCE = 1024 * 1024
 """Bytes of messages in one decoding call, one message apart: as bad events of two bytes they take 250 times that."""

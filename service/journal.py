@@ -17,9 +17,8 @@ import os
 import threading
 from pathlib import Path
 
-from service.errors import StorageFailed
-from service.files import Files
-from service.journal_format import (
+from service.durability.files import Files
+from service.durability.journal_format import (
     CLOSED,
     SCHEMA,
     Decision,
@@ -34,8 +33,9 @@ from service.journal_format import (
     file_name,
     reservation_name,
 )
-from service.journal_reading import RESERVED_BLOCK, JournalTail, read_journal
-from service.machine import boot_id
+from service.durability.journal_reading import RESERVED_BLOCK, JournalTail, read_journal
+from service.durability.machine import boot_id
+from service.errors import StorageFailed
 
 __all__ = ["RESERVED_BLOCK", "Decision", "Entry", "Journal", "JournalTail", "Update", "read_journal"]
 

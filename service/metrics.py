@@ -14,10 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from service.errors import ConfigurationInvalid
-from service.histograms import Histogram, learning_histograms
-from service.learning_metrics import LearningCollector, StatusSource, cumulative
-from service.prediction_counts import Counted
-from service.status import Status, read_status
+from service.monitoring.histograms import Histogram, learning_histograms
+from service.monitoring.learning_metrics import LearningCollector, StatusSource, cumulative
+from service.monitoring.prediction_counts import Counted
+from service.monitoring.status import Status, read_status
 
 __all__ = ["CONTENT_TYPE_LATEST", "Histogram", "learning_histograms", "render_metrics", "start_metrics_server"]
 

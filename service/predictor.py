@@ -17,9 +17,9 @@ from models.errors import ModelError
 from models.examples import Features
 from models.learner import Json, Predictions, Predictor
 from models.registry import load_predictor
-from service.checkpoint_fallback import CheckpointFallback
 from service.errors import CheckpointInvalid, PublicationMissing
-from service.subscription import Subscription, View
+from service.publishing.checkpoint_fallback import CheckpointFallback
+from service.publishing.subscription import Subscription, View
 
 Origin = Literal["publication", "checkpoint", "nothing"]
 

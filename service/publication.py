@@ -1,6 +1,7 @@
 """Publishing: the trainer's side of handing parameters over, at every update, without ever waiting for a server.
 
-See :mod:`service.publication_layout` for the file and :mod:`service.subscription` for the servers' side.
+See :mod:`service.publishing.publication_layout` for the file and :mod:`service.publishing.subscription` for the
+servers' side.
 
 A former owner that wakes up may still publish what it had in hand. It does so where no server looks: it touches no file
 of a later epoch, and servers take the latest epoch's.
@@ -16,9 +17,9 @@ import msgspec
 
 from models.learner import Json, Published
 from service.errors import StorageFailed
-from service.fence import fence
-from service.publication_changes import Changes
-from service.publication_layout import (
+from service.publishing.fence import fence
+from service.publishing.publication_changes import Changes
+from service.publishing.publication_layout import (
     WORD_CURRENT,
     WORD_GENERATION,
     WORD_HEADER,

@@ -15,18 +15,18 @@ from consumers.microbatch import MicroBatch
 from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory
 from models.examples import Examples
 from service.checkpoints import Checkpoint
-from service.device_loss import note_loss
 from service.errors import OwnershipLost
-from service.fallback import Fallback
-from service.housekeeping import Housekeeping
 from service.journal import Journal
-from service.memory_pressure import MemoryPressure
-from service.model import Model
-from service.recovery import Recovered
-from service.rollback import roll_back
-from service.self_repair import SelfRepair
-from service.training import Training
-from service.versions import Versions
+from service.learning.housekeeping import Housekeeping
+from service.learning.model import Model
+from service.learning.training import Training
+from service.learning.versions import Versions
+from service.repair.device_loss import note_loss
+from service.repair.fallback import Fallback
+from service.repair.memory_pressure import MemoryPressure
+from service.repair.self_repair import SelfRepair
+from service.restart.recovery import Recovered
+from service.restart.rollback import roll_back
 
 _log = structlog.get_logger("headrace.trainer")
 

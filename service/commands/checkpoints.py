@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def list_checkpoints(*, model: ModelOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show the checkpoints that are kept, newest first."""
-    from service.checkpoint_commands import list_command  # noqa: PLC0415
+    from service.commands.checkpoint_commands import list_command  # noqa: PLC0415
     from service.config import load_settings  # noqa: PLC0415
 
     answer = list_command(load_settings(config), model)
@@ -48,7 +48,7 @@ def verify(
 
     May run while the model is being trained. The status is 1 where one is damaged or differs.
     """
-    from service.checkpoint_commands import verify_command  # noqa: PLC0415
+    from service.commands.checkpoint_commands import verify_command  # noqa: PLC0415
     from service.config import load_settings  # noqa: PLC0415
     from service.logs import configure_logs  # noqa: PLC0415
 
@@ -75,7 +75,7 @@ def restore(
 
     The place in the log stays, so that what came after the checkpoint is forgotten, and what comes next is learned.
     """
-    from service.checkpoint_commands import restore_command  # noqa: PLC0415
+    from service.commands.checkpoint_commands import restore_command  # noqa: PLC0415
     from service.config import load_settings  # noqa: PLC0415
     from service.logs import configure_logs  # noqa: PLC0415
 

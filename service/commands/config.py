@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print every setting that counts: defaults, over them the file, over that the environment. Secrets are hidden."""
     from service.config import load_settings  # noqa: PLC0415
-    from service.config_yaml import as_yaml  # noqa: PLC0415
+    from service.settings.yaml_text import as_yaml  # noqa: PLC0415
 
     settings = load_settings(config)
     if as_json:

@@ -37,7 +37,7 @@ def add(
 ) -> None:
     """Make a key, and print it this one time: the file keeps only what it takes to recognise it."""
     from service.errors import KeysInvalid  # noqa: PLC0415
-    from service.keys_file import ROLES, add_key  # noqa: PLC0415
+    from service.security.keys_file import ROLES, add_key  # noqa: PLC0415
 
     wanted = [each for each in ROLES if each in (role or ())]
     if set(role or ()) - set(wanted):
@@ -53,7 +53,7 @@ def add(
 
 def list_(file: _FileOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the keys: names and roles."""
-    from service.keys_file import ROLES, read_keys  # noqa: PLC0415
+    from service.security.keys_file import ROLES, read_keys  # noqa: PLC0415
 
     found = read_keys(_path(file, config))
     for fault in found.faults:
@@ -70,7 +70,7 @@ def list_(file: _FileOption = None, config: ConfigOption = None, as_json: JsonOp
 
 def remove(name: _NameArgument, file: _FileOption = None, config: ConfigOption = None) -> None:
     """Remove a key; servers refuse it within seconds."""
-    from service.keys_file import remove_key  # noqa: PLC0415
+    from service.security.keys_file import remove_key  # noqa: PLC0415
 
     path = _path(file, config)
     remove_key(path, name)

@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def up(config: ConfigOption = None) -> None:
     """Run everything: a trainer for each model, and the server, started again when they die."""
     settings = _prepare(config)
-    from service.supervisor import run_supervisor  # noqa: PLC0415
+    from service.supervision.supervisor import run_supervisor  # noqa: PLC0415
 
     raise typer.Exit(run_supervisor(settings, config))
 
@@ -46,9 +46,9 @@ def train(
 ) -> None:
     """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
     settings = _prepare(config)
-    from service.command_answers import model_of  # noqa: PLC0415
-    from service.starting_over import start_over  # noqa: PLC0415
-    from service.trainer_process import run_trainer  # noqa: PLC0415
+    from service.commands.command_answers import model_of  # noqa: PLC0415
+    from service.learning.trainer_process import run_trainer  # noqa: PLC0415
+    from service.restart.starting_over import start_over  # noqa: PLC0415
 
     name = model_of(settings, model)
     if origin != "checkpoint":
@@ -61,7 +61,7 @@ def train(
 def spare(config: ConfigOption = None) -> None:
     """Import everything and wait for a model's name on stdin, then train it: what ``up`` keeps in reserve."""
     settings = _prepare(config)
-    from service.trainer_process import run_spare  # noqa: PLC0415
+    from service.learning.trainer_process import run_spare  # noqa: PLC0415
 
     raise typer.Exit(run_spare(settings))
 
@@ -69,7 +69,7 @@ def spare(config: ConfigOption = None) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Answer predictions, take events, and tell how learning goes, over HTTP."""
     settings = _prepare(config)
-    from service.serving import run_server  # noqa: PLC0415
+    from service.rest.serving import run_server  # noqa: PLC0415
 
     raise typer.Exit(run_server(settings))
 
@@ -77,8 +77,8 @@ def serve(config: ConfigOption = None) -> None:
 def _prepare(config: ConfigOption) -> "Settings":
     """Load the settings, and set up logs: these commands talk to operators."""
     from service.config import load_settings, wants_traceback  # noqa: PLC0415
+    from service.durability.ownership import make_private  # noqa: PLC0415
     from service.logs import configure_logs  # noqa: PLC0415
-    from service.ownership import make_private  # noqa: PLC0415
 
     settings = load_settings(config)
     configure_logs(verbose=wants_traceback())

@@ -8,8 +8,8 @@ from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
 from consumers import kafka_bounds
 from consumers.source import StoredRecord
-from service.event_options import EventOptions
 from service.events import EventDecoder
+from service.settings.event_options import EventOptions
 
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from service.keys_file import add_key
+from service.security.keys_file import add_key
 from tests.support.processes import Installation, installation
 
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")

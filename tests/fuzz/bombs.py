@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from service.columns import features_from_rows
+from service.decoding.columns import features_from_rows
+from service.decoding.flattening import FeatureInvalid
 from service.errors import RequestInvalid
-from service.event_options import EventOptions
 from service.events import EventDecoder
-from service.flattening import FeatureInvalid
-from service.open_inference import InferenceRequest, rows_of
-from service.request_body import decode_json
+from service.rest.open_inference import InferenceRequest, rows_of
+from service.rest.request_body import decode_json
+from service.settings.event_options import EventOptions
 from tests.support.events import NDJSON, record
 
 ROOM = 768 * 1024 * 1024

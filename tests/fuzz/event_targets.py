@@ -7,15 +7,15 @@ import msgspec
 
 from consumers.source import StoredRecord
 from models.examples import Kind
-from service.columns import features_from_rows
+from service.decoding.columns import features_from_rows
+from service.decoding.event_bodies import events_from_body
+from service.decoding.flattening import FeatureInvalid
 from service.errors import RequestInvalid
-from service.event_bodies import events_from_body
-from service.event_options import EventOptions
 from service.events import EventDecoder
-from service.flattening import FeatureInvalid
-from service.open_inference import InferenceRequest, rows_of
-from service.request_body import decode_json
-from service.routes_predict import _decoder as predict_decoder
+from service.rest.open_inference import InferenceRequest, rows_of
+from service.rest.request_body import decode_json
+from service.rest.routes_predict import _decoder as predict_decoder
+from service.settings.event_options import EventOptions
 from tests.support.events import NDJSON, record, seen
 
 ARROW = (("content-type", b"application/vnd.apache.arrow.stream"),)

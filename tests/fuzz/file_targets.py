@@ -11,14 +11,14 @@ from pathlib import Path
 
 import msgspec
 
+from service.durability.files import Files
+from service.durability.journal_format import Header, encode_header, file_name, frame
+from service.durability.journal_reading import read_journal
+from service.durability.manifest import decode_manifest, encode_manifest
+from service.durability.segments import Segment, SegmentStore
 from service.errors import CheckpointInvalid, JournalInvalid
-from service.files import Files
-from service.journal_format import Header, encode_header, file_name, frame
-from service.journal_reading import read_journal
-from service.manifest import decode_manifest, encode_manifest
-from service.publication_layout import HEAD, MAGIC, MappedFile
-from service.segments import Segment, SegmentStore
-from service.status import read_status
+from service.monitoring.status import read_status
+from service.publishing.publication_layout import HEAD, MAGIC, MappedFile
 
 
 @cache

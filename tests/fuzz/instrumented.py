@@ -6,7 +6,7 @@ import warnings
 import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["service", "consumers", "models"]):
-    from service import journal_reading
+    from service.durability import journal_reading
     from tests.fuzz.mutation import mutate
     from tests.fuzz.targets import TARGETS
 

@@ -16,11 +16,11 @@ from safetensors.numpy import save
 
 from consumers.source import Position
 from consumers.track import Run
-from service.journal_format import Decision, Update, encode_entry
-from service.manifest import Manifest, encode_manifest
-from service.publication_layout import describe
-from service.segments import Segment
-from service.status import Status
+from service.durability.journal_format import Decision, Update, encode_entry
+from service.durability.manifest import Manifest, encode_manifest
+from service.durability.segments import Segment
+from service.monitoring.status import Status
+from service.publishing.publication_layout import describe
 from tests.fuzz.event_targets import GOOD, arrow, bodies, events, predictions, tensors
 from tests.fuzz.file_targets import HEADER, journal, manifests, publications, segments, statuses
 

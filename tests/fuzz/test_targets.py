@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service import journal_reading
+from service.durability import journal_reading
 from tests.fuzz.mutation import RAW, mutate
 from tests.fuzz.targets import TARGETS
 

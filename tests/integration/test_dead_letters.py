@@ -19,8 +19,8 @@ from consumers.log import LogSink
 from consumers.source import NewRecord, Record
 from models.examples import Task
 from service.config import KafkaSettings, ModelSettings, Settings, SourceSettings
-from service.ingest import Start
-from service.ingest_process import Job, ProcessIngest
+from service.reading.ingest import Start
+from service.reading.ingest_process import Job, ProcessIngest
 from service.wiring import log_path, open_dead_letters
 from tests.support.broker import Broker, create_topic
 from tests.support.processes import Installation, installation, total_learned

@@ -15,7 +15,7 @@ import pytest
 from consumers.log import LogSink
 from consumers.source import NewRecord
 from service.config import load_settings
-from service.status import Status, read_status
+from service.monitoring.status import Status, read_status
 from service.wiring import make_source
 from tests.support.checksums import checksum_of_single
 from tests.support.processes import Installation, installation, total_learned

@@ -18,7 +18,7 @@ import pytest
 
 from models.examples import Task
 from service.config import LimitsSettings, SecuritySettings
-from service.keys_file import add_key, remove_key
+from service.security.keys_file import add_key, remove_key
 from tests.support.certificates import Certificates, make_certificates
 from tests.support.processes import Installation, installation
 from tests.support.serving import (
@@ -179,7 +179,7 @@ def test_a_flood_is_shed_and_those_let_in_get_right_answers(tmp_path: Path) -> N
     names = [*(f"client-{number}" for number in range(30)), "greedy", "modest"]
     keys = {name: add_key(tmp_path / "keys.txt", name, ["predict"]) for name in names}
     security = SecuritySettings(api_keys_file=tmp_path / "keys.txt", requests_per_second=30)
-    limits = LimitsSettings(max_concurrent=2)
+    limits = LimitsSettings(max_concurrent=1)
     settings = serving_settings(tmp_path, port=free_port()).model_copy(update={"limits": limits, "security": security})
     publish(settings, taught(), 7)
     port = settings.serve.port
@@ -228,7 +228,7 @@ def watch(event, arguments):
             pass
 
 from service.config import Settings
-from service.serving import run_server
+from service.rest.serving import run_server
 
 settings = Settings.model_validate_json(Path(sys.argv[1]).read_text())
 sys.addaudithook(watch)

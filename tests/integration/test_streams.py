@@ -15,7 +15,7 @@ from models.examples import Task
 from models.learner import LearnerOptions
 from models.registry import create_learner
 from service.checkpoints import CheckpointStore
-from service.columns import features_from_rows
+from service.decoding.columns import features_from_rows
 from tests.support.processes import Installation, installation, total_learned
 from tests.support.streams import event_values, rows
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.dedup import DedupWindow
+from service.learning.dedup import DedupWindow
 
 NAMES = st.lists(st.integers(0, 12), max_size=80)
 

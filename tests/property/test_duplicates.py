@@ -13,10 +13,10 @@ from consumers.track import Track
 from models.examples import Examples, Task
 from models.influence import KeyShares
 from models.learner import LearnerState
-from service.count import Count
-from service.dedup import DedupWindow
-from service.lane import Lane
-from service.screen import Screen
+from service.learning.count import Count
+from service.learning.dedup import DedupWindow
+from service.learning.lane import Lane
+from service.learning.screen import Screen
 from tests.support.learning import learner, stream
 from tests.support.training import same_state
 

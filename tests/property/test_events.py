@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from consumers.source import StoredRecord
 from models.examples import Features, Kind
-from service.decoded import DecodedEvents
-from service.event_options import EventOptions
+from service.decoding.decoded import DecodedEvents
 from service.events import EventDecoder
+from service.settings.event_options import EventOptions
 from tests.support.events import NDJSON, record, seen
 
 NAMES = st.one_of(

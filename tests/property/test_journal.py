@@ -27,7 +27,7 @@ class Trainers(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         # Nobody appends while another reads here, so half a frame need not be waited for.
-        self._impatient = mock.patch("service.journal_reading._SETTLE", 0.0)
+        self._impatient = mock.patch("service.durability.journal_reading._SETTLE", 0.0)
         self._impatient.start()
         self._temporary = tempfile.TemporaryDirectory()
         self.folder = Path(self._temporary.name)

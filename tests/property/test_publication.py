@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from models.learner import Array, Published
 from service.publication import Publisher
-from service.publication_layout import WORD_GENERATION, WORD_HEADER, MappedFile, files_newest_first
-from service.subscription import Subscription
+from service.publishing.publication_layout import WORD_GENERATION, WORD_HEADER, MappedFile, files_newest_first
+from service.publishing.subscription import Subscription
 
 SIZES = st.sampled_from([0, 1, 63, 64, 65, 1000, 4096, 4097, 5000, 6400])
 

@@ -13,7 +13,7 @@ from consumers.microbatch import Decoded, MicroBatcher
 from consumers.source import Position
 from consumers.track import Track
 from service.errors import JournalInvalid
-from service.rebatching import Chained, Rebatcher
+from service.restart.rebatching import Chained, Rebatcher
 
 
 @dataclass(frozen=True)

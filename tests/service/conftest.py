@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from service import checkpointing
+from service.durability import checkpointing
 
 
 @pytest.fixture(autouse=True)

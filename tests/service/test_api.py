@@ -17,8 +17,8 @@ from consumers.log import LogSink, LogSource
 from consumers.source import NewRecord
 from models.examples import Task
 from service.config import Settings
-from service.event_options import EventOptions
-from service.routes_events import _id_reader
+from service.rest.routes_events import _id_reader
+from service.settings.event_options import EventOptions
 from service.wiring import log_path
 from tests.support.serving import (
     LINEAR,

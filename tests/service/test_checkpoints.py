@@ -10,8 +10,8 @@ from safetensors import safe_open
 
 from consumers.source import Position
 from models.learner import LearnerState
-from service import manifest
 from service.checkpoints import Checkpoint, CheckpointStore
+from service.durability import manifest
 from service.errors import CheckpointInvalid, SchemaUnknown
 from tests.support.checkpointing import assert_same, checkpoint, loaded, segments, state
 

@@ -159,7 +159,7 @@ def test_our_errors_are_one_line(
     headrace: Headrace, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
     """A user's mistake would bring a traceback."""
-    monkeypatch.setattr("service.trainer_process.run_trainer", raising(error))
+    monkeypatch.setattr("service.learning.trainer_process.run_trainer", raising(error))
     ended = headrace("train")
     assert ended == Ended(status, "", "error: say what is right\n")
 
@@ -167,14 +167,14 @@ def test_our_errors_are_one_line(
 def test_an_error_of_the_system_is_one_line(headrace: Headrace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that cannot be written to would bring a traceback."""
     monkeypatch.setattr(
-        "service.trainer_process.run_trainer", raising(PermissionError(13, "Permission denied", "/data"))
+        "service.learning.trainer_process.run_trainer", raising(PermissionError(13, "Permission denied", "/data"))
     )
     assert headrace("train") == Ended(1, "", "error: /data: Permission denied\n")
 
 
 def test_a_defect_keeps_its_traceback(headrace: Headrace, monkeypatch: pytest.MonkeyPatch) -> None:
     """A defect of ours could not be found from a user's report."""
-    monkeypatch.setattr("service.trainer_process.run_trainer", raising(ZeroDivisionError("a defect")))
+    monkeypatch.setattr("service.learning.trainer_process.run_trainer", raising(ZeroDivisionError("a defect")))
     ended = headrace("train")
     assert ended.status == 1
     entry = json.loads(ended.err.splitlines()[-1])
@@ -185,7 +185,7 @@ def test_a_defect_keeps_its_traceback(headrace: Headrace, monkeypatch: pytest.Mo
 def test_tracebacks_on_demand(headrace: Headrace, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error whose cause is not in its message could not be looked into."""
     monkeypatch.setenv("HEADRACE_DEBUG", "1")
-    monkeypatch.setattr("service.trainer_process.run_trainer", raising(JournalInvalid("x")))
+    monkeypatch.setattr("service.learning.trainer_process.run_trainer", raising(JournalInvalid("x")))
     ended = headrace("train")
     assert ended.status == 1
     assert "Traceback" in ended.err
@@ -193,7 +193,7 @@ def test_tracebacks_on_demand(headrace: Headrace, monkeypatch: pytest.MonkeyPatc
 
 def test_ctrl_c_is_quiet(headrace: Headrace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever stops a command would get a traceback."""
-    monkeypatch.setattr("service.trainer_process.run_trainer", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("service.learning.trainer_process.run_trainer", raising(KeyboardInterrupt()))
     assert headrace("train") == Ended(130, "", "")
 
 
@@ -213,7 +213,7 @@ def test_the_model_to_train_is_chosen(headrace: Headrace, monkeypatch: pytest.Mo
         trained.append(name)
         return 0
 
-    monkeypatch.setattr("service.trainer_process.run_trainer", run_trainer)
+    monkeypatch.setattr("service.learning.trainer_process.run_trainer", run_trainer)
     assert headrace("train").status == 0
     Path("headrace.yaml").write_text("models: {one: {}, two: {}}")
     assert headrace("train", "--model", "two").status == 0

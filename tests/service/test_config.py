@@ -9,8 +9,8 @@ from pydantic import SecretStr, ValidationError
 from consumers.kafka_options import KafkaOptions
 from models.learner import LearnerOptions
 from service.config import Settings, find_file, load_settings, wants_traceback
-from service.config_yaml import as_yaml
 from service.errors import ConfigurationInvalid
+from service.settings.yaml_text import as_yaml
 
 
 def load(tmp_path: Path, text: str = "", **environ: str) -> Settings:

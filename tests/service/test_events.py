@@ -8,8 +8,8 @@ import pytest
 
 from consumers.source import Position
 from models.examples import FeatureKey, Kind
-from service.event_options import EventOptions
 from service.events import EventDecoder
+from service.settings.event_options import EventOptions
 from tests.support.events import ENVELOPE, NDJSON, decode, reasons, record, records
 
 GOOD = {"features": {"price": 3.2}, "label": "late"}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from service.durability.files import Files
 from service.errors import DurabilityLost, StorageFailed
-from service.files import Files
 from service.journal import Decision, Entry, Journal, Update, read_journal
 from tests.support.journaling import append, begin, newest, update, updates
 
@@ -224,7 +224,7 @@ def test_reading_beside_appending(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def meanwhile(_: float) -> None:
         path.write_bytes(whole + whole[-9:])  # the write goes on, and another one begins
 
-    monkeypatch.setattr("service.journal_reading.time.sleep", meanwhile)
+    monkeypatch.setattr("service.durability.journal_reading.time.sleep", meanwhile)
     tail = read_journal(tmp_path, -1)
     assert tail.entries == updates(1, 3)
     assert not tail.problems

@@ -12,10 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.errors import ConfigurationInvalid
-from service.histograms import learning_histograms
 from service.metrics import render_metrics, start_metrics_server, statuses_from_files
-from service.prediction_counts import PredictionCounts
-from service.status import CanaryStatus, CheckpointStatus, PauseStatus, Status, write_status
+from service.monitoring.histograms import learning_histograms
+from service.monitoring.prediction_counts import PredictionCounts
+from service.monitoring.status import CanaryStatus, CheckpointStatus, PauseStatus, Status, write_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -164,7 +164,7 @@ def test_one_process_counts_its_predictions(tmp_path: Path) -> None:
 _WORKER = """
 import sys
 from pathlib import Path
-from service.prediction_counts import PredictionCounts
+from service.monitoring.prediction_counts import PredictionCounts
 counts = PredictionCounts(Path(sys.argv[1]), ["default"])
 counts.predicted("default", 200, 5, 0.004)
 total = counts.total()["default"]

@@ -13,8 +13,8 @@ import pytest
 from models.learner import Published
 from service.errors import PublicationMissing, StorageFailed
 from service.publication import Publisher
-from service.publication_layout import files_newest_first
-from service.subscription import Subscription
+from service.publishing.publication_layout import files_newest_first
+from service.publishing.subscription import Subscription
 from tests.support.publishing import SPEC, ManualClock, filled, header, publish, values, version_of
 
 
@@ -177,7 +177,7 @@ def test_a_file_that_is_none_is_passed_over(tmp_path: Path, content: bytes) -> N
 def test_a_publication_of_before_a_power_loss_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a disk, what was not written out when the power went is served as if it were the model."""
     publish(Publisher(tmp_path, 1), 1)
-    monkeypatch.setattr("service.publication_layout.boot_id", lambda: "another boot")
+    monkeypatch.setattr("service.publishing.publication_layout.boot_id", lambda: "another boot")
     with pytest.raises(PublicationMissing):
         Subscription(tmp_path).read(values)
     publish(Publisher(tmp_path, 2), 2)
@@ -226,7 +226,7 @@ def test_an_interrupted_publication_does_not_spoil_its_slot(tmp_path: Path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("service.publication_changes.Changes.copy", interrupted)
+        patch.setattr("service.publishing.publication_changes.Changes.copy", interrupted)
         with pytest.raises(KeyboardInterrupt):
             publish(publisher, 1)
     assert version_of(reader) == 0

@@ -12,13 +12,13 @@ from models.errors import DeviceFailed
 from models.examples import Examples, Task
 from models.learner import Learner, LearnerOptions, LearnReport
 from models.registry import create_learner, load_predictor
-from service.columns import features_from_rows
+from service.decoding.columns import features_from_rows
+from service.durability.journal_format import Decision, Update
+from service.durability.journal_reading import read_journal
+from service.durability.lease import Lease
 from service.errors import ConfigurationInvalid, OwnershipLost
-from service.journal_format import Decision, Update
-from service.journal_reading import read_journal
-from service.lease import Lease
-from service.subscription import Subscription
-from service.trainer_process import start_trainer
+from service.learning.trainer_process import start_trainer
+from service.publishing.subscription import Subscription
 from service.wiring import model_paths
 from tests.support.checksums import checksum_of_single
 from tests.support.training import Running, events, learned, open_model, running, same_state, settings

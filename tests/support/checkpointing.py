@@ -9,7 +9,7 @@ import numpy as np
 from consumers.source import Position
 from models.learner import Array, LearnerState
 from service.checkpoints import Checkpoint, CheckpointStore
-from service.files import Buffer, Files
+from service.durability.files import Buffer, Files
 
 
 def state(version: int) -> LearnerState:

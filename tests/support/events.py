@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from consumers.source import StoredRecord
-from service.decoded import DecodedEvents
-from service.event_options import EventOptions
+from service.decoding.decoded import DecodedEvents
 from service.events import EventDecoder
+from service.settings.event_options import EventOptions
 
 NDJSON = (("content-type", b"application/x-ndjson"),)
 ENVELOPE = EventOptions()

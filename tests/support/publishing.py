@@ -6,7 +6,7 @@ import numpy as np
 
 from models.learner import Array, Json, Published
 from service.publication import Publisher
-from service.subscription import Subscription, View
+from service.publishing.subscription import Subscription, View
 
 SPEC: Json = {"learner": "linear", "classes": ["late", 1, True, None], "nothing": float("inf")}
 

@@ -8,12 +8,12 @@ from consumers.dead_letters import DeadLetters
 from consumers.microbatch import Decoded
 from consumers.source import Position, Positions, Source
 from models.examples import Examples, Label, Task
-from service.config_dead_letters import DeadLetterSettings
-from service.event_options import EventOptions
+from service.decoding.tasks import TaskGate
 from service.events import EventDecoder
-from service.ingest import IngestLoop, Start
-from service.refusals import Refusals
-from service.tasks import TaskGate
+from service.reading.ingest import IngestLoop, Start
+from service.reading.refusals import Refusals
+from service.settings.dead_letters import DeadLetterSettings
+from service.settings.event_options import EventOptions
 
 _IDLE = 3
 

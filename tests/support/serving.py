@@ -25,8 +25,8 @@ from models.registry import create_learner
 from service.api import create_app
 from service.checkpoints import Checkpoint, CheckpointStore
 from service.config import ModelSettings, ServeSettings, Settings
+from service.monitoring.status import Status, write_status
 from service.publication import Publisher
-from service.status import Status, write_status
 from service.wiring import model_paths
 
 LINEAR = LearnerOptions(kind="linear", device="cpu")
@@ -151,7 +151,7 @@ class ServingProcess:
         file.write_text(settings.model_dump_json())
         program = (
             "import sys; from pathlib import Path; from service.config import Settings; "
-            "from service.serving import run_server; "
+            "from service.rest.serving import run_server; "
             "sys.exit(run_server(Settings.model_validate_json(Path(sys.argv[1]).read_text())))"
         )
         self.url = f"http://127.0.0.1:{settings.serve.port}"

@@ -13,13 +13,13 @@ import numpy as np
 from consumers.source import Source
 from models.examples import Task
 from models.learner import Learner, LearnerState
-from service import trainer_process
 from service.config import ModelSettings, Settings
-from service.lease import Lease
-from service.model import Model
-from service.status import Status, read_status
+from service.durability.lease import Lease
+from service.learning import trainer_process
+from service.learning.model import Model
+from service.learning.trainer_process import start_trainer
+from service.monitoring.status import Status, read_status
 from service.trainer import Trainer
-from service.trainer_process import start_trainer
 from service.wiring import model_paths
 
 

@@ -21,9 +21,9 @@ import torch
 
 import models.online_learner  # what trainers import when they start
 import models.torch_learner  # noqa: F401
-from service.journal_format import Update
-from service.journal_reading import read_journal
-from service.status import read_status
+from service.durability.journal_format import Update
+from service.durability.journal_reading import read_journal
+from service.monitoring.status import read_status
 from tests.integration.faults.cycles import Cycles
 from tests.integration.faults.place import MAX_SIZE, Place
 from tests.integration.faults.points import TORN

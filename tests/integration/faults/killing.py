@@ -11,25 +11,27 @@ from pathlib import Path
 from typing import Any
 
 from consumers.dead_letters import DeadLetters
-from service import housekeeping, lease, recovery, trainer_process
-from service.checkpointing import Checkpointer
 from service.checkpoints import CheckpointStore
+from service.durability import lease
+from service.durability.checkpointing import Checkpointer
+from service.durability.files import Files
+from service.durability.lease import Lease
 from service.events import EventDecoder
-from service.files import Files
-from service.housekeeping import Housekeeping
-from service.ingest import IngestLoop
-from service.ingest_process import ProcessIngest
-from service.ingest_thread import ThreadIngest
 from service.journal import Journal
-from service.lane import Lane
-from service.lease import Lease
+from service.learning import housekeeping, trainer_process
+from service.learning.housekeeping import Housekeeping
+from service.learning.lane import Lane
+from service.learning.versions import Versions
 from service.publication import Publisher
-from service.publication_changes import Changes
-from service.publication_layout import MappedFile
-from service.rebatching import Rebatcher
-from service.recovery import Recovery
+from service.publishing.publication_changes import Changes
+from service.publishing.publication_layout import MappedFile
+from service.reading.ingest import IngestLoop
+from service.reading.ingest_process import ProcessIngest
+from service.reading.ingest_thread import ThreadIngest
+from service.restart import recovery
+from service.restart.rebatching import Rebatcher
+from service.restart.recovery import Recovery
 from service.trainer import Trainer
-from service.versions import Versions
 from tests.integration.faults.points import EVERY, Plan, Role
 
 _WORKS: tuple[tuple[Any, str, str], ...] = (

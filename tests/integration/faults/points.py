@@ -29,7 +29,7 @@ def _around(hits: int, *works: str) -> Iterator[tuple[str, int]]:
 
 
 def _file(name: str, hits: int) -> Iterator[tuple[str, int]]:
-    """The steps of :meth:`service.files.Files.write`."""
+    """The steps of :meth:`service.durability.files.Files.write`."""
     yield from _around(hits, f"{name} create", f"{name} append", f"{name} sync", f"{name} rename")
     yield f"{name} append middle", hits
 

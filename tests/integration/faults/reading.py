@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from service import ingest_process
+from service.reading import ingest_process
 from tests.integration.faults.place import Place, Variety
 
 

@@ -11,11 +11,12 @@ from typing import cast
 
 import torch
 
-from service import ingest_process, reading_program, trainer_process
-from service.checkpoint_commands import verify_command
+from service.commands.checkpoint_commands import verify_command
 from service.config import Settings
+from service.learning import trainer_process
 from service.logs import configure_logs
-from service.reading_program import ReadingProgram
+from service.reading import ingest_process, reading_program
+from service.reading.reading_program import ReadingProgram
 from tests.integration.faults import reading
 from tests.integration.faults.killing import Switch, install
 from tests.integration.faults.place import MODEL, Place

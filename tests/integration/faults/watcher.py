@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.learner import Array, Json
 from service.errors import PublicationMissing
-from service.subscription import Subscription, View
+from service.publishing.subscription import Subscription, View
 
 
 def digest(spec: str, arrays: Mapping[str, Array]) -> str:

@@ -1,0 +1,178 @@
+"""Judges decoded events: which are examples, which wait for a label, which are unusable and why.
+
+On the path it stands between decoding and learning; it works on columns, and looks at single values only where
+something is wrong.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from types import NoneType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.examples import Examples, Features
+from service.decoding.columns import assemble, compact
+from service.decoding.event_names import ids_of, sources_of
+from service.decoding.event_problems import Problem
+from service.decoding.record_batch import Origins, RecordBatch
+from service.decoding.table import Column, Table
+from service.decoding.times import event_times
+from service.settings.event_options import RECORD_KEY, EventOptions
+
+MAXIMUM_LABEL = 1_000
+"""Characters of a label; also of an id."""
+
+_LABELS = frozenset({str, int, float, bool, NoneType})
+_IDS = frozenset({str, int, NoneType})
+_LARGEST_INTEGER = 2**63 - 1
+_LARGEST_WEIGHT = float(np.finfo(np.float32).max)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of the events of a table.
+
+    Attributes
+    ----------
+    examples, origins
+        The usable rows, and which events they are.
+    unlabelled
+        Events that wait: observations without a label, labels without an observation.
+    problems
+        Row of the table → why it is unusable.
+    """
+
+    examples: Examples
+    origins: Origins
+    unlabelled: int
+    problems: dict[int, Problem] = field(default_factory=dict)
+
+
+def examine(table: Table, options: EventOptions, batch: RecordBatch) -> Verdict:
+    """Judge all events of `table`; `batch` holds the records that they came from."""
+    features, invalid = assemble(len(table), table.features, options.features)
+    problems: dict[int, Problem] = {}
+    for problem in invalid:
+        blame = f"feature {problem.name[:100]!r}: " if problem.name else ""
+        problems.setdefault(problem.row, Problem("feature", blame + problem.message))
+    weights, times = _examine_parts(table, problems)
+    bare = table.without_features if options.format == "envelope" else _rows_without_value(features)
+    waiting = _examine_bare(table, bare, options, batch, problems)
+    labels = table.parts["label"]
+    usable = _usable(labels, problems, waiting)
+    names = ids_of(table, options, batch), sources_of(table, options, batch)
+    examples = Examples(features, labels, weights, times, *names)
+    if usable is None:
+        return Verdict(examples, table.origins, 0)
+    examples = examples.take(usable)
+    examples = replace(examples, features=compact(examples.features))
+    return Verdict(examples, table.origins.take(usable), len(table) - len(usable) - len(problems), problems)
+
+
+def _usable(labels: Column, problems: dict[int, Problem], waiting: set[int]) -> NDArray[np.intp] | None:
+    """Return the rows that are examples; None where all are."""
+    if not problems and not waiting and NoneType not in set(map(type, labels)):
+        return None
+    unusable = waiting.union(problems)
+    return np.array([r for r, label in enumerate(labels) if label is not None and r not in unusable], np.intp)
+
+
+def _examine_parts(table: Table, problems: dict[int, Problem]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return weights and times; note what is wrong with any part of an event."""
+    _note(problems, _bad_labels(table.parts["label"]), "label", "a label is a text, number or boolean of usual size")
+    _note(problems, _bad_ids(table.parts["id"]), "not_an_event", "an id is a text or an integer of usual size")
+    weights, bad = _weights(table.parts["weight"])
+    _note(problems, bad, "weight", "a weight is a finite number, at least 0")
+    times, bad = event_times(table.parts["timestamp"])
+    _note(problems, bad, "timestamp", "a timestamp is ISO 8601, or seconds or milliseconds since the epoch")
+    return weights, times
+
+
+def _note(problems: dict[int, Problem], rows: Iterable[int], reason: str, detail: str) -> None:
+    for row in rows:
+        problems.setdefault(row, Problem(reason, detail))
+
+
+def _bad_labels(labels: Column) -> list[int]:
+    types = set(map(type, labels))
+    if types <= {float, bool, NoneType}:
+        return [row for row, label in enumerate(labels) if type(label) is float and label - label != 0]
+    distinct = set(labels) if types <= _LABELS else None
+    if distinct is not None and all(map(_label_usable, distinct)):
+        return []
+    return [row for row, label in enumerate(labels) if label is not None and not _label_usable(label)]
+
+
+def _label_usable(label: Any) -> bool:
+    kind = type(label)
+    if kind is str:
+        return len(label) <= MAXIMUM_LABEL
+    if kind is int or kind is float:
+        return -_LARGEST_INTEGER <= label <= _LARGEST_INTEGER or (kind is float and label - label == 0)
+    return kind in _LABELS
+
+
+def _bad_ids(ids: Column) -> list[int]:
+    types = set(map(type, ids))
+    if types == {NoneType}:
+        return []
+    return [row for row, name in enumerate(ids) if not _id_usable(name)]
+
+
+def _id_usable(name: Any) -> bool:
+    if type(name) is str:
+        return len(name) <= MAXIMUM_LABEL
+    return name is None or (type(name) is int and abs(name) <= _LARGEST_INTEGER)
+
+
+def _weights(values: Column) -> tuple[NDArray[np.float32], Sequence[int]]:
+    """Return the weights, 1 where there is none, and the rows whose weight is unusable."""
+    types = set(map(type, values))
+    if types == {NoneType}:
+        return np.ones(len(values), np.float32), []
+    bad = [row for row, value in enumerate(values) if value is not None and not _weight_usable(value)]
+    if bad:
+        unusable = set(bad)
+        values = [None if row in unusable else value for row, value in enumerate(values)]
+    return np.array([1.0 if value is None else value for value in values], np.float32), bad
+
+
+def _weight_usable(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _LARGEST_WEIGHT
+
+
+def _rows_without_value(features: Features) -> NDArray[np.intp]:
+    """Return the rows in which every feature is missing."""
+    empty = np.isnan(features.numbers).all(axis=1)
+    if not empty.any():
+        return np.empty(0, np.intp)
+    for column in (*features.categories.values(), *features.tokens.values()):
+        empty &= np.array([value is None for value in column], np.bool_)
+    return np.flatnonzero(empty)
+
+
+def _examine_bare(
+    table: Table, bare: NDArray[np.intp], options: EventOptions, batch: RecordBatch, problems: dict[int, Problem]
+) -> set[int]:
+    """Return the rows that are labels of observations; note those that are nothing at all.
+
+    A flat event without any feature, id left out, is an example of nothing but its label: usable.
+    """
+    waiting: set[int] = set()
+    for row in bare.tolist():
+        labelled = table.parts["label"][row] is not None
+        if labelled and _has_id(table, row, options, batch):
+            waiting.add(row)
+        elif not labelled:
+            problems.setdefault(row, Problem("not_an_event", "the event has neither features nor a label"))
+        elif options.format == "envelope":
+            problems.setdefault(row, Problem("not_an_event", "a label without features needs an id"))
+    return waiting.difference(problems)
+
+
+def _has_id(table: Table, row: int, options: EventOptions, batch: RecordBatch) -> bool:
+    if options.id == RECORD_KEY:
+        return batch.records[int(table.origins.records[row])].key is not None
+    return table.parts["id"][row] is not None

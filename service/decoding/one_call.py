@@ -1,0 +1,150 @@
+"""One decoding call: each message goes the fastest way that it fits, and all ways end in one table."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.decoding.event_problems import PayloadInvalid, Problem
+from service.decoding.extent import NamesLength
+from service.decoding.payloads import JSON, content_type_of, split
+from service.decoding.record_batch import Origins, RecordBatch
+from service.decoding.single_decoding import Event, SingleDecoder, tabulate
+from service.decoding.table import Table, in_order
+from service.decoding.typed_decoding import TypedDecoder
+from service.errors import ServiceError
+
+
+class Place(NamedTuple):
+    """One event: the index of its record in the batch, and its own within the record."""
+
+    record: int
+    event: int
+
+
+class Decoding:
+    """The records of one call on their way into a table.
+
+    Attributes
+    ----------
+    counts
+        int64, shape (records,); events of each record.
+    problems
+        Events that could not even be decoded, and why.
+    refused
+        Whether the only message was refused as a whole.
+    """
+
+    def __init__(self, batch: RecordBatch, typed: TypedDecoder, single: SingleDecoder) -> None:
+        self.counts: NDArray[np.int64] = np.zeros(len(batch.records), np.int64)
+        self.problems: dict[Place, Problem] = {}
+        self._batch = batch
+        self._typed = typed
+        self._single = single
+        self._rows: list[Any] = []
+        self._row_places: list[Place] = []
+        self._events: list[Event] = []
+        self._event_places: list[Place] = []
+        self._names = NamesLength()
+        self._by_shape = True
+        self.refused = False
+
+    @property
+    def smooth(self) -> bool:
+        """Whether every event had a shape that was known before."""
+        return not self._events and not self.problems
+
+    def run(self, together: bool, by_shape: bool = True) -> Table:
+        """Decode all records.
+
+        Parameters
+        ----------
+        together
+            Whether to try and decode all messages in one call; that is wasted where one does not fit.
+        by_shape
+            Whether the typed path may be taken at all.
+
+        Raises
+        ------
+        TooWide
+            The events have too little in common to be one table.
+        """
+        self._by_shape = by_shape
+        messages = {i: record.value for i, record in enumerate(self._batch.records) if record.value is not None}
+        types = {i: kind for i in messages if (kind := content_type_of(self._batch.records[i].headers)) != JSON}
+        if together and messages and not types:
+            rows = self._typed.lines(b"\n".join(messages.values()), len(messages))
+            if rows is not None:
+                records = np.array(list(messages), np.int64)
+                self.counts[records] = 1
+                return self._typed.tabulate(rows, Origins(records, np.zeros_like(records)))
+        for index, value in messages.items():
+            self._message(index, value, types.get(index, JSON))
+        return self._finish()
+
+    def refuse(self, error: ServiceError) -> Table:
+        """Return no event: the only message is refused as a whole."""
+        self.refused = True
+        self.counts[:] = 1
+        self.problems[Place(0, 0)] = Problem("malformed", str(error))
+        return self._finish()
+
+    def _message(self, index: int, value: bytes, content_type: str) -> None:
+        rows = self._typed.message(value, content_type) if self._by_shape else None
+        if rows is not None:
+            self.counts[index] = len(rows)
+            self._rows += rows
+            self._row_places += [Place(index, event) for event in range(len(rows))]
+            return
+        try:
+            events = split(value, content_type)
+        except PayloadInvalid as invalid:
+            self.counts[index] = 1
+            self.problems[Place(index, 0)] = invalid.problem
+            return
+        self.counts[index] = len(events)
+        for number, event in enumerate(events):
+            self._one(Place(index, number), event, alone=len(events) == 1)
+
+    def _one(self, place: Place, event: bytes, *, alone: bool) -> None:
+        """Decode one event; one that is alone in its message has been tried as a whole."""
+        by_shape = self._by_shape and not alone and self._typed.has_room(len(self._rows) + 1)
+        row = self._typed.event(event) if by_shape else None
+        if row is not None:
+            self._rows.append(row)
+            self._row_places.append(place)
+            return
+        decoded = self._single.decode(event)
+        if isinstance(decoded, Problem):
+            self.problems[place] = decoded
+        else:
+            self._names.add(decoded.features or {}, decoded.shape)
+            self._events.append(decoded)
+            self._event_places.append(place)
+
+    def _finish(self) -> Table:
+        tables = []
+        if self._events:
+            tables.append(tabulate(self._events, _origins(self._event_places)))
+        if self._rows or not tables:
+            tables.append(self._typed.tabulate(self._rows, _origins(self._row_places)))
+        # Only now: what it learns makes another decoder, whose columns are not those of the rows in hand.
+        self._typed.learn(self._events, len(self._rows))
+        return in_order(tables)
+
+
+def _origins(places: list[Place]) -> Origins:
+    pairs = np.array(places, np.int64).reshape(-1, 2)
+    return Origins(pairs[:, 0], pairs[:, 1])
+
+
+def drop_before(
+    table: Table, problems: Mapping[Place, Problem], first: Mapping[int, int]
+) -> tuple[Table, dict[Place, Problem]]:
+    """Leave out the events before the ones that `first` names: record → event to begin with."""
+    if not first:
+        return table, dict(problems)
+    begins = np.array([first.get(record, 0) for record in table.origins.records.tolist()], np.int64)
+    kept = np.flatnonzero(table.origins.events >= begins)
+    return table.take(kept), {at: problem for at, problem in problems.items() if at.event >= first.get(at.record, 0)}

@@ -1,0 +1,104 @@
+"""One learner on its way along the log: its feed, its microbatches, and how far it has come.
+
+A model usually has one lane. While a device is out of order there are two: the online learner's, which is served, and
+that of the microbatch learner, which catches up from its own positions.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from consumers.microbatch import MicroBatch, MicroBatcher
+from consumers.source import Positions
+from models.examples import Examples
+from models.learner import Learner
+from service.learning.count import Count
+from service.learning.screen import Screen
+from service.reading.ingest import Ingest
+
+
+@dataclass(slots=True)
+class Lane:
+    """A learner and where it is.
+
+    Attributes
+    ----------
+    learner
+        None until the first labels have settled the task.
+    ingest, batcher
+        Where its microbatches come from.
+    positions
+        After the last microbatch that it learned.
+    screen
+        What keeps duplicates, and what one source has too much of, from the learner.
+    count
+        The events since the beginning of the stream that its parameters stand for, and that it passed.
+    """
+
+    learner: Learner | None
+    ingest: Ingest
+    batcher: MicroBatcher[Examples]
+    positions: Positions
+    screen: Screen = field(default_factory=Screen)
+    count: Count = field(default_factory=Count)
+
+    @property
+    def learned(self) -> int:
+        """Events since the beginning of the stream that its parameters stand for."""
+        return self.count.learned
+
+    @property
+    def consumed(self) -> int:
+        """Events since the beginning of the stream that it passed."""
+        return self.count.consumed
+
+    def learn(self, batch: MicroBatch[Examples]) -> Examples:
+        """Test and train on `batch`, which may hold no example, then move on; return the rows that were learned.
+
+        These are all but duplicates; those beyond their source's share have weight 0.
+
+        Raises
+        ------
+        DeviceFailed
+            Nothing of `batch` counts as learned, and the learner is lost.
+        """
+        given = batch.examples
+        if given is None:
+            self.passed(batch)
+            return Examples.empty()
+        assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
+        screened = self.screen.look(given)
+        self.learner.learn(screened.examples)
+        self.screen.learned(given, screened)
+        duplicates, track = int(screened.duplicates.sum()), batch.track
+        learned = track.take(~screened.duplicates) if duplicates else track
+        self.count = self.count.after(learned, batch.unused + duplicates).screened(duplicates, screened.limited)
+        self.positions = batch.positions
+        return screened.examples
+
+    def passed(self, batch: MicroBatch[Examples]) -> None:
+        """Count `batch` as learned, without a look at its rows: there are none, or none that matter."""
+        self.count = self.count.after(batch.track, batch.unused)
+        self.positions = batch.positions
+
+    def is_beyond(self, positions: Positions) -> bool:
+        """Return whether this lane has passed all of `positions`."""
+        return all(
+            partition in self.positions and self.positions[partition] >= reached
+            for partition, reached in positions.items()
+        )
+
+    def catch_up(self, target: Callable[[], Positions], stop: Callable[[], bool] = lambda: False) -> None:
+        """Learn until all of `target`, which may move, is passed, or `stop` says that it is enough.
+
+        Raises
+        ------
+        DeviceFailed
+        """
+        while not self.is_beyond(target()) and not stop():
+            batch = self.batcher.next(0.1)
+            if batch is not None:
+                self.learn(batch)
+
+    def close(self) -> None:
+        """Stop reading."""
+        self.ingest.close()

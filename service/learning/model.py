@@ -1,0 +1,214 @@
+"""One model as its trainer holds it: its settings, its folders, its place in the log, and how its parts are built."""
+
+import hashlib
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+
+from consumers.dead_letters import DeadLetters
+from consumers.errors import ConsumerError
+from consumers.log import LogRetention
+from consumers.microbatch import MicroBatcher
+from consumers.source import Position, Positions, Source
+from models.errors import DeviceFailed
+from models.examples import Examples, Joint, Task
+from models.influence import KeyShares
+from models.learner import Json, Learner
+from service.checkpoints import CheckpointStore
+from service.config import ModelSettings, Settings
+from service.decoding.tasks import TaskGate
+from service.durability.lease import Lease, Unowned
+from service.durability.manifest import decode_manifest
+from service.events import EventDecoder
+from service.learning.dedup import DedupWindow
+from service.learning.screen import Screen
+from service.monitoring.status import ErrorStatus
+from service.publication import Publisher
+from service.reading.ingest import Ingest, IngestLoop, Start
+from service.reading.ingest_process import Job, ProcessIngest
+from service.reading.ingest_thread import ThreadIngest
+from service.reading.read_back import read_back
+from service.reading.reading_program import ReadingPrograms
+from service.reading.refusals import make_refusals
+from service.restart.rebatching import Chained
+from service.restart.recovery import Recovery
+from service.restart.relearning import Relearning
+from service.wiring import ModelPaths, log_path
+
+MakeLearner = Callable[[Task], Learner]
+
+_READ_AHEAD = 8
+"""Microbatches that may wait, decoded, for the learner: enough to smooth a slow step, little enough to stay fresh."""
+
+_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters"}
+"""Settings that may change without anything being learned in another way; one that is not named here may not."""
+
+
+@dataclass(slots=True)
+class Model:
+    """What a trainer needs of its model.
+
+    Attributes
+    ----------
+    name, identity
+        What it is called, and what tells it from another one that had its name.
+    settings, service
+        Its settings, and those of the whole service.
+    paths
+        Its folders.
+    source
+        The topic that it learns from.
+    lease, store, journal, publisher, dead_letters
+        Ownership, and what only the owner may write.
+    make_learner, make_stand_in
+        Build the configured learner, and the one for when the device fails.
+    programs
+        Where the program that reads and decodes comes from; None: a thread of the trainer reads.
+    memory_bound
+        Events in a microbatch that the device has room for, at most; None as long as any configured number fits.
+    notices
+        The last things that an operator should know, newest last.
+    """
+
+    name: str
+    identity: str
+    settings: ModelSettings
+    service: Settings
+    paths: ModelPaths
+    source: Source
+    lease: Lease | Unowned
+    store: CheckpointStore
+    publisher: Publisher
+    dead_letters: DeadLetters
+    make_learner: MakeLearner
+    make_stand_in: MakeLearner
+    programs: ReadingPrograms | None = None
+    notices: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=10))
+    memory_bound: int | None = None
+
+    def notice(self, message: str) -> None:
+        """Keep `message` for the model's state."""
+        self.notices.append(ErrorStatus(at=time.time(), message=message))
+
+    @property
+    def configured_task(self) -> Task | None:
+        """The task that the configuration names; None for auto."""
+        return None if self.settings.task == "auto" else Task(self.settings.task)
+
+    @property
+    def max_size(self) -> int:
+        """Events in a microbatch, at most."""
+        configured = self.settings.microbatch.max_size
+        return configured if self.memory_bound is None else min(configured, self.memory_bound)
+
+    def build_learner(self, task: Task) -> Learner:
+        """Build the configured learner.
+
+        Raises
+        ------
+        DeviceFailed
+            The device does not answer, or a fire drill says so.
+        """
+        self.check_drill()
+        return self.make_learner(task)
+
+    def check_drill(self) -> None:
+        """Raise :class:`~models.errors.DeviceFailed` while a fire drill is on (see docs/operations.md)."""
+        if self.paths.drill.exists():
+            raise DeviceFailed(f"fire drill: {self.paths.drill} exists; remove it to have the device back")
+
+    def recovery(self) -> Recovery:
+        """Return what recovers this model."""
+        return Recovery(
+            self.store,
+            self.paths.journal,
+            self.configured_task,
+            Relearning(self.store, self.build_learner, self.open_ingest, self.make_batcher, self.make_screen),
+            self.recipe(),
+        )
+
+    def recipe(self) -> str:
+        """Return a digest of the settings that shape an update: with others, the same events give other parameters."""
+        shaping = self.settings.model_dump(mode="json", exclude=_SHAPES_NO_UPDATE)
+        return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
+
+    def make_screen(self) -> Screen:
+        """Return what keeps duplicates, and what one source has too much of, from a learner; it has met nothing yet."""
+        window, influence = self.settings.events.dedup_window, self.settings.influence
+        return Screen(
+            DedupWindow(window) if window else None,
+            None if influence.key_share is None else KeyShares(influence.key_share, influence.window),
+        )
+
+    def open_ingest(self, start: Start) -> Ingest:
+        """Begin to read and decode."""
+        if self.programs is not None:
+            return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
+        bounds = self.settings.microbatch
+        decoder = EventDecoder(self.settings.events, start.positions)
+        gate = TaskGate(start.task, start.classes, most_classes=self.settings.events.max_classes)
+        refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
+        return ThreadIngest(
+            lambda outlet: IngestLoop(self.source, start, decoder, gate, refusals=refusals, outlet=outlet),
+            start,
+            max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
+            max_bytes=bounds.max_bytes * _READ_AHEAD,
+            notice=self.notice,
+        )
+
+    def read_back(self, positions: Positions, task: Task | None) -> list[Examples]:
+        """Return the last labelled events before `positions`, for a stand-in; fewer where no more can be had."""
+        try:
+            pieces = read_back(
+                self.source,
+                positions,
+                EventDecoder(self.settings.events, {}),
+                TaskGate(task, (), most_classes=self.settings.events.max_classes),
+                self.settings.fallback.replay_events,
+            )
+        except ConsumerError as error:
+            self.notice(f"the last events could not be read back, so the stand-in starts from nothing: {error}")
+            return []
+        screen = self.make_screen()
+        return [screen.passed(piece) for piece in pieces]
+
+    def learner_options(self) -> Json:
+        """Return the learner's settings as a checkpoint carries them."""
+        return asdict(self.settings.learner)
+
+    def forget(self) -> None:
+        """Let the embedded log forget what is past its retention and no kept checkpoint needs."""
+        kept = self.store.list()
+        if self.service.source.kind != "log" or not kept:
+            return
+        # The same topic may have other readers: the floor is kept in the log even where this one never deletes.
+        days, size = self.service.log.retention_days, self.service.log.retention_bytes
+        floor = min(decode_manifest(each.path).positions.get(0, Position(0)).offset for each in kept)
+        retention = LogRetention(
+            log_path(self.service, self.settings.topic),
+            reader=self.name,
+            max_age=None if days is None else days * 86_400,
+            max_bytes=size,
+        )
+        try:
+            retention.prune(floor)
+        finally:
+            retention.close()
+
+    def close(self) -> None:
+        """Let files go."""
+        self.dead_letters.close()
+
+    def make_batcher(self, feed: Chained[Examples], positions: Positions) -> MicroBatcher[Examples]:
+        """Return a microbatcher with the configured bounds."""
+        bounds = self.settings.microbatch
+        return MicroBatcher(
+            feed,
+            max_size=self.max_size,
+            max_delay=bounds.max_delay_ms / 1000,
+            max_bytes=bounds.max_bytes,
+            start=positions,
+            joint=Joint,
+        )

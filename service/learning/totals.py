@@ -1,0 +1,90 @@
+"""What a model has done in its whole life: the counters behind the metrics, kept in every checkpoint.
+
+Each event counts once, for the learner that was being served: two learners may both have learned an event (while the
+microbatch learner catches up, the online one goes on), so what counts is how far along the stream the served one is.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import msgspec
+
+from service.monitoring.histograms import Histogram, learning_histograms
+from service.monitoring.status import HistogramStatus
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counters of one model. Owned by the learning thread.
+
+    Attributes
+    ----------
+    events_consumed
+        Events passed, usable or not.
+    events_learned, updates
+        Learner → count.
+    duplicates, limited
+        Events that were not learned because they had been before, and that were only scored because their source had
+        had its share.
+    fallbacks
+        How often the online learner took over.
+    rollbacks
+        How often the learner of an earlier version came back.
+    halvings
+        How often the bound on a microbatch was halved, because one did not fit into the device's memory.
+    histograms
+        By name, see ``histograms.py``.
+    """
+
+    events_consumed: int = 0
+    events_learned: dict[str, int] = field(default_factory=dict)
+    updates: dict[str, int] = field(default_factory=dict)
+    duplicates: int = 0
+    limited: int = 0
+    fallbacks: int = 0
+    rollbacks: int = 0
+    halvings: int = 0
+    histograms: dict[str, Histogram] = field(default_factory=learning_histograms)
+
+    @property
+    def served(self) -> int:
+        """Events learned by whichever learner was being served."""
+        return sum(self.events_learned.values())
+
+    def reached(self, learner: str, learned: int, consumed: int) -> None:
+        """Note that the served learner has learned `learned` events and passed `consumed`, since the stream began."""
+        new = learned - self.served
+        if new > 0:
+            self.events_learned[learner] = self.events_learned.get(learner, 0) + new
+        self.events_consumed = max(self.events_consumed, consumed)
+
+    def screened(self, duplicates: int, limited: int) -> None:
+        """Note how many duplicates, and events beyond their source's share, the served lane has met since it began."""
+        self.duplicates = max(self.duplicates, duplicates)
+        self.limited = max(self.limited, limited)
+
+    def updated(self, learner: str, rows: int) -> None:
+        """Note one served update."""
+        self.updates[learner] = self.updates.get(learner, 0) + 1
+        self.histograms["microbatch_events"].observe(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a checkpoint carries it."""
+        return {
+            "events_consumed": self.events_consumed,
+            "events_learned": dict(self.events_learned),
+            "updates": dict(self.updates),
+            "duplicates": self.duplicates,
+            "limited": self.limited,
+            "fallbacks": self.fallbacks,
+            "rollbacks": self.rollbacks,
+            "halvings": self.halvings,
+            "histograms": {name: msgspec.to_builtins(each.to_json()) for name, each in self.histograms.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Return what :meth:`to_json` gave."""
+        saved = msgspec.convert(data["histograms"], dict[str, HistogramStatus])
+        counters = {name: value for name, value in data.items() if name != "histograms"}
+        return cls(**counters, histograms=learning_histograms(saved))

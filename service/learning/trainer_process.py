@@ -1,0 +1,201 @@
+"""``headrace train``: the process around a trainer. Claims the model, recovers it, learns until it is told to stop.
+
+A second one on the same directory stands by, everything imported, and goes on where the first one ended.
+"""
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from consumers.dead_letters import DeadLetters
+from consumers.source import Source
+from models.errors import DeviceFailed
+from models.examples import Task
+from models.learner import Learner, LearnerOptions
+from models.registry import create_learner, prepare
+from service.checkpoints import CheckpointStore
+from service.config import Settings
+from service.durability.claiming import claim
+from service.durability.lease import Lease, Unowned
+from service.durability.model_identity import known_identity, own_identity
+from service.errors import ConfigurationInvalid, OwnershipLost, StorageFailed
+from service.journal import Journal
+from service.learning.model import Model
+from service.publication import Publisher
+from service.reading.reading_program import ReadingPrograms
+from service.repair.device_loss import LOST_AGAIN, is_lost_again
+from service.restart.starting_over import finish_starting_over
+from service.trainer import Trainer
+from service.wiring import make_source, model_paths, open_dead_letters
+
+_log = structlog.get_logger("headrace.trainer")
+
+
+def run_spare(settings: Settings) -> int:
+    """Import everything, then train the model whose name comes on stdin; return the exit status."""
+    programs = prepare_trainer(settings)
+    name = sys.stdin.readline().strip()
+    if not name:
+        programs.close()
+        return 0
+    return run_trainer(settings, name, programs)
+
+
+def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None = None) -> int:
+    """Train the model `name` until SIGTERM or SIGINT; return the exit status.
+
+    Parameters
+    ----------
+    settings, name
+        What to train, and how.
+    programs
+        Of a process that has imported everything; None: do that first.
+
+    Raises
+    ------
+    ServiceError, ConsumerError, ModelError
+        It cannot go on; the message says what to do.
+    """
+    if name not in settings.models:
+        raise ConfigurationInvalid(f"there is no model {name!r}; the configuration has {', '.join(settings.models)}")
+    stop = threading.Event()
+    running: list[Trainer] = []
+
+    def end(signal_number: int, frame: object) -> None:
+        del signal_number, frame
+        stop.set()
+        for trainer in running:
+            trainer.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    programs = programs or prepare_trainer(settings)
+    _log.info("everything is imported", model=name)
+    try:
+        while not stop.is_set():
+            lease = claim(settings, name, stop, lambda reason: _log.info(reason, model=name))
+            if lease is None:
+                break
+            try:
+                _own(open_model(settings, name, lease, programs), stop, running)
+            except OwnershipLost as error:
+                _log.warning("ownership lost; standing by", error=str(error))
+                programs.prepare()
+            finally:
+                running.clear()
+                lease.release()
+    finally:
+        programs.close()
+    return 0
+
+
+def prepare_trainer(settings: Settings) -> ReadingPrograms:
+    """Import everything before it is urgent, here and in a reading program, and leave some cores to others."""
+    programs = ReadingPrograms()
+    if settings.ingest.processes:
+        programs.prepare()
+    prepare_learning()
+    gc.collect()
+    gc.freeze()
+    return programs
+
+
+def prepare_learning() -> None:
+    """Import everything, and leave some cores to others. The same everywhere: other threads add up in other orders."""
+    prepare(threads=max(1, (os.cpu_count() or 2) // 2))
+
+
+def _own(model: Model, stop: threading.Event, running: list[Trainer]) -> None:
+    """Recover the model and train it while it is ours."""
+    try:
+        trainer = start_trainer(model)
+        running.append(trainer)
+        if stop.is_set():
+            trainer.stop()
+        trainer.run()
+    except StorageFailed:
+        # What a successor has cleared away cannot be written: then it is no matter of space.
+        model.lease.check()
+        raise
+    finally:
+        model.close()
+
+
+def open_model(
+    settings: Settings,
+    name: str,
+    lease: Lease | Unowned,
+    programs: ReadingPrograms | None = None,
+    *,
+    source: Source | None = None,
+    dead_letters: DeadLetters | None = None,
+    make_learner: Callable[[Task], Learner] | None = None,
+) -> Model:
+    """Put the model `name` together.
+
+    Parameters
+    ----------
+    settings, name, lease
+        Which model, and the claim to it.
+    programs
+        Where the program that reads and decodes comes from, if one is configured; None: a thread reads.
+    source, dead_letters, make_learner
+        In the place of those that the configuration names.
+
+    Raises
+    ------
+    StorageFailed, DurabilityLost, SourceUnavailable, LogUnreadable
+    """
+    paths = model_paths(settings, name)
+    chosen = settings.models[name]
+    event_clip = chosen.influence.event_clip
+    if isinstance(lease, Lease):
+        finish_starting_over(paths)
+        identity = own_identity(paths.root)
+    else:
+        identity = known_identity(paths.root)
+    return Model(
+        name=name,
+        identity=identity,
+        settings=chosen,
+        service=settings,
+        paths=paths,
+        source=source or make_source(settings, name),
+        lease=lease,
+        store=CheckpointStore(paths.checkpoints, chosen.checkpoint.keep),
+        publisher=Publisher(paths.publication, lease.epoch, of_model=identity),
+        dead_letters=dead_letters or open_dead_letters(settings, name),
+        programs=programs if settings.ingest.processes else None,
+        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task, event_clip)),
+        make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task, event_clip),
+    )
+
+
+def stand_in_options(options: LearnerOptions) -> LearnerOptions:
+    """Return what the online learner is built from when it stands in: what was chosen for a network is not for it."""
+    return LearnerOptions(kind="online", window=options.window, seed=options.seed)
+
+
+def start_trainer(model: Model) -> Trainer:
+    """Recover `model` and return its trainer, ready to run.
+
+    Raises
+    ------
+    ConsumerError, ServiceError, ModelError
+    """
+    recovery = model.recovery()
+    try:
+        recovered = recovery.run()
+    except DeviceFailed as error:
+        _log.warning("the device does not answer", error=str(error))
+        recovered = recovery.run_without_device(error)
+    if recovered.device_error is None and is_lost_again(recovered.tail.entries):
+        recovered.lane.close()
+        recovered = recovery.run_without_device(LOST_AGAIN)
+    journal = Journal(model.paths.journal, model.lease.epoch, recovered.version, recovered.tail)
+    return Trainer(model, recovered, journal)

@@ -1,0 +1,163 @@
+"""Versions: each update gets a number, is journaled under it, and is then handed to the servers.
+
+On the path it stands behind the learner. In this order: journal, look whether the model is still ours, publish. Whoever
+takes over claims the model first and reads the journal after, so whatever may still be published here is known there,
+and is made again under the same number.
+"""
+
+import threading
+import time
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from consumers.microbatch import MicroBatch
+from models.examples import Examples
+from models.learner import Json, Learner
+from service.durability.journal_format import Decision, Entry, Update
+from service.errors import StorageFailed
+from service.journal import Journal
+from service.learning.model import Model
+from service.learning.totals import Totals
+from service.restart.rollback import DECISION as ROLLBACK
+
+_log = structlog.get_logger("headrace.trainer")
+
+_STORAGE_RETRY = 1.0
+"""Seconds between two tries to write where the disk is full: learning waits, the parameters go on being served."""
+
+
+class Versions:
+    """Numbers, journals and publishes. Owned by the learning thread.
+
+    Parameters
+    ----------
+    model, journal, totals
+        What belongs to the model, the journal of this process's epoch, and the counters.
+    version
+        The highest number that was ever given.
+    stop
+        Set when the process is to end: then a full disk is an error, not something to wait for.
+
+    Attributes
+    ----------
+    current
+        The newest number.
+    restored_from
+        The version whose parameters the newest one repeats; None for an ordinary update.
+    """
+
+    def __init__(self, model: Model, journal: Journal, totals: Totals, version: int, stop: threading.Event) -> None:
+        self.current = version
+        self.restored_from: int | None = None
+        self._model = model
+        self._journal = journal
+        self._totals = totals
+        self._stop = stop
+        self._waiting: list[NDArray[np.int64]] = []
+
+    def updated(self, learner: Learner, batch: MicroBatch[Examples]) -> None:
+        """Give the parameters after `batch` a number and publish them."""
+        self.learned(learner, batch)
+        self._publish(learner)
+
+    def learned(self, learner: Learner, batch: MicroBatch[Examples]) -> None:
+        """Give the parameters after `batch` a number, and leave them unpublished."""
+        self.current += 1
+        self.restored_from = None
+        self._append(_update(self.current, learner, batch))
+        self._waiting.append(batch.track.appended)
+
+    def decided(self, learner: Learner, kind: str, data: Json, *, restored_from: int | None = None) -> None:
+        """Write down a decision that brings other parameters, and publish them under a number of their own."""
+        self.current += 1
+        self.restored_from = restored_from
+        self._append(Decision(kind, self.current, data))
+        self._publish(learner, flush=True)
+
+    def rolled_back(self, learner: Learner, restored_from: int, batch: MicroBatch[Examples] | None) -> None:
+        """Write down that `learner` is that of an earlier version again, and publish it under a number of its own.
+
+        Parameters
+        ----------
+        learner
+            Restored.
+        restored_from
+            The version whose learner it is.
+        batch
+            What was learned last, if it is not written down yet: it gets a number that is never published.
+        """
+        entries: list[Entry] = []
+        if batch is not None:
+            self.current += 1
+            entries.append(_update(self.current, learner, batch))
+            self._waiting.append(batch.track.appended)
+        self.current += 1
+        self.restored_from = restored_from
+        entries.append(Decision(ROLLBACK, self.current, {"restored_from": restored_from}))
+        self._append(*entries)
+        self._publish(learner, flush=True)
+
+    def note(self, kind: str, data: Json) -> None:
+        """Write down a decision that changes no parameters."""
+        self._append(Decision(kind, self.current, data))
+
+    def flush(self, learner: Learner) -> None:
+        """Publish what a learner has held back; with nothing held back this does nothing."""
+        if self._waiting:
+            self._publish(learner, flush=True)
+
+    def publish_again(self, learner: Learner) -> None:
+        """Publish the current version once more: after a start, in the folder of this process's epoch.
+
+        Raises
+        ------
+        OwnershipLost
+        """
+        self._model.lease.check()
+        self._publish(learner, flush=True)
+
+    def _append(self, *entries: Entry) -> None:
+        """Journal `entries`, all or none; only the owner may go on after that."""
+        while True:
+            try:
+                self._journal.append(*entries)
+                break
+            except StorageFailed as error:
+                _log.error("the journal cannot be written; learning waits", error=str(error))
+                self._model.notice(f"learning waits: {error}")
+                self._model.lease.check()
+                if self._stop.wait(_STORAGE_RETRY):
+                    raise
+        self._model.lease.check()
+
+    def _publish(self, learner: Learner, *, flush: bool = False) -> None:
+        """Hand the parameters to the servers, unless the learner has nothing new to hand over yet."""
+        published = learner.published(flush=flush)
+        if not flush and published.changed is not None and not published.changed:
+            return
+        header = {
+            "model": self._model.name,
+            "version": self.current,
+            "learner": learner.name,
+            "task": learner.task.value,
+            "restored_from": self.restored_from,
+            "published_at": time.time(),
+        }
+        try:
+            self._model.publisher.publish(published, header)
+        except StorageFailed as error:
+            # Learning goes on: the servers have the version before, and the next update tries again.
+            _log.error("a version could not be published", version=self.current, error=str(error))
+            self._model.notice(str(error))
+            return
+        freshness = self._totals.histograms["freshness_seconds"]
+        now = time.time() * 1000
+        for appended in self._waiting:
+            freshness.observe_many(np.maximum(now - appended, 0) / 1000)
+        self._waiting.clear()
+
+
+def _update(version: int, learner: Learner, batch: MicroBatch[Examples]) -> Update:
+    return Update(version, learner.name, batch.track.runs(), batch.positions, batch.track.checksum())

@@ -1,0 +1,91 @@
+"""How many predictions were answered, and how fast: counted by every serving process, added up by whoever is asked.
+
+Several serving processes share one port, so a scrape reaches any one of them. Each counts in a memory-mapped file of
+its own, of one fixed layout; the sum over all files, those of processes that died included, is the server's. (The
+metrics library has such a mode, but chooses it by an environment variable at the moment it is imported: counting would
+depend on who imported what first.)
+"""
+
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.monitoring.status import HistogramStatus
+
+STATUSES = (200, 400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 503)
+"""The HTTP statuses that a prediction can be answered with."""
+
+SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+"""Upper bounds of the histogram of answering times."""
+
+_BUCKETS = slice(len(STATUSES), len(STATUSES) + len(SECONDS) + 1)
+_SUM = _BUCKETS.stop
+_WIDTH = _SUM + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Counts of one model.
+
+    Attributes
+    ----------
+    by_status
+        HTTP status → predictions, as text, those that never occurred left out.
+    seconds
+        Histogram of the time that requests took.
+    """
+
+    by_status: Mapping[str, int]
+    seconds: HistogramStatus
+
+
+class PredictionCounts:
+    """Counts of this process, beside those of its siblings. Counting belongs to one thread; adding up, to any.
+
+    Parameters
+    ----------
+    folder
+        Where all processes of one server, and nobody else, keep their files; whoever starts the server empties it.
+    models
+        Names of all models, the same ones in each process.
+    """
+
+    def __init__(self, folder: Path, models: Sequence[str]) -> None:
+        self._folder = folder
+        self._rows = {model: row for row, model in enumerate(models)}
+        folder.mkdir(parents=True, exist_ok=True)
+        # Process numbers come again, in another container or after a while; a file must not.
+        path = folder / f"{os.getpid()}-{uuid.uuid4().hex}.counts"
+        self._counts: NDArray[np.float64] = np.memmap(path, np.float64, "w+", shape=(len(models), _WIDTH))
+
+    def predicted(self, model: str, status: int, count: int, seconds: float) -> None:
+        """Count one request: its HTTP status, how many predictions that stands for, and how long it took."""
+        row = self._counts[self._rows[model]]
+        row[STATUSES.index(status if status in STATUSES else 500)] += count
+        row[_BUCKETS.start + int(np.searchsorted(SECONDS, seconds))] += 1
+        row[_SUM] += seconds
+
+    def refused(self, model: str, status: int) -> None:
+        """Count a request that was turned away before anything was done with it; the time of that tells nothing."""
+        if model in self._rows:
+            self._counts[self._rows[model]][STATUSES.index(status)] += 1
+
+    def total(self) -> dict[str, Counted]:
+        """Return the counts of all processes together, for each model. Reads files: not for an event loop."""
+        total = np.zeros(self._counts.shape)
+        for path in self._folder.glob("*.counts"):
+            found = np.fromfile(path)
+            if found.size == total.size:  # not so while a sibling is just making its file
+                total += found.reshape(total.shape)
+        return {model: _counted(total[row]) for model, row in self._rows.items()}
+
+
+def _counted(row: NDArray[np.float64]) -> Counted:
+    by_status = {str(status): int(count) for status, count in zip(STATUSES, row, strict=False) if count}
+    buckets = row[_BUCKETS].astype(int).tolist()
+    return Counted(by_status, HistogramStatus(buckets=list(SECONDS), counts=buckets, sum=float(row[_SUM])))

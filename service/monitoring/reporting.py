@@ -1,0 +1,79 @@
+"""A trainer's state, put together for those who ask: the API, the metrics, an operator."""
+
+import os
+import time
+
+from consumers.dead_letter_pause import Pause
+from service.learning.model import Model
+from service.learning.training import Training
+from service.monitoring.letter_watch import LetterFigures
+from service.monitoring.status import CanaryStatus, CheckpointStatus, PauseStatus, State, Status
+from service.repair.canary import Finding
+
+LISTED = 1000
+"""Classes, and features, that a status names: it is rewritten several times a second."""
+
+
+def report(
+    model: Model,
+    training: Training,
+    letters: LetterFigures,
+    state: State,
+    checkpoint: CheckpointStatus | None,
+    *,
+    found: Finding,
+) -> Status:
+    """Return the status of a trainer now. May wait for the device."""
+    lane = training.lane
+    status = lane.learner.status() if lane.learner is not None else None
+    ends = lane.ingest.ends
+    unused = training.totals.events_consumed - training.totals.served
+    return Status(
+        model=model.name,
+        epoch=model.lease.epoch,
+        pid=os.getpid(),
+        written_at=time.time(),
+        of_model=model.identity,
+        state=state,
+        task=lane.ingest.task.value if lane.ingest.task is not None else None,
+        classes=list(status.classes[:LISTED]) if status else [],
+        features=[dict(feature) for feature in status.features[:LISTED]] if status else [],
+        classes_known=len(status.classes) if status else 0,
+        features_known=len(status.features) if status else 0,
+        learner=lane.learner.name if lane.learner is not None else "microbatch",
+        device=status.device if status else "cpu",
+        version=training.versions.current,
+        restored_from=training.versions.restored_from,
+        events_consumed=training.totals.events_consumed,
+        events_learned=dict(training.totals.events_learned),
+        events_checksum=lane.count.hex,
+        updates=dict(training.totals.updates),
+        updates_skipped=dict(status.skipped) if status else {},
+        dead_letters=letters.counts,
+        dead_letters_unsent=letters.unsent,
+        dead_letters_unsent_pruned=letters.unsent_pruned,
+        paused=_pause(letters.pause),
+        # Dead letters are written as soon as they are met, so they may be ahead of what was passed.
+        unlabelled=max(0, unused - sum(letters.counts.values()) - training.totals.duplicates),
+        duplicates=training.totals.duplicates,
+        limited=training.totals.limited,
+        positions={str(partition): (at.offset, at.event) for partition, at in lane.positions.items()},
+        ends={str(partition): end for partition, end in ends.items()},
+        lag={
+            str(partition): max(0, end - (lane.positions[partition].offset if partition in lane.positions else 0))
+            for partition, end in ends.items()
+        },
+        rollbacks=training.totals.rollbacks,
+        canary=CanaryStatus(**found.to_json()),
+        halvings=training.totals.halvings,
+        microbatch_max_size=model.max_size,
+        scores={scope: dict(scores) for scope, scores in status.scores.items()} if status else {},
+        checkpoint=checkpoint,
+        device_memory_bytes=status.device_memory if status else 0,
+        errors=list(model.notices),
+        histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
+    )
+
+
+def _pause(pause: Pause | None) -> PauseStatus | None:
+    return None if pause is None else PauseStatus(reason=pause.reason, detail=pause.detail, since=pause.since)

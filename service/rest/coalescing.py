@@ -1,0 +1,107 @@
+"""Requests that arrive together are computed together: one pass over the parameters for all of them.
+
+On the path it stands between the prediction routes and the parameters. A computation for one row takes almost as long
+as one for fifty, so a busy server gains much; nobody waits for it, because only what arrived within one turn of the
+event loop is taken together.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from models.learner import Predictions
+from service.decoding.flattening import FeatureInvalid
+from service.predictor import Served
+
+_MOST_VALUES = 2048
+"""Features in one computation, over all rows, from where on taking more rows along gains little."""
+
+Rows = Sequence[Mapping[str, Any]]
+Answer = tuple[Served, Predictions]
+
+
+class _Waiting(NamedTuple):
+    rows: Rows
+    answer: asyncio.Future[Answer]
+
+
+class Coalescer:
+    """Computes for all who ask within one turn of the event loop. Belongs to that loop.
+
+    Parameters
+    ----------
+    predict
+        Computes for some rows; raises :class:`~service.decoding.flattening.FeatureInvalid` for one that it cannot use.
+    """
+
+    def __init__(self, predict: Callable[[Rows], Answer]) -> None:
+        self._predict = predict
+        self._waiting: list[_Waiting] = []
+
+    async def predict(self, rows: Rows) -> Answer:
+        """Return what `predict` returns for `rows`, and raise what it raises for them."""
+        loop = asyncio.get_running_loop()
+        mine = _Waiting(rows, loop.create_future())
+        if not self._waiting:
+            loop.call_soon(self._compute)
+        self._waiting.append(mine)
+        return await mine.answer
+
+    def _compute(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for group in _groups(waiting):
+            self._answer(group)
+
+    def _answer(self, group: Sequence[_Waiting]) -> None:
+        try:
+            served, predictions = self._predict([row for each in group for row in each.rows])
+        except FeatureInvalid as error:
+            if len(group) == 1:
+                _fail(group, error)
+                return
+            # One of them is to blame, and the others must not suffer for it.
+            for each in group:
+                self._answer([each])
+        # Whatever it is, those who wait must hear of it; the routes know what to make of it.
+        except Exception as error:  # noqa: BLE001
+            _fail(group, error)
+        else:
+            _share_out(group, served, predictions)
+
+
+def _groups(waiting: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
+    """Yield who is computed for together: rows of different features make a matrix as large as their product."""
+    group: list[_Waiting] = []
+    size = 0
+    for each in waiting:
+        adds = sum(map(len, each.rows)) + len(each.rows)
+        if group and size + adds > _MOST_VALUES:
+            yield group
+            group, size = [], 0
+        group.append(each)
+        size += adds
+    if group:
+        yield group
+
+
+def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
+    for each in waiting:
+        if not each.answer.done():
+            each.answer.set_exception(error)
+
+
+def _share_out(waiting: Sequence[_Waiting], served: Served, predictions: Predictions) -> None:
+    start = 0
+    for each in waiting:
+        stop = start + len(each.rows)
+        if not each.answer.done():
+            each.answer.set_result((served, predictions if len(waiting) == 1 else _slice(predictions, start, stop)))
+        start = stop
+
+
+def _slice(predictions: Predictions, start: int, stop: int) -> Predictions:
+    return Predictions(
+        predictions.classes,
+        None if predictions.probabilities is None else predictions.probabilities[start:stop],
+        None if predictions.values is None else predictions.values[start:stop],
+    )

@@ -1,0 +1,50 @@
+"""Back to the learner of a checkpoint, while all else stays as it is: positions, counts, what is known of the stream.
+
+The one place where that is done: for the canary, for an operator, and for a restart that meets the decision in the
+journal. So all of them come to the same parameters, bit for bit.
+"""
+
+from collections.abc import Callable
+
+from models.examples import Task
+from models.learner import Learner, LearnerState
+from service.checkpoints import Checkpoint, CheckpointStore
+from service.errors import CheckpointInvalid
+from service.learning.lane import Lane
+
+DECISION = "rollback"
+"""Kind of the journal's decision; its data say which version's learner came back, as ``restored_from``."""
+
+
+def roll_back(lane: Lane, state: LearnerState, make_learner: Callable[[Task], Learner]) -> None:
+    """Give `lane` the learner that `state` was taken from.
+
+    It is a new one, built and restored as at a start, so that nothing of the one before is left in it.
+
+    Raises
+    ------
+    DeviceFailed, StateMismatch
+        `lane` keeps the learner that it had.
+    """
+    assert lane.learner is not None, "a checkpoint is of a learner"  # noqa: S101
+    learner = make_learner(lane.learner.task)
+    learner.restore(state)
+    lane.learner = learner
+
+
+def find_checkpoint(store: CheckpointStore, version: int) -> Checkpoint:
+    """Return the kept checkpoint of `version`.
+
+    Raises
+    ------
+    CheckpointInvalid
+        There is none (any more), or it is broken; the message names those that are there.
+    """
+    kept = store.list()
+    for info in kept:
+        if info.version == version:
+            checkpoint = store.load(info)
+            assert checkpoint is not None, "one that is asked for by name is there"  # noqa: S101
+            return checkpoint
+    versions = ", ".join(str(info.version) for info in kept) or "none"
+    raise CheckpointInvalid(f"there is no checkpoint of version {version} (any more); those that are kept: {versions}")

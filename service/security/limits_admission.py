@@ -1,0 +1,148 @@
+"""How much a server takes on at once: beyond it a request is turned away at once, so that those taken stay quick.
+
+On the path it stands between a request's body and what is done with it: a client that is slow to send keeps no place.
+Each kind of request has places of its own, so that events which wait for a broker never keep predictions out.
+"""
+
+import threading
+
+from service.config import Settings
+from service.errors import RequestInvalid
+from service.security.access import Lane
+
+RETRY_AFTER = 1.0
+"""Seconds after which somebody who was turned away may come again."""
+
+
+class Places:
+    """Requests of one kind that are being answered. Belongs to the event loop.
+
+    Parameters
+    ----------
+    most
+        How many there may be. One caller may have three quarters of them, so that nobody can keep all others out.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._most_of_one = max(1, most * 3 // 4)
+        self._taken = 0
+        self._by_caller: dict[str, int] = {}
+
+    def full_for(self, caller: str | None) -> bool:
+        """Whether the next request of `caller` would be turned away; None for one that is not known by a key."""
+        if self._taken >= self._most:
+            return True
+        return caller is not None and self._by_caller.get(caller, 0) >= self._most_of_one
+
+    def one(self, caller: str | None) -> "Place":
+        """Return a place for a request of `caller`: a context, which raises a 503 where there is none."""
+        return Place(self, caller)
+
+    def take(self, caller: str | None) -> None:
+        """Take a place; see :meth:`one`."""
+        if self.full_for(caller):
+            raise turned_away()
+        self._taken += 1
+        if caller is not None:
+            self._by_caller[caller] = self._by_caller.get(caller, 0) + 1
+
+    def give_back(self, caller: str | None) -> None:
+        """Give a place back."""
+        self._taken -= 1
+        if caller is not None:
+            left = self._by_caller[caller] - 1
+            if left:
+                self._by_caller[caller] = left
+            else:
+                del self._by_caller[caller]
+
+
+class Place:
+    """A place that is held for as long as this context lasts.
+
+    Parameters
+    ----------
+    places
+        Among which it is.
+    caller
+        Whose it is.
+    """
+
+    __slots__ = ("_caller", "_places")
+
+    def __init__(self, places: Places, caller: str | None) -> None:
+        self._places = places
+        self._caller = caller
+
+    def __enter__(self) -> None:
+        self._places.take(self._caller)
+
+    def __exit__(self, *_: object) -> None:
+        self._places.give_back(self._caller)
+
+
+class Budget:
+    """An amount of something that is in hand, such as rows or bytes. Threads may share it.
+
+    Parameters
+    ----------
+    most
+        How much there may be; a single taker may have more.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+        self._lock = threading.Lock()
+
+    def take(self, amount: int, mine: int = 0) -> None:
+        """Take `amount` more, to be given back; `mine` is what the same taker holds already.
+
+        Raises
+        ------
+        RequestInvalid
+            503 where others hold too much.
+        """
+        if not amount:
+            return
+        with self._lock:
+            if self._held > mine and self._held + amount > self._most:
+                raise turned_away()
+            self._held += amount
+
+    def give_back(self, amount: int) -> None:
+        """Give back what was taken."""
+        if not amount:
+            return
+        with self._lock:
+            self._held -= amount
+
+
+class Admission:
+    """What a server process has taken on.
+
+    Attributes
+    ----------
+    lanes
+        Places by kind of request; probes need none.
+    body_bytes
+        Of large bodies that have arrived, wholly or in part.
+    rows
+        Instances and events that are being dealt with.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        limits = settings.limits
+        self.lanes: dict[Lane, Places] = {
+            "predict": Places(limits.max_concurrent),
+            "ingest": Places(limits.max_concurrent),
+            "other": Places(limits.max_concurrent),
+        }
+        self.body_bytes = Budget(limits.max_queued_bytes)
+        self.rows = Budget(limits.max_queued_rows)
+
+
+def turned_away() -> RequestInvalid:
+    """Return the error that says to come again."""
+    return RequestInvalid("as much is being answered as can be at once; ask again", 503, retry_after=RETRY_AFTER)

@@ -1,0 +1,138 @@
+"""The sections of the configuration: every setting, its default, and what it may be.
+
+Nothing here reads a file or the environment: ``config.py`` puts the sections together and fills them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from models.learner import LearnerOptions
+from service.settings.canary import CanarySettings
+from service.settings.dead_letters import DeadLetterSettings
+from service.settings.event_options import EventOptions
+from service.settings.influence import InfluenceSettings
+from service.settings.learner import check_learner, check_loss_fits
+from service.settings.section import Section, Topic
+
+
+class SourceSettings(Section):
+    """Where events come from: ``log`` is embedded and durable, ``kafka`` is a cluster."""
+
+    kind: Literal["log", "kafka"] = "log"
+
+
+class MicrobatchSettings(Section):
+    """How large a microbatch may become, whichever bound is met first.
+
+    Attributes
+    ----------
+    max_size
+        Events.
+    max_delay_ms
+        Milliseconds that its oldest event may have waited.
+    max_bytes
+        Bytes of its events as they were in the log.
+    adaptive
+        Whether smaller microbatches are cut while few events come.
+    """
+
+    max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    max_delay_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 50
+    max_bytes: Annotated[int, Field(ge=1)] = 4_194_304
+    adaptive: bool = True
+
+
+class FallbackSettings(Section):
+    """What learns on when the device fails, and from how many of the last labelled events it starts."""
+
+    learner: Literal["online", "none"] = "online"
+    replay_events: Annotated[int, Field(ge=0)] = 10_000
+
+
+class CheckpointSettings(Section):
+    """How often the state is made durable (seconds), and how many of the last checkpoints are kept."""
+
+    every_seconds: Annotated[float, Field(gt=0)] = 5
+    keep: Annotated[int, Field(ge=1)] = 5
+
+
+class ModelSettings(Section):
+    """One model: what it learns from, and how."""
+
+    topic: Topic = "events"
+    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
+    learner: LearnerOptions = Field(default_factory=LearnerOptions)
+    microbatch: MicrobatchSettings = Field(default_factory=MicrobatchSettings)
+    fallback: FallbackSettings = Field(default_factory=FallbackSettings)
+    events: EventOptions = Field(default_factory=EventOptions)
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    canary: CanarySettings = Field(default_factory=CanarySettings)
+    influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
+    dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
+
+    @field_validator("learner", mode="before")
+    @classmethod
+    def _check_learner(cls, value: Any) -> Any:
+        """Check the learner's settings here: its dataclass belongs to ``models`` and takes what it is given."""
+        if isinstance(value, LearnerOptions):
+            value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
+        return check_learner(value) if isinstance(value, Mapping) else value
+
+    @model_validator(mode="after")
+    def _check_source(self) -> Self:
+        if self.influence.key_share is not None and self.events.source is None:
+            raise ValueError("influence.key_share bounds sources: set events.source, to $key or the name of a feature")
+        return self
+
+    @model_validator(mode="after")
+    def _check_task(self) -> Self:
+        check_loss_fits(self.learner.loss, self.task)
+        return self
+
+    @model_validator(mode="after")
+    def _check_dead_letters(self) -> Self:
+        self.dead_letters.check(self.topic)
+        return self
+
+
+class TrainSettings(Section):
+    """The trainer's process.
+
+    Attributes
+    ----------
+    metrics_host, metrics_port
+        Where it serves ``/metrics`` of its own; no port, none. Port 0 is any that is free (the log says which), for
+        trainers of several models on one machine.
+    lease_seconds
+        A trainer that has given no sign of life for so long is taken for dead, and a standby takes over.
+    spare
+        Whether ``headrace up`` keeps a trainer in reserve that has imported everything. It costs some hundred MiB of
+        memory, and makes the start of a trainer that died a matter of a second.
+    """
+
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    lease_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 3.0
+    spare: bool = True
+
+
+class IngestSettings(Section):
+    """How a trainer reads and decodes events.
+
+    Attributes
+    ----------
+    processes
+        1: in a process beside the trainer's, so that reading and learning each have a core; 0: in a thread of it.
+    """
+
+    processes: Annotated[int, Field(ge=0, le=1)] = 1
+
+
+class LogSettings(Section):
+    """How long the embedded log keeps events; without a bound, for ever. What a checkpoint needs is always kept."""
+
+    retention_days: Annotated[float, Field(gt=0)] | None = None
+    retention_bytes: Annotated[int, Field(ge=1_000_000)] | None = None

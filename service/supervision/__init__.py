@@ -1,0 +1,1 @@
+"""``headrace up``: child processes that are started again when they die. Start at ``supervisor.py``."""

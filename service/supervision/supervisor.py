@@ -1,0 +1,97 @@
+"""``headrace up``: the trainers and the server as child processes, started again when they die.
+
+On the path it stands outside: no event passes through it. It owns nothing durable, so it may be killed itself; its
+children then end with it (Linux), and the next start goes on from the checkpoint and the journal.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from service.config import Settings
+from service.supervision.half import Half
+from service.supervision.spares import Spares
+
+_log = structlog.get_logger("headrace.supervisor")
+
+
+class Supervisor:
+    """Keeps halves running until it is told to stop.
+
+    Parameters
+    ----------
+    halves
+        What to run, in the order of starting; they are ended in the reverse order, so that the server stops taking
+        events before the trainer takes its last checkpoint.
+    shutdown_seconds
+        Time that all of them have for ending.
+    spares
+        Keeps a trainer in reserve; None for none.
+    """
+
+    def __init__(self, halves: Sequence[Half], shutdown_seconds: float, spares: Spares | None = None) -> None:
+        self.halves = list(halves)
+        self._spares = spares
+        self._shutdown_seconds = shutdown_seconds
+        self._stop = threading.Event()
+
+    def stop(self, signal_number: int = 0, frame: FrameType | None = None) -> None:
+        """Begin to end; fit to be a signal handler."""
+        del signal_number, frame
+        self._stop.set()
+
+    def run(self) -> int:
+        """Run until :meth:`stop`, or until a half cannot be started at all; return the exit status."""
+        status = 0
+        for half in self.halves:
+            half.start()
+        try:
+            while not self._stop.wait(0.05):
+                status = next((s for s in [half.watch() for half in self.halves] if s is not None), 0)
+                if status:
+                    break
+                if self._spares is not None:
+                    self._spares.watch()
+        finally:
+            self._end()
+        return status
+
+    def _end(self) -> None:
+        until = time.monotonic() + self._shutdown_seconds
+        ending: list[Spares | Half] = [*([self._spares] if self._spares is not None else []), *reversed(self.halves)]
+        for each in ending:
+            each.end()
+        for each in ending:
+            each.wait(until)
+        _log.info("stopped")
+
+
+def make_supervisor(settings: Settings, config_path: Path | None) -> Supervisor:
+    """Return what runs all that `settings` asks for: a trainer for each model, the server, and a spare trainer."""
+    # -P: a folder `models` where somebody happens to stand is not ours (see guard.py).
+    program = [sys.executable, "-P", "-m", "service.cli"]
+    config = ["--config", str(config_path)] if config_path is not None else []
+    spares = Spares([*program, "spare", *config]) if settings.train.spare else None
+
+    def trainer(model: str) -> Half:
+        command = [*program, "train", "--model", model, *config]
+        return Half(f"train {model}", command, lambda: spares.take(model) if spares is not None else None)
+
+    halves = [*map(trainer, settings.models), Half("serve", [*program, "serve", *config])]
+    return Supervisor(halves, settings.shutdown_seconds, spares)
+
+
+def run_supervisor(settings: Settings, config_path: Path | None) -> int:
+    """Run everything until SIGTERM or SIGINT; return the exit status."""
+    supervisor = make_supervisor(settings, config_path)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, supervisor.stop)
+    _log.info("up", pid=os.getpid(), address=f"http://{settings.serve.host}:{settings.serve.port}")
+    return supervisor.run()

@@ -1,0 +1,161 @@
+"""The task is read off the first labels in log order; then labels keep to it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from consumers.source import Position
+from consumers.testing import ManualClock
+from models.examples import Label, Task
+from service.decoding.tasks import ENOUGH_LABELS, TaskGate
+from service.events import DecodedEvents, EventDecoder
+from tests.support.events import ENVELOPE, records
+
+
+def chunk(*labels: Any) -> DecodedEvents:
+    """Return decoded events with these labels; their feature tells them apart."""
+    events = ({"features": {"n": number}, "label": label} for number, label in enumerate(labels))
+    return EventDecoder(ENVELOPE, {}).decode(records(*events))
+
+
+def typed(labels: Sequence[Label]) -> list[tuple[type, Label]]:
+    """Return labels with their types, for 1 == True == 1.0."""
+    return [(type(label), label) for label in labels]
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [
+        (["late"], Task.MULTICLASS),
+        ([True], Task.MULTICLASS),
+        ([1, "x"], Task.MULTICLASS),
+        ([0.5], Task.REGRESSION),
+        ([1, 0.5, "x"], Task.REGRESSION),
+        ([1, 2, 3], Task.REGRESSION),
+        ([1.0, 2, 3.0], Task.REGRESSION),
+        ([1, 2] * (ENOUGH_LABELS // 2), Task.BINARY),
+        ([1, 1.0, 2.0, 2] * (ENOUGH_LABELS // 4) + [3], Task.BINARY),
+        ([1] * ENOUGH_LABELS, Task.BINARY),
+        ([7] * ENOUGH_LABELS, Task.REGRESSION),
+        ([7] * (ENOUGH_LABELS - 1), None),
+        ([1, 2], None),
+    ],
+)
+def test_the_first_labels_settle_the_task(labels: list[Any], task: Task | None) -> None:
+    """Fails when the contract's rule is not kept, or what is settled depends on how the log is cut into chunks."""
+    settled: list[Task] = []
+    whole = TaskGate(None, on_settled=settled.append)
+    released = whole.offer(chunk(*labels))
+    assert whole.task == task
+    assert settled == ([task] if task else [])
+    assert len(released) == (1 if task else 0)
+    cut = TaskGate(None)
+    for label in labels:
+        cut.offer(chunk(label))
+    assert cut.task == task
+
+
+@pytest.mark.parametrize(
+    ("labels", "task"),
+    [([5, 7], Task.BINARY), ([1], Task.BINARY), ([0], Task.BINARY), ([-1], Task.BINARY), ([5], Task.REGRESSION)],
+)
+def test_time_settles_what_labels_leave_open(labels: list[int], task: Task) -> None:
+    """Fails when a slow stream is held back for ever, or settled before its time."""
+    clock = ManualClock()
+    gate = TaskGate(None, clock=clock)
+    assert gate.offer(chunk(*labels)) == []
+    clock.advance(0.99)
+    assert (gate.poll(), gate.task) == ([], None)
+    clock.advance(0.02)
+    released = gate.poll()
+    assert gate.task == task
+    assert [len(each.examples) for each in released] == [len(labels)]
+    assert gate.poll() == []
+
+
+def test_time_settles_before_newer_labels_are_looked_at() -> None:
+    """Fails when labels that came after the bound change what was settled by it."""
+    clock = ManualClock()
+    gate = TaskGate(None, clock=clock)
+    gate.offer(chunk(0, 1))
+    clock.advance(1.5)
+    released = gate.offer(chunk("x"))
+    assert gate.task is Task.BINARY
+    assert [list(each.examples.labels) for each in released] == [[0, 1], []]
+
+
+def test_chunks_keep_their_order_while_held() -> None:
+    """Fails when a chunk without labels overtakes one that is held, so that positions run ahead."""
+    gate = TaskGate(None)
+    first, second, third = chunk(1), chunk(None), chunk("x")
+    assert gate.offer(chunk(None))[0].unlabelled == 1
+    assert gate.offer(first) == []
+    assert gate.offer(second) == []
+    assert [each.unlabelled for each in gate.offer(third)] == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "passed", "refused"),
+    [
+        (Task.MULTICLASS, ["a", 1, 1.0, True], ["a", 1, 1, True], []),
+        (Task.MULTICLASS, [1, "1", True, "true", 2.5, "2"], [1, True, "2"], [1, 3, 4]),
+        (Task.MULTICLASS, ["1", 1, 1.0], ["1"], [1, 2]),
+        (Task.MULTICLASS, [1e300], [], [0]),
+        (Task.BINARY, [0.0, 1, 2, 1.0, "0", True], [0, 1, 1], [2, 4, 5]),
+        (Task.BINARY, ["n", "y", "n"], ["n", "y", "n"], []),
+        (Task.BINARY, [True, False, 1], [True, False], [2]),
+        (Task.REGRESSION, [1, 2.5, "x", True], [1.0, 2.5], [2, 3]),
+        (Task.REGRESSION, [1, 2], [1.0, 2.0], []),
+    ],
+)
+def test_labels_become_canonical_or_dead_letters(
+    task: Task, given: list[Any], passed: list[Any], refused: list[int]
+) -> None:
+    """Fails when two spellings of a class are two classes, or a label that contradicts the task is learned."""
+    gate = TaskGate(task)
+    for _ in range(2):
+        (decoded,) = gate.offer(chunk(*given))
+        assert typed(decoded.examples.labels) == typed(passed)
+        assert [(each.offset, each.reason) for each in decoded.rejected] == [(offset, "label") for offset in refused]
+        kept = [n for n in range(len(given)) if n not in refused]
+        assert decoded.examples.features.numbers[:, :1].ravel().tolist() == kept
+        assert decoded.track.next_offsets.tolist() == [n + 1 for n in kept]
+        assert decoded.positions == {0: Position(len(given), 0)}
+        assert decoded.events == len(given)
+
+
+def test_a_refused_row_at_the_end_of_a_message_does_not_hold_it_up() -> None:
+    """Fails when the offset of a message is not passed because its last event was refused for its label."""
+    events = [{"features": {"a": n}, "label": label} for n, label in enumerate([0, 1, 2])]
+    (decoded,) = TaskGate(Task.BINARY).offer(EventDecoder(ENVELOPE, {}).decode(records(events)))
+    assert decoded.track.next_offsets.tolist() == [0, 1]
+    assert decoded.track.next_events.tolist() == [1, 0]
+    assert decoded.rejected[0].index == 2
+    assert decoded.rejected[0].value == b'{"features": {"a": 2}, "label": 2}'
+
+
+def test_a_refused_row_leaves_no_feature_behind() -> None:
+    """Fails when the learner meets a feature that only a refused event had."""
+    events = [{"features": {"a": 1}, "label": 1}, {"features": {"b": 1}, "label": "x"}]
+    (decoded,) = TaskGate(Task.REGRESSION).offer(EventDecoder(ENVELOPE, {}).decode(records(*events)))
+    assert [key.name for key in decoded.examples.features.keys] == ["a"]
+
+
+def test_classes_known_before_a_restart_are_kept_to() -> None:
+    """Fails when a restart lets a third class in, or one that JSON confuses with a known one."""
+    first = TaskGate(Task.BINARY)
+    first.offer(chunk("a", "b"))
+    assert first.classes == ("a", "b")
+    second = TaskGate(Task.BINARY, first.classes)
+    (decoded,) = second.offer(chunk("c", "b"))
+    assert list(decoded.examples.labels) == ["b"]
+
+
+def test_a_gate_that_knows_all_classes_decides_the_same_in_any_order() -> None:
+    """Fails when a replay, in which partitions come in another order, accepts a label that was refused."""
+    met: list[Label] = []
+    TaskGate(Task.MULTICLASS, on_class=met.append).offer(chunk(1, "1", "a"))
+    assert typed(met) == typed([1, "a"])
+    (decoded,) = TaskGate(Task.MULTICLASS, met).offer(chunk("1", "a", 1))
+    assert typed(decoded.examples.labels) == typed(["a", 1])

@@ -1,0 +1,66 @@
+"""When a checkpoint is due: by time, and before that by how much would have to be learned again."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.checkpoints import CheckpointStore
+from service.durability.checkpointing import Checkpointer
+from tests.support.checkpointing import checkpoint
+
+
+class Slow(CheckpointStore):
+    """Takes its time to write."""
+
+    seconds = 0.0
+
+    def save(self, *arguments: object) -> object:  # type: ignore[override]
+        time.sleep(self.seconds)
+        return super().save(*arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Slow:
+    return Slow(tmp_path)
+
+
+@pytest.fixture
+def checkpointer(store: Slow) -> Iterator[Checkpointer]:
+    made = Checkpointer(store, every_seconds=3600, saved=lambda *_: None, failed=lambda _: None)
+    made.start(100.0)
+    yield made
+    made.close()
+
+
+def test_a_second_of_learning_makes_a_checkpoint_due(checkpointer: Checkpointer) -> None:
+    """If this fails, a restart beside a fast stream learns for as long again as the time between two checkpoints."""
+    assert not checkpointer.due(100.9)
+    assert checkpointer.due(101.1)
+    checkpointer.submit(checkpoint(1))
+    checkpointer.finish()
+    assert not checkpointer.due(102.0)
+    checkpointer._begun -= 10
+    assert checkpointer.due(102.2)
+
+
+def test_checkpoints_that_take_long_keep_their_time(checkpointer: Checkpointer, store: Slow) -> None:
+    """If this fails, a large model beside a fast stream does nothing but write checkpoints."""
+    store.seconds = 0.3
+    assert checkpointer.due(101.1)
+    checkpointer.submit(checkpoint(1))
+    checkpointer.finish()
+    store.seconds = 0.0
+    assert not checkpointer.due(105.0)
+    checkpointer._begun -= 10
+    assert checkpointer.due(105.0)
+
+
+def test_time_alone_makes_one_due(tmp_path: Path) -> None:
+    """If this fails, a slow stream's last events are learned again hours later."""
+    quick = Checkpointer(CheckpointStore(tmp_path), every_seconds=0.05, saved=lambda *_: None, failed=lambda _: None)
+    quick.start(7.0)
+    time.sleep(0.06)
+    assert quick.due(7.0)
+    quick.close()

@@ -1,0 +1,73 @@
+"""The reading program may die at any moment, and the trainer's stream must not show it."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from consumers.errors import PositionLost
+from consumers.log import LogSink
+from consumers.source import NewRecord, Position
+from models.examples import Task
+from service.config import Settings
+from service.reading.ingest import Start
+from service.reading.ingest_process import Job, ProcessIngest
+from service.wiring import log_path
+from tests.support.training import events
+
+
+def settings(folder: Path, count: int) -> Settings:
+    """Return settings whose log holds `count` events."""
+    made = Settings(data_dir=folder / "data", publish_dir=folder / "publish")
+    sink = LogSink(log_path(made, "events"))
+    sink.append([NewRecord(value) for value in events(count)])
+    sink.close()
+    return made
+
+
+def child_of(ingest: ProcessIngest) -> int:
+    return ingest._program.process.pid
+
+
+def test_a_killed_reader_goes_on_where_it_was(tmp_path: Path) -> None:
+    """If this fails, a crash of the reading program loses events, or has them learned twice."""
+    notices: list[str] = []
+    ingest = ProcessIngest(Job(settings(tmp_path, 5000), "default", Start({})), notices.append)
+    reached: list[int] = []
+    killed = 0
+    until = time.monotonic() + 60
+    while len(reached) < 5000 and time.monotonic() < until:
+        decoded = ingest.take(0.5)
+        if decoded is None:
+            continue
+        reached += decoded.track.next_offsets.tolist()
+        if killed < 2:
+            os.kill(child_of(ingest), signal.SIGKILL)
+            killed += 1
+    assert reached == list(range(1, 5001))
+    assert ingest.task is Task.MULTICLASS
+    ingest.close()
+
+
+def test_it_ends_with_the_trainer_and_not_before(tmp_path: Path) -> None:
+    """If this fails, reading programs stay behind when trainers are killed, and pile up."""
+    ingest = ProcessIngest(Job(settings(tmp_path, 10), "default", Start({})), lambda _: None)
+    pid = child_of(ingest)
+    while ingest.take(0.5) is None:
+        pass
+    ingest.commit({0: Position(10)})
+    assert ingest.take(0.3) is None
+    assert Path(f"/proc/{pid}").exists()
+    ingest.close()
+    assert ingest._program.process.returncode == 0
+
+
+def test_what_it_cannot_go_on_from_is_raised_in_the_trainer(tmp_path: Path) -> None:
+    """If this fails, a log that lost its events is read in an endless loop of restarts."""
+    made = settings(tmp_path, 10)
+    ingest = ProcessIngest(Job(made, "default", Start({0: Position(99)})), lambda _: None)
+    with pytest.raises(PositionLost):
+        ingest.take(30)
+    ingest.close()
