@@ -26,7 +26,8 @@ run: $(STAMP) ## run the demo: a real stream is learned and served until Ctrl-C
 test: $(STAMP) ## run the whole test suite (a real Kafka broker included, where Java and Maven are)
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-faults: $(STAMP) ## kill trainers a thousand times (ARGS="--cycles 1000 --seed N") and compare with an undisturbed run
+test-faults: $(STAMP) ## run the table of failures, then kill trainers a thousand times (ARGS="--cycles 1000 --seed N")
+	@$(BIN)/python -m benchmarks.failures
 	@$(BIN)/python -m benchmarks.faults $(ARGS)
 
 lint: $(STAMP) ## check style, types and import rules; changes nothing

@@ -1,12 +1,11 @@
 """Every failure that Headrace promises to survive is in the operators' table, with a test that makes it happen."""
 
 import ast
-import re
 from functools import cache
 
 import pytest
 
-from tests.support.sources import ROOT
+from tests.support.failures import NODE, ROOT, named_in, rows
 
 PROMISED = (
     "the broker is down at start",
@@ -40,18 +39,6 @@ PROMISED = (
 )
 """The list of issue 4, as the first column of the table begins."""
 
-NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-
-
-@cache
-def rows() -> dict[str, list[str]]:
-    """Return the table: what happens → its other cells."""
-    text = (ROOT / "docs" / "operations.md").read_text()
-    section = text.partition("\n## Failures\n")[2].partition("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-    return {what: rest for what, *rest in cells if not what.startswith("**")}
-
 
 @cache
 def names_in(path: str) -> set[str]:
@@ -73,7 +60,7 @@ def test_every_row_tells_what_is_seen_and_done_and_names_tests_that_exist() -> N
         seen, done, tests = cells
         assert seen, what
         assert done, what
-        named = NODE.findall(tests)
+        named = named_in(cells)
         assert named, what
         assert NODE.sub("", tests).strip(" ,·") == "", f"{what}: only `tests/FILE.py::test_name` goes there"
         for path, name in named:
