@@ -3,17 +3,23 @@
 What their commands do is tested in ``integration/test_compose_commands.py``.
 """
 
+import json
 import re
+import ssl
 import subprocess
 import sys
+import threading
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from service.config import load_settings
 from tests.support.broker import KAFKA
+from tests.support.certificates import make_certificates
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
@@ -152,6 +158,38 @@ def test_the_image_is_asked_for_its_health(tmp_path: Path) -> None:
     (check,) = arguments("HEALTHCHECK")
     assert f"127.0.0.1:{headrace_settings(tmp_path).serve.port}/health/live" in check
     assert arguments("ENTRYPOINT") == ['["headrace"]']
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """Answers everything with 200."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_the_check_of_health_finds_a_server_with_and_without_tls(tmp_path: Path, tls: bool) -> None:
+    """A server under TLS would be taken for dead, or one that is gone for healthy."""
+    server = HTTPServer(("127.0.0.1", 0), Healthy)
+    if tls:
+        certificates = make_certificates(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificates.server, certificates.server_key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    (check,) = arguments("HEALTHCHECK")
+    _, program, code = json.loads(check[check.index("CMD") + 3 :])
+    command = [sys.executable, program, code.replace(":8000/", f":{server.server_port}/")]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert subprocess.run(command, check=False, capture_output=True).returncode != 0
 
 
 def test_what_the_image_copies_gets_into_the_build() -> None:
