@@ -18,6 +18,12 @@ _PATIENCE = 60.0
 """Seconds during which a batch is tried again: a server that restarts is back by then."""
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 5.0
+
+_NOT_APPENDED = "not_appended"
+"""What a server says of an event that Kafka did not acknowledge: it is to be sent again, by itself."""
+
+_TRIES = 5
+"""How often that is done: a record that is too large for its topic is refused every time."""
 _TIMEOUT = 30.0
 
 
@@ -85,7 +91,7 @@ class HttpTarget:
         """Let go of connections."""
         self._client.close()
 
-    def _send(self, events: Sequence[bytes], key: str) -> Delivered:
+    def _send(self, events: Sequence[bytes], key: str, tries: int = _TRIES) -> Delivered:
         answer = self._post(_body(events, self._form), key)
         if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and len(events) > 1:
             middle = len(events) // 2
@@ -94,8 +100,15 @@ class HttpTarget:
             raise DeliveryFailed(f"{self._url} refuses the events with {answer.status_code}: {_detail(answer)}")
         taken = msgspec.json.decode(answer.content)
         delivered = Delivered(taken["accepted"])
+        later = []
         for rejected in taken["rejected"]:
-            delivered += Delivered(0, {rejected["reason"]: 1})
+            if rejected["reason"] == _NOT_APPENDED and tries > 1:
+                later.append(events[rejected["index"]])
+            else:
+                delivered += Delivered(0, {rejected["reason"]: 1})
+        if later:
+            self._sleep(_FIRST_DELAY * 2 ** (_TRIES - tries))
+            delivered += self._send(later, f"{key}.again", tries - 1)
         return delivered
 
     def _post(self, body: bytes, key: str) -> httpx.Response:

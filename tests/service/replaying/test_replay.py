@@ -213,6 +213,27 @@ def test_a_batch_that_is_too_large_is_halved() -> None:
     assert len({post.headers["idempotency-key"] for post in taken}) == len(taken)
 
 
+@pytest.mark.parametrize("refusals", [1, 4, 99], ids=["once", "to the last try", "always"])
+def test_what_kafka_did_not_acknowledge_is_sent_again_by_itself(refusals: int) -> None:
+    """Events would be lost, or those that arrived would come twice, while a broker restarts."""
+    refused, clock = iter(range(refusals)), Clock()
+
+    def answer(asked: Asked) -> Answer:
+        found = [event["features"]["n"] for event in asked.events()]
+        if 1 not in found or next(refused, None) is None:
+            return accept_all(asked)
+        rejected = [{"index": found.index(1), "reason": "not_appended"}]
+        return Answer(202, {"accepted": len(found) - 1, "rejected": rejected})
+
+    with answering(answer) as server:
+        delivered = sent_to(HttpTarget(server.url, sleep=clock.sleep), list(numbered(3)))
+        sent = [[event["features"]["n"] for event in post.events()] for post in server.posts()]
+        keys = {post.headers["idempotency-key"] for post in server.posts()}
+    assert delivered == (Delivered(3) if refusals < 5 else Delivered(2, {"not_appended": 1}))
+    assert sent == [[0, 1, 2]] + [[1]] * min(refusals, 4)
+    assert len(keys) == len(sent)
+
+
 def test_what_the_server_refuses_is_counted_by_reason() -> None:
     """Events would vanish without a word."""
 
