@@ -1,7 +1,7 @@
 """Clients that ask for predictions at a fixed rate until their stdin ends, as a program of its own.
 
-``python -m benchmarks.paced_asking PORT RATE CONNECTIONS`` prints what came of it as JSON. Each connection asks when
-its turn comes, whether the others were answered or not; an answer's time counts from then.
+``python -m benchmarks.paced_asking PORT RATE CONNECTIONS [KEY]`` prints what came of it as JSON. Each connection asks
+when its turn comes, whether the others were answered or not; an answer's time counts from then.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Asked:
     stopped: bool = False
 
 
-async def client(port: int, first: float, every: float, asked: Asked) -> None:
+async def client(port: int, key: str, first: float, every: float, asked: Asked) -> None:
     """Ask over one connection, opened again where it breaks."""
     due = first
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -35,7 +35,7 @@ async def client(port: int, first: float, every: float, asked: Asked) -> None:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         try:
             streams = streams or await asyncio.open_connection("127.0.0.1", port)
-            await asyncio.wait_for(_ask(*streams, request(port)), PATIENCE)
+            await asyncio.wait_for(_ask(*streams, request(port, key)), PATIENCE)
             asked.taken.append(time.perf_counter() - due)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             asked.failures.append(repr(error)[:300])
@@ -55,12 +55,13 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked
         raise ValueError(f"{head[:40]!r} {body[:200]!r}")
 
 
-async def run(port: int, rate: float, connections: int) -> Asked:
+async def run(port: int, rate: float, connections: int, key: str = "") -> Asked:
     """Ask until stdin ends."""
     asked = Asked()
     began = time.perf_counter()
     every = connections / rate
-    clients = [asyncio.create_task(client(port, began + each / rate, every, asked)) for each in range(connections)]
+    turns = [began + each / rate for each in range(connections)]
+    clients = [asyncio.create_task(client(port, key, turn, every, asked)) for turn in turns]
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     asked.stopped = True
     await asyncio.gather(*clients)
@@ -71,7 +72,7 @@ def main() -> None:
     """Ask, and print the figures."""
     port, rate, connections = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     began = time.perf_counter()
-    asked = asyncio.run(run(port, rate, connections))
+    asked = asyncio.run(run(port, rate, connections, *sys.argv[4:]))
     seconds = time.perf_counter() - began
     percentiles = {f"p{each}_ms": float(np.percentile(asked.taken, each)) * 1000 for each in (50, 99, 99.9)}
     worst = {"max_ms": max(asked.taken) * 1000}

@@ -12,7 +12,7 @@ from pathlib import Path
 LIBRARIES = ("headrace", "torch", "kafka-python", "river", "msgspec", "numpy", "fastapi", "uvicorn", "crc32c")
 
 
-TITLES = {"bench": "Benchmark", "recovery": "Recovery times", "kills": "Kills under load"}
+TITLES = {"bench": "Benchmark", "recovery": "Recovery times", "kills": "Kills under load", "flood": "Floods"}
 """What kinds of results there are, and what they are called."""
 
 
