@@ -2,7 +2,8 @@
 
 Each group of calls is a file: ``routes_predict.py`` (start there), ``routes_events.py``, ``routes_models.py``,
 ``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``. What they share is in ``serving_context.py``;
-what goes wrong in any of them becomes a problem in ``problems.py``. Before all of them stands ``security_gate.py``.
+what goes wrong in any of them becomes a problem in ``problems.py``. Before all of them stands
+``security/gate.py``.
 ``serving.py`` runs the application.
 """
 

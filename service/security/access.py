@@ -1,6 +1,6 @@
 """Which role opens which route: one table. What is not in it is refused as soon as there are keys.
 
-On the path it stands before routing: ``security_gate.py`` asks it what a request's path and method need. A new route
+On the path it stands before routing: ``gate.py`` asks it what a request's path and method need. A new route
 needs a line here; ``tests/service/security/test_access.py`` fails without one.
 """
 

@@ -1,8 +1,8 @@
 """The gate before all routes: who calls, whether they may, how often, and whether there is room.
 
 On the path it is the first thing that a request meets, before routing and before any of its body is read. It is a plain
-ASGI application around the other one, so that it costs a request a few microseconds. ``security_access.py`` has the
-table of what a route needs; the keys are those of ``security_keys.py``.
+ASGI application around the other one, so that it costs a request a few microseconds. ``access.py`` has the
+table of what a route needs; the keys are those of ``keys.py``.
 """
 
 import base64

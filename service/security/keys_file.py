@@ -7,7 +7,7 @@
 
 A key is 32 random bytes. Nobody can try out 2²⁵⁶ of them, however fast the digest is, so it need not be one of the slow
 ones that passwords need; and a fast one costs a request next to nothing. On the path this stands beside the server: a
-command writes the file, ``security_keys.py`` reads it again and again.
+command writes the file, ``keys.py`` reads it again and again.
 """
 
 import contextlib

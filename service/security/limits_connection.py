@@ -1,6 +1,6 @@
 """One connection to the server: how much and how slowly a client may send before it is cut off.
 
-On the path it is what bytes reach first; what it makes of them goes to ``security_gate.py``. The HTTP server under us
+On the path it is what bytes reach first; what it makes of them goes to ``gate.py``. The HTTP server under us
 (uvicorn) waits for ever for headers and bodies, and takes headers of any size; this class, between it and the socket,
 does not. A timer looks at each connection now and then, so that a request costs nothing but a few assignments.
 """
