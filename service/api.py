@@ -1,10 +1,9 @@
 """The REST API: one FastAPI application over all models. It learns nothing and holds no parameters of its own.
 
-Each group of calls is a file: ``routes_predict.py`` (start there), ``routes_events.py``, ``routes_models.py``,
-``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``. What they share is in ``serving_context.py``;
-what goes wrong in any of them becomes a problem in ``problems.py``. Before all of them stands
-``security/gate.py``.
-``serving.py`` runs the application.
+Each group of calls is a file in ``rest/``: ``routes_predict.py`` (start there), ``routes_events.py``,
+``routes_models.py``, ``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``. What they share is in
+``serving_context.py``; what goes wrong in any of them becomes a problem in ``problems.py``; ``serving.py`` runs the
+application. Before all of them stands ``security/gate.py``.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Answers predictions from whatever parameters there are: the published ones, else a checkpoint's, else none.
 
 On the path it stands between the publication, which the trainer writes, and the API. Learning never makes it wait: it
-computes over mapped memory and looks afterwards whether that still held one version (``subscription.py``).
+computes over mapped memory and looks afterwards whether that still held one version (``publishing/subscription.py``).
 """
 
 import time

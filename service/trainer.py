@@ -1,8 +1,8 @@
 """The trainer: one process that learns one model from one topic. Its loop is the heart of Headrace: start here.
 
 Take a microbatch, score it with the parameters before it (test), learn from it (train), journal, publish, and, when
-due, checkpoint. Before the loop stands recovery (``recovery.py``); beside it run the process that polls and decodes
-(``ingest.py``) and the one that writes checkpoints (``checkpointing.py``).
+due, checkpoint. Before the loop stands recovery (``restart/recovery.py``); beside it run the process that polls and
+decodes (``reading/ingest.py``) and the thread that writes checkpoints (``durability/checkpointing.py``).
 """
 
 import threading

@@ -33,7 +33,7 @@ class Totals:
     halvings
         How often the bound on a microbatch was halved, because one did not fit into the device's memory.
     histograms
-        By name, see ``histograms.py``.
+        By name, see ``monitoring/histograms.py``.
     """
 
     events_consumed: int = 0

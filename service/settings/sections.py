@@ -1,6 +1,6 @@
 """The sections of the configuration: every setting, its default, and what it may be.
 
-Nothing here reads a file or the environment: ``config.py`` puts the sections together and fills them.
+Nothing here reads a file or the environment: ``service/config.py`` puts the sections together and fills them.
 """
 
 import dataclasses
