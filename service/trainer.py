@@ -61,7 +61,9 @@ class Trainer:
         self._fallback = Fallback(model, self.training)
         self._memory = MemoryPressure(model, self.training)
         self._repair = SelfRepair(model, self.training, recovered.reference)
-        self._housekeeping = Housekeeping(model, self.training, self._repair)
+        self._housekeeping = Housekeeping(
+            model, self.training, self._repair, relearned_seconds=recovered.relearned_seconds
+        )
 
     def stop(self) -> None:
         """Have the loop end after the microbatch in hand."""

@@ -49,12 +49,15 @@ class Housekeeping:
         Where the trainer is: what is reported and saved; read between two microbatches only.
     repair
         Says of each state that is to be kept whether it is sound.
+    relearned_seconds
+        How long it took to learn again what is in no checkpoint.
     """
 
-    def __init__(self, model: Model, training: Training, repair: SelfRepair) -> None:
+    def __init__(self, model: Model, training: Training, repair: SelfRepair, *, relearned_seconds: float = 0.0) -> None:
         self._model = model
         self._training = training
         self._repair = repair
+        self._relearned_seconds = relearned_seconds
         self._checkpointer = Checkpointer(
             model.store,
             every_seconds=model.settings.checkpoint.every_seconds,
@@ -83,14 +86,15 @@ class Housekeeping:
         ConfigurationInvalid
             The metrics port cannot be had.
         """
-        self._captured = self._training.progress
+        self._captured = _NOTHING if self._relearned_seconds else self._training.progress
         port = self._model.service.train.metrics_port
         if port is not None:
             paths = {self._model.name: self._model.paths.status}
             self._metrics = start_metrics_server(
                 port, statuses_from_files(paths), self._model.service.train.metrics_host
             )
-        self._checkpointer.start(self._worked)
+        # Else a trainer that is killed again and again would have more to learn again each time.
+        self._checkpointer.start(self._worked - self._relearned_seconds)
         self._syncing.start()
         self._report("idle")
 

@@ -5,6 +5,7 @@ boundaries and learned again, so that each event is in the parameters exactly on
 two different sets of parameters.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,8 @@ class Recovered:
         The version whose learner the lane's is, where nothing was learned since a rollback.
     reference
         Answers from the checkpoint's parameters: what the canary compares with.
+    relearned_seconds
+        How long it took to learn again what came after the checkpoint.
     """
 
     noted: Noted
@@ -65,6 +68,7 @@ class Recovered:
     device_error: DeviceFailed | None = None
     restored_from: int | None = None
     reference: Predictor | None = None
+    relearned_seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -106,6 +110,7 @@ class Recovery:
         past = self._past(tail, noted, lane.learner)
         try:
             reference = lane.learner.predictor() if lane.learner is not None and is_trusted(checkpoint) else None
+            began = time.perf_counter()
             again = self.relearning.follow(lane, past.steps, max(tail.follows, 0), noted, _tally(totals))
         except Exception:
             lane.close()
@@ -113,14 +118,16 @@ class Recovery:
         if again.problem is not None:
             _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(again.problem))
         lane = again.lane
+        relearned_seconds = time.perf_counter() - began if past.steps else 0.0
         totals.screened(lane.count.duplicates, lane.count.limited)
         totals.rollbacks += sum(map(is_rollback, past.steps))
         _count_others(totals, past.others, lane.count)
         updates = sum(isinstance(step, Update) for step in past.steps)
         version = max(tail.resume_version, again.version)
         _log.info("recovered", version=version, learned_again=updates, events=lane.learned, checkpoint=tail.follows)
+        restored_from = _restored_from(checkpoint, past.steps)
         return Recovered(
-            noted, lane, version, again.version, totals, tail, None, _restored_from(checkpoint, past.steps), reference
+            noted, lane, version, again.version, totals, tail, None, restored_from, reference, relearned_seconds
         )
 
     def run_without_device(self, error: DeviceFailed) -> Recovered:

@@ -1,14 +1,22 @@
 """When a checkpoint is due: by time, and before that by how much would have to be learned again."""
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from consumers.errors import PositionLost
+from consumers.testing import Mark, MemorySource
+from models.examples import Examples
+from models.learner import LearnReport
+from models.torch_learner import TorchLearner
 from service.checkpoints import CheckpointStore
+from service.durability import checkpointing
 from service.durability.checkpointing import Checkpointer
 from tests.support.checkpointing import checkpoint
+from tests.support.training import events, open_model, running, settings
 
 
 class Slow(CheckpointStore):
@@ -64,3 +72,25 @@ def test_time_alone_makes_one_due(tmp_path: Path) -> None:
     time.sleep(0.06)
     assert quick.due(7.0)
     quick.close()
+
+
+def test_what_was_learned_again_is_kept_before_more_comes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If this fails, a trainer that is killed again and again has more to learn again each time."""
+    genuine = TorchLearner.learn
+
+    def slowly(learner: TorchLearner, examples: Examples) -> LearnReport:
+        time.sleep(0.03)
+        return genuine(learner, examples)
+
+    monkeypatch.setattr(TorchLearner, "learn", slowly)
+    monkeypatch.setattr(checkpointing, "_MOST_WORK", math.inf)
+    chosen = settings(tmp_path, checkpoint={"every_seconds": 3600})
+    crashing = MemorySource({0: [*events(320), Mark(PositionLost("gone"))]})
+    with running(open_model(chosen, crashing)) as run, pytest.raises(PositionLost):
+        run.wait_for(lambda _: False)
+    # More seconds than that are learned again, and fewer than that are still to be learned.
+    monkeypatch.setattr(checkpointing, "_MOST_WORK", 0.3)
+    with running(open_model(chosen, MemorySource({0: events(320)}))) as run:
+        run.wait_for(lambda status: status.checkpoint is not None)
