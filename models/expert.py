@@ -1,0 +1,155 @@
+"""What answers from encoded rows and learns from them: :class:`Expert`. Stands between the encoder and the scores.
+
+A learner encodes each microbatch once and hands it to one expert, whichever the configuration names; the mixture
+(``mixture.py``) is an expert too, made of others. Networks that learn by gradients are experts through
+``network_expert.py``. A new one is one class in one file and one line in ``EXPERTS`` (``experts.py``).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from models.encoder_layout import Layout
+from models.examples import Kind
+from models.features import Sparse
+from models.learner import Json
+from models.touched import Ranges
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Rows as experts see them.
+
+    Attributes
+    ----------
+    dense
+        float32, shape (rows, inputs), on the device: standardised numbers, marks, hashed strings, statistics of the
+        target; zeros in spare columns.
+    raw
+        float32, shape (rows, raws), on the device: what thresholds can be set in, for its scale never moves. Numbers
+        relative to the first value met, categories as codes from 0 to 1; NaN where missing or spare.
+    sparse
+        Kinds of strings → their hashes, for tables of parameters; only what an expert asked for by ``table_kinds``.
+    """
+
+    dense: Tensor
+    raw: Tensor
+    sparse: Mapping[frozenset[Kind], Sparse]
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+    def slice(self, start: int, stop: int) -> "Encoded":
+        """Return rows `start` to `stop`."""
+        sparse = {kinds: hashes.slice(start, stop) for kinds, hashes in self.sparse.items()}
+        return Encoded(self.dense[start:stop], self.raw[start:stop], sparse)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What there is to see and to answer; it only ever grows.
+
+    Attributes
+    ----------
+    layout
+        Places of the features: ``layout.roles`` says what each input column in use carries.
+    inputs, raws
+        Columns of :attr:`Encoded.dense` and of :attr:`Encoded.raw`, spare ones included.
+    raws_used
+        Columns of :attr:`Encoded.raw` that carry something.
+    classes
+        How many are known; 0 for regression.
+    """
+
+    layout: Layout
+    inputs: int
+    raws: int
+    raws_used: int
+    classes: int
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the answers: one for each class, or one for regression."""
+        return max(self.classes, 1)
+
+
+class Expert(Protocol):
+    """Answers and learns. All its memory is tensors on one device; nothing in it waits for the device.
+
+    Answers are float32: for classes the logarithms of probabilities, shape (rows, classes); for regression one column
+    of values in units of the target's scale, shape (rows, 1). Where an expert knows nothing, it answers `prior`. They
+    need not be finite: whoever asks takes care of that.
+
+    `prior` is what is answered without looking at a row: for classes the logarithms of their shares so far, shape
+    (classes,); for regression zero, shape (1,). All float32.
+    """
+
+    table_kinds: ClassVar[Sequence[frozenset[Kind]]]
+    """The sets of kinds of strings whose hashes it asks for."""
+
+    def grow(self, space: Space) -> None:
+        """Make room for all that is in `space`; called before the first :meth:`learn`, and when it has grown.
+
+        No answer for rows without the new features and classes may change by more than the room for a new class takes.
+        """
+
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:
+        """Forget what was learned for these columns: they carry other features from now on."""
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """Go on in other units of the target: what was t is now factor · t + shift. Only for regression."""
+
+    def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
+        """Return the answers; changes nothing, so that a serving process can call it over mapped memory."""
+
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
+        """Learn from rows, in the order of the log, in inner steps of its own choosing.
+
+        Parameters
+        ----------
+        rows
+            At least one.
+        targets
+            Indices of classes, int64, or numbers in units of the target's scale, float32; shape (rows,).
+        weights
+            float32, shape (rows,); above 0, 1 on the mean.
+        prior
+            With these rows counted already.
+        answered
+            What :meth:`answers` returned for these rows before any of them was learned; None where the rows are
+            encoded anew or the space has grown since.
+        """
+
+    def published(self) -> dict[str, Tensor]:
+        """Return what :meth:`answers` reads, under names of its own: views, valid until the next change."""
+
+    def changed(self) -> Mapping[str, Ranges]:
+        """Return, for published tensors of which little changed since the last call, the ranges of flat elements.
+
+        A name that is absent has changed altogether; one with no range has not changed.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Return JSON from which, with the published tensors, :meth:`attach` makes an expert that answers alike."""
+
+    def attach(self, description: Json, tensors: Tensors) -> None:
+        """Answer from published tensors, which may be mapped from a file that somebody is overwriting.
+
+        No value in them may decide where memory is read beyond what bounds of its own allow.
+        """
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return all that it is: JSON, and tensors under names ``segment/name``.
+
+        Those that change together share a segment, for a checkpoint writes only segments that changed.
+        """
+
+    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
+        """Become exactly what :meth:`state` was taken from; it owns `tensors` from then on."""
+
+    def reports(self) -> dict[str, float]:
+        """Return what operators may want to know of it by name, such as ``weight.leaves``; may wait for the device."""
