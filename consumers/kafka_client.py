@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, errors
 
 from consumers.errors import CodecMissing, ConsumerError, LogUnreadable, PositionLost, SourceUnavailable, TopicMissing
 from consumers.kafka_bounds import bound
+from consumers.kafka_last_words import hear
 from consumers.kafka_names import mend
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_refusal import advice, check_certificate
@@ -164,6 +165,7 @@ def connect(make: Callable[..., T], options: KafkaOptions, settings: dict[str, A
     """
     check_certificate(options)
     bound()
+    hear()
     mend()
     cluster = Cluster(options)
     reconnect = {"reconnect_backoff_max_ms": 3_000, "bootstrap_timeout_ms": options.connect_timeout * 1000}
