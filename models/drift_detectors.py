@@ -1,0 +1,150 @@
+"""River's drift detectors behind one small interface: errors in, the places where they rose out.
+
+Both watch a mean. ADWIN (Bifet and Gavaldà, SDM 2007) keeps a window of what came since the last change, as long as it
+may be, and cuts it where its two parts differ by more than chance would have it. Page-Hinkley (Page, Biometrika 1954)
+adds up by how much values exceed their mean. Errors that fall are no drift but learning.
+
+River is imported by whoever makes a detector, not before: it takes a second.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from models.drift_options import Detector as Name
+from models.learner import Array
+
+CERTAIN, SUSPICIOUS = 0.002, 0.01
+"""ADWIN's bound on how likely a cut is where nothing has changed: River's default, and what River's adaptive random
+forests take for a warning."""
+
+MAGNITUDE = 0.02  # of an excess over the mean that Page-Hinkley lets pass, for errors from 0 to 1
+CERTAIN_EXCESS, SUSPICIOUS_EXCESS = 50.0, 25.0  # sums beyond which it speaks; the first is River's default
+
+
+class Found(NamedTuple):
+    """What a detector found in some values.
+
+    Attributes
+    ----------
+    rises
+        Places of values with which the mean was found to have risen.
+    changed
+        Whether the mean has changed at all; the detector then began anew.
+    """
+
+    rises: list[int]
+    changed: bool
+
+
+class Detector(Protocol):
+    """Watches one stream of errors between 0 and 1."""
+
+    def update(self, values: Sequence[float]) -> Found:
+        """Take in the next values."""
+
+    def state(self) -> dict[str, Array]:
+        """Return what :meth:`restore` needs."""
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Go on exactly where :meth:`state` was called, of a detector made alike by the same version of River."""
+
+
+class Adwin:
+    """ADWIN, which looks at its window every 32 values.
+
+    Parameters
+    ----------
+    confidence
+        See :data:`CERTAIN`.
+    """
+
+    def __init__(self, confidence: float) -> None:
+        from river.drift import ADWIN  # noqa: PLC0415 - see the module
+
+        # Any: River's methods carry no types.
+        self._adwin: Any = ADWIN(delta=confidence)  # type: ignore[no-untyped-call]
+        self._sum, self._count = 0.0, 0
+
+    def update(self, values: Sequence[float]) -> Found:
+        """See :class:`Detector`."""
+        adwin, rises, changed = self._adwin, [], False
+        for place, value in enumerate(values):
+            self._sum += value
+            self._count += 1
+            adwin.update(value)
+            if adwin.drift_detected:
+                # What is left in the window is what came after the change; with the next value it begins anew.
+                changed = True
+                if adwin.estimation * self._count > self._sum:
+                    rises.append(place)
+                self._sum, self._count = 0.0, 0
+        return Found(rises, changed)
+
+    def state(self) -> dict[str, Array]:
+        """See :class:`Detector`."""
+        # The window is an object of River's that hands itself out as bytes, and only so.
+        window = np.frombuffer(self._adwin._helper.__getstate__(), np.uint8).copy()
+        numbers = np.array([self._sum, self._count, self._adwin.drift_detected], np.float64)
+        return {"window": window, "numbers": numbers}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """See :class:`Detector`."""
+        self._adwin._helper.__setstate__(arrays["window"].tobytes())
+        self._sum, count, drifted = arrays["numbers"].tolist()
+        self._count, self._adwin._drift_detected = int(count), bool(drifted)
+
+
+class PageHinkley:
+    """The Page-Hinkley test for a mean that rises.
+
+    Parameters
+    ----------
+    excess
+        See :data:`CERTAIN_EXCESS`.
+    """
+
+    _SUMS = ("_sum_increase", "_sum_decrease", "_min_increase", "_max_decrease")
+
+    def __init__(self, excess: float) -> None:
+        from river.drift import PageHinkley as Test  # noqa: PLC0415 - see the module
+
+        self._test: Any = Test(delta=MAGNITUDE, threshold=excess, mode="up")
+
+    def update(self, values: Sequence[float]) -> Found:
+        """See :class:`Detector`."""
+        test, rises = self._test, []
+        for place, value in enumerate(values):
+            test.update(value)
+            if test.drift_detected:
+                rises.append(place)
+        return Found(rises, bool(rises))
+
+    def state(self) -> dict[str, Array]:
+        """See :class:`Detector`."""
+        test = self._test
+        mean = (test._x_mean.n, test._x_mean._mean)
+        return {"numbers": np.array([test.drift_detected, *mean, *(getattr(test, name) for name in self._SUMS)])}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """See :class:`Detector`."""
+        test = self._test
+        drifted, test._x_mean.n, test._x_mean._mean, *sums = arrays["numbers"].tolist()
+        test._drift_detected = bool(drifted)
+        for name, value in zip(self._SUMS, sums, strict=True):
+            setattr(test, name, value)
+
+
+def create_detector(name: Name, *, suspicious: bool = False) -> Detector:
+    """Return a detector; a `suspicious` one speaks earlier, and oftener without a cause."""
+    if name == "page-hinkley":
+        return PageHinkley(SUSPICIOUS_EXCESS if suspicious else CERTAIN_EXCESS)
+    return Adwin(SUSPICIOUS if suspicious else CERTAIN)
+
+
+def version() -> str:
+    """Return River's version: a window's bytes are read only by the one that wrote them."""
+    from river.__version__ import __version__  # noqa: PLC0415 - see the module
+
+    return str(__version__)

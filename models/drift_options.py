@@ -1,0 +1,29 @@
+"""Whether a learner watches for drift, and what it does about it; the section ``models.NAME.drift``.
+
+Apart from ``drift.py``, so that the configuration can be checked without importing PyTorch.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Detector = Literal["adwin", "page-hinkley", "none"]
+Reaction = Literal["none", "reset", "forget", "background"]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftOptions:
+    """How drift is noticed in a learner's own errors, and what follows.
+
+    Attributes
+    ----------
+    detector
+        ``adwin`` (adaptive windows), ``page-hinkley``, or ``none``: nobody looks.
+    react
+        ``none``: the drift is counted and reported, and whatever learns adapts as it always does (``auto`` by giving
+        weight to the experts that have become better). ``reset``: what was learned is given up, all but the encoder's
+        statistics and the classes known. ``forget``: for a while new rows weigh more than usual. ``background``: at a
+        first suspicion another one begins to learn beside; it takes over when the drift is certain, if it is better.
+    """
+
+    detector: Detector = "adwin"
+    react: Reaction = "none"
