@@ -23,7 +23,6 @@ def check_learn_reports_counts(factory: Factory) -> None:
     learner = factory()
     report = learner.learn(examples(learner.task, 70))
     expect(report.examples == 70, f"{report.examples} of 70 examples reported")
-    expect(report.steps >= 1, "no step reported")
 
 
 def check_predictions_are_sound(factory: Factory) -> None:

@@ -24,6 +24,9 @@ MOST_STATISTICS = 1024
 
 MOST_OF_NUMBERS = MOST_COLUMNS - MOST_STATISTICS - HASHED
 
+MOST_RAWS = 512
+"""Raw columns: thresholds are set in few of many columns anyway."""
+
 WATCHED = 256
 """With more numbers than this, that one is missing is the rule and no news: it is not marked any more."""
 
@@ -69,6 +72,12 @@ class Layout:
         First of the columns for hashed strings; :data:`NONE` before the first string.
     roles
         What each input column carries, in order; its length is the width.
+    raw_numbers
+        Slot → raw column of the value (:data:`NONE`: there was no room for one).
+    raw_strings
+        Category → raw column of its code; one that is absent has none.
+    raws
+        Raw columns in use.
     taken_over
         How often a place was taken over in this process: with it the layout changes, though nothing is added.
     """
@@ -80,6 +89,9 @@ class Layout:
     strings: dict[FeatureKey, int] = field(default_factory=dict)
     hashed: int = NONE
     roles: list[Role] = field(default_factory=list)
+    raw_numbers: list[int] = field(default_factory=list)
+    raw_strings: dict[FeatureKey, int] = field(default_factory=dict)
+    raws: int = 0
     taken_over: int = field(default=0, compare=False)
 
     @property
@@ -100,6 +112,7 @@ class Layout:
             self.values.append(self._add_columns(1, Role.VALUE))
             self.marks.append(NONE)
             self.tails.append(NONE)
+            self.raw_numbers.append(self._add_raw())
         return keys[room:]
 
     def add_marks(self, slots: Sequence[int]) -> None:
@@ -120,6 +133,8 @@ class Layout:
                 self.hashed = self._add_columns(HASHED, Role.VALUE)
             has_statistics = key.kind is Kind.CATEGORY and self._room_for_statistics(statistics)
             self.strings[key] = self._add_columns(statistics, Role.VALUE) if has_statistics else NONE
+            if key.kind is Kind.CATEGORY and self.raws < MOST_RAWS:
+                self.raw_strings[key] = self._add_raw()
         return keys[room:]
 
     def held(self, kind: Kind) -> int:
@@ -140,6 +155,8 @@ class Layout:
     def take_over_string(self, old: FeatureKey, new: FeatureKey, statistics: int) -> list[int]:
         """Give the place of one string to another; return its columns of statistics."""
         column = self.strings[new] = self.strings.pop(old)
+        if old in self.raw_strings:
+            self.raw_strings[new] = self.raw_strings.pop(old)
         self.taken_over += 1
         return [] if column == NONE else list(range(column, column + statistics))
 
@@ -148,6 +165,13 @@ class Layout:
         first = len(self.roles)
         self.roles.extend([role] * count)
         return first
+
+    def _add_raw(self) -> int:
+        """Append a raw column and return it, or :data:`NONE` where there is no room."""
+        if self.raws >= MOST_RAWS:
+            return NONE
+        self.raws += 1
+        return self.raws - 1
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads."""
@@ -159,6 +183,9 @@ class Layout:
             "strings": [[key.name, key.kind.value, column] for key, column in self.strings.items()],
             "hashed": self.hashed,
             "roles": [role.value for role in self.roles],
+            "raw_numbers": list(self.raw_numbers),
+            "raw_strings": [[key.name, key.kind.value, column] for key, column in self.raw_strings.items()],
+            "raws": self.raws,
         }
 
     @classmethod
@@ -172,4 +199,7 @@ class Layout:
             {FeatureKey(name, Kind(kind)): column for name, kind, column in saved["strings"]},
             saved["hashed"],
             [Role(role) for role in saved["roles"]],
+            list(saved["raw_numbers"]),
+            {FeatureKey(name, Kind(kind)): column for name, kind, column in saved["raw_strings"]},
+            saved["raws"],
         )

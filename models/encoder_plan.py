@@ -25,6 +25,8 @@ class Plan(NamedTuple):
         Columns whose feature has a place, in order.
     slots, values
         Their slots, and their columns in the input.
+    with_raw, raws
+        Places, among the known ones, of those that have a raw column, and these columns.
     marks
         Of those that have a mark: their place among the known ones, and the mark's column in the input.
     tails
@@ -38,6 +40,8 @@ class Plan(NamedTuple):
     known: NDArray[np.intp]
     slots: Places
     values: Places
+    with_raw: Places
+    raws: Places
     marks: tuple[tuple[int, int], ...]
     tails: tuple[tuple[int, int], ...]
     others: frozenset[int]
@@ -49,11 +53,14 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
     """Return the plan for columns of these features."""
     known = [column for column, key in enumerate(keys) if key in layout.numbers]
     slots = [layout.numbers[keys[column]] for column in known]
+    raws = [(place, layout.raw_numbers[slot]) for place, slot in enumerate(slots) if layout.raw_numbers[slot] != NONE]
     others = frozenset(range(len(layout.marks))).difference(slots)
     return Plan(
         np.array(known, np.intp),
         side_by_side(slots),
         side_by_side([layout.values[slot] for slot in slots]),
+        side_by_side([place for place, _ in raws]),
+        side_by_side([column for _, column in raws]),
         tuple((place, layout.marks[slot]) for place, slot in enumerate(slots) if layout.marks[slot] != NONE),
         tuple((place, layout.tails[slot]) for place, slot in enumerate(slots) if layout.tails[slot] != NONE),
         others,

@@ -6,8 +6,8 @@ A learner encodes each microbatch once and hands it to one expert, whichever the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -31,14 +31,16 @@ class Encoded:
         target; zeros in spare columns.
     raw
         float32, shape (rows, raws), on the device: what thresholds can be set in, for its scale never moves. Numbers
-        relative to the first value met, categories as codes from 0 to 1; NaN where missing or spare.
+        relative to the first value met, categories as codes from 0 to 1; NaN where missing or spare. No column if no
+        expert asked for it by ``uses_raw``.
     sparse
-        Kinds of strings → their hashes, for tables of parameters; only what an expert asked for by ``table_kinds``.
+        Kinds of strings → their hashes, for tables of parameters; only what an expert asked for by ``table_kinds``, and
+        only if there are such strings.
     """
 
     dense: Tensor
     raw: Tensor
-    sparse: Mapping[frozenset[Kind], Sparse]
+    sparse: Mapping[frozenset[Kind], Sparse] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.dense)
@@ -88,8 +90,12 @@ class Expert(Protocol):
     (classes,); for regression zero, shape (1,). All float32.
     """
 
-    table_kinds: ClassVar[Sequence[frozenset[Kind]]]
-    """The sets of kinds of strings whose hashes it asks for."""
+    table_kinds: Sequence[frozenset[Kind]]
+    """The sets of kinds of strings whose hashes it asks for; often none."""
+    uses_raw: bool
+    """Whether it looks at :attr:`Encoded.raw`."""
+    spare: bool
+    """Whether it can do with spare columns of :attr:`Encoded.dense`, which are zeros."""
 
     def grow(self, space: Space) -> None:
         """Make room for all that is in `space`; called before the first :meth:`learn`, and when it has grown.
@@ -151,5 +157,39 @@ class Expert(Protocol):
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """Become exactly what :meth:`state` was taken from; it owns `tensors` from then on."""
 
+    def held(self) -> Sequence[Tensor]:
+        """Return the floating tensors that are finite as long as it is sound."""
+
+    def look_back(self) -> None:
+        """Do what is to be done once in so many microbatches, such as looking whether all is well."""
+
     def reports(self) -> dict[str, float]:
-        """Return what operators may want to know of it by name, such as ``weight.leaves``; may wait for the device."""
+        """Return what operators may want to know of it by name, such as ``weight.leaves``; may wait for the device.
+
+        ``skipped`` and ``restorations`` are what :class:`models.learner.LearnerStatus` says of them.
+        """
+
+
+class Defaults:
+    """What an expert does where it has nothing of its own to do."""
+
+    table_kinds: Sequence[frozenset[Kind]] = ()
+    uses_raw: bool = False
+    spare: bool = True
+
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:
+        """See :class:`Expert`: nothing belongs to a single column."""
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """See :class:`Expert`: nothing is in units of the target."""
+
+    def changed(self) -> Mapping[str, Ranges]:
+        """See :class:`Expert`: everything changes."""
+        return {}
+
+    def look_back(self) -> None:
+        """See :class:`Expert`: nothing."""
+
+    def reports(self) -> dict[str, float]:
+        """See :class:`Expert`: nothing."""
+        return {}

@@ -1,15 +1,16 @@
-"""The feature encoder: columns of features → the input of a network. Stands between examples and parameters.
+"""The feature encoder: columns of features → the input of experts. Stands between examples and parameters.
 
 Numbers are standardised by their running mean and variance and clipped to ±4; a missing one is the mean, and marked.
 Strings are hashed: into 64 dense columns with signs, for dense networks, and into 2^16 rows for tables of parameters. A
-category's columns of target statistics say what the target was where it had this value. Features that appear later get
-their places after those that are there (see ``encoder_layout.py``).
+category's columns of target statistics say what the target was where it had this value. Raw columns are there for
+thresholds, which must not move with means and variances: numbers less the first one met, categories as codes. Features
+that appear later get their places after those that are there (see ``encoder_layout.py``).
 
 :meth:`FeatureEncoder.encode` changes nothing and is the same code in the trainer and in a serving process;
 :meth:`FeatureEncoder.observe` and :meth:`FeatureEncoder.learn_targets` are what the trainer learns from a microbatch.
 """
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Self
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from models.encoder_admission import Admission
 from models.encoder_layout import HASHED, NONE, WATCHED, Layout, power_of_two, rounded_up
 from models.encoder_numbers import clipped, heavy_tailed, standardised, tails
-from models.encoder_plan import Plans
+from models.encoder_plan import Places, Plans
 from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
 from models.encoder_strings import Bag, StringReader, origin
 from models.examples import FeatureKey, Features, Kind, Task
@@ -30,6 +31,7 @@ TABLE_ROWS = 1 << 16
 """Rows of a network's table of parameters for hashed strings."""
 
 LEAST_CAPACITY = 8
+RAW_LIMIT = 1e30  # raw values beyond it count as it: float32 holds no more than 3e38
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,20 @@ class Prepared:
         return type(self)(self.rows, keys, self.numbers.take(columns, axis=1), self.gaps, self.bags)
 
 
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """Columns that now carry another feature: what was learned for them is not for it.
+
+    Attributes
+    ----------
+    inputs, raws
+        Of the dense input, and raw ones.
+    """
+
+    inputs: Sequence[int]
+    raws: Sequence[int]
+
+
 class FeatureEncoder:
     """Encodes features, by a layout and by arrays that a trainer may be changing.
 
@@ -104,8 +120,8 @@ class FeatureEncoder:
     layout
         Places of the features known.
     arrays
-        ``moments``, float64, and, once there is a category, ``statistics``, float64: taken as they are, not copied. An
-        empty mapping for a new encoder.
+        ``moments`` and ``origins``, float64, and, once there is a category, ``statistics``, float64: taken as they are,
+        not copied. An empty mapping for a new encoder.
     spare
         Whether the input may have spare columns, which are 0, so that its width seldom changes.
     """
@@ -115,6 +131,7 @@ class FeatureEncoder:
         self.layout = layout
         self.arrays: dict[str, Array] = dict(arrays)
         self.arrays.setdefault("moments", new_moments(LEAST_CAPACITY))
+        self.arrays.setdefault("origins", np.full(LEAST_CAPACITY, np.nan))
         self._statistics = 0 if task is Task.MULTICLASS else statistics_width(numeric=task is Task.REGRESSION)
         self._reader = StringReader()
         self._plans = Plans()
@@ -153,6 +170,26 @@ class FeatureEncoder:
     def capacity(self) -> int:
         """Columns of the dense input."""
         return rounded_up(self.layout.width) if self._spare else max(self.layout.width, 1)
+
+    @property
+    def raw_capacity(self) -> int:
+        """Raw columns, spare ones included."""
+        return rounded_up(self.layout.raws)
+
+    def encode_raw(self, prepared: Prepared) -> NDArray[np.float32]:
+        """Return the raw columns, float32, shape (rows, raw_capacity): NaN where missing, and where not in use."""
+        layout = self.layout
+        raw = np.full((prepared.rows, self.raw_capacity), np.nan, np.float32)
+        plan = self._plans.of(layout, prepared.keys)
+        if len(prepared.keys):
+            numbers = prepared.numbers if plan.complete else prepared.numbers.take(plan.known, axis=1)
+            deviations = numbers - self.arrays["origins"][plan.slots]
+            raw[:, plan.raws] = np.clip(deviations[:, plan.with_raw], -RAW_LIMIT, RAW_LIMIT)
+        for key, column in layout.raw_strings.items():
+            bag = prepared.bags.get(key)
+            if bag is not None:
+                raw[bag.rows, column] = (bag.hashes >> 32 & 0xFFFF) / 0x10000
+        return raw
 
     def _encode_numbers(self, prepared: Prepared, dense: NDArray[np.float32]) -> None:
         """Write standardised numbers and marks of missing ones."""
@@ -201,36 +238,39 @@ class FeatureEncoder:
         starts = np.searchsorted(rows, np.arange(prepared.rows + 1))
         return Sparse(hashes & (TABLE_ROWS - 1), amounts, starts)
 
-    def observe(self, prepared: Prepared) -> list[int]:
-        """Take in features: give places to new ones, and update means and variances.
-
-        Returns
-        -------
-        list of int
-            Input columns that now carry another feature: what was learned for them is not for it.
-        """
+    def observe(self, prepared: Prepared) -> Renewed:
+        """Take in features: give places to new ones, and update means and variances; return what was taken over."""
         self.admission.begin(prepared.rows)
         if prepared.gaps:
             prepared = prepared.only(np.flatnonzero(~np.isnan(prepared.numbers).all(0)))
-        renewed = [*self._add_numbers(prepared), *self._add_strings(prepared)]
+        of_numbers, of_strings = self._add_numbers(prepared), self._add_strings(prepared)
         self._grow_arrays()
         plan = self._plans.of(self.layout, prepared.keys)
         if not plan.complete:  # there was no room for more
             prepared = prepared.only(plan.known)
         self.admission.met_numbers(plan.slots, len(self.layout.values))
         if prepared.keys:
+            self._set_origins(plan.slots, prepared.numbers)
             moments = self.arrays["moments"][:, plan.slots]
             add_values(moments, prepared.numbers, gaps=prepared.gaps)
             self.arrays["moments"][:, plan.slots] = moments
         self._add_marks(prepared)
         self._add_tails()
-        return renewed
+        return Renewed([*of_numbers.inputs, *of_strings.inputs], [*of_numbers.raws, *of_strings.raws])
 
-    def _add_numbers(self, prepared: Prepared) -> list[int]:
+    def _set_origins(self, slots: Places, numbers: NDArray[np.float64]) -> None:
+        """Note the first value of each column that has none yet."""
+        origins = self.arrays["origins"][slots]
+        if np.isnan(origins).any():
+            present = ~np.isnan(numbers)
+            first = numbers[present.argmax(0), np.arange(numbers.shape[1])]
+            self.arrays["origins"][slots] = np.where(np.isnan(origins), first, origins)
+
+    def _add_numbers(self, prepared: Prepared) -> Renewed:
         """Give places to new numbers, all of which have a value; return the columns of those taken over."""
-        layout, columns = self.layout, list[int]()
+        layout, columns, raws = self.layout, list[int](), list[int]()
         if self._plans.of(layout, prepared.keys).complete:
-            return columns
+            return Renewed(columns, raws)
         # In an order of their own: the columns of a microbatch may come in any.
         new = sorted(set(prepared.keys).difference(layout.numbers))
         before, chosen = len(layout.values), self.admission.choose(new, len(layout.numbers))
@@ -240,15 +280,17 @@ class FeatureEncoder:
         for old, key in zip(idle, left, strict=False):
             slot, taken = layout.take_over_number(old, key)
             self.arrays["moments"][:, slot] = 0.0
+            self.arrays["origins"][slot] = np.nan
             self.admission.taken_over(slot)
             columns += taken
+            raws += [layout.raw_numbers[slot]] if layout.raw_numbers[slot] != NONE else []
         if columns or len(layout.values) > before:
             self._plans.forget()
-        return columns
+        return Renewed(columns, raws)
 
-    def _add_strings(self, prepared: Prepared) -> list[int]:
+    def _add_strings(self, prepared: Prepared) -> Renewed:
         """Give places to new strings; return the columns of those taken over."""
-        layout, columns = self.layout, list[int]()
+        layout, columns, raws = self.layout, list[int](), list[int]()
         for kind in (Kind.CATEGORY, Kind.TOKENS):
             new = [key for key in prepared.bags if key.kind is kind and key not in layout.strings]
             if not new:
@@ -258,9 +300,10 @@ class FeatureEncoder:
             idle = self.admission.idle_strings(others)
             for old, key in zip(idle, left, strict=False):
                 columns += layout.take_over_string(old, key, self._statistics)
+                raws += [layout.raw_strings[key]] if key in layout.raw_strings else []
             self.admission.forget_strings(idle[: len(left)])
         self.admission.met_strings([key for key in prepared.bags if key in layout.strings])
-        return columns
+        return Renewed(columns, raws)
 
     def _add_marks(self, prepared: Prepared) -> None:
         """Give columns to the marks of numbers that are missing for the first time, though they are there as a rule."""
@@ -290,6 +333,8 @@ class FeatureEncoder:
             grown = new_moments(power_of_two(slots, LEAST_CAPACITY))
             grown[:, :held] = self.arrays["moments"]
             self.arrays["moments"] = grown
+            missing = (0, grown.shape[1] - held)
+            self.arrays["origins"] = np.pad(self.arrays["origins"], missing, constant_values=np.nan)
         if "statistics" not in self.arrays and any(column != NONE for column in self.layout.strings.values()):
             self.arrays["statistics"] = np.zeros((ROWS, COLUMNS))
 

@@ -7,11 +7,9 @@ looked after every so many microbatches, by their number, so that learning the s
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from models.learner import Array
 from models.parameters import Parameters
 
 PATIENCE = 5  # steps in a row that did not count, after which the last good parameters come back
@@ -28,17 +26,12 @@ class Guard:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._device = device
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.restorations = torch.zeros((), dtype=torch.int64, device=device)
         self.rate_scale = torch.ones((), device=device)
         self._good: Tensor | None = None
         self._good_table: Tensor | None = None
-
-    def accept(self, block: Tensor, after: Tensor, sound: Tensor) -> Tensor:
-        """Return `after` if the step was `sound`, a boolean of shape (), otherwise `block`."""
-        return torch.where(sound, after, block)
 
     def count(self, sound: Tensor) -> None:
         """Count a step."""
@@ -73,17 +66,16 @@ class Guard:
         if self._good is not None and self._good.shape == parameters.block[0].shape:
             parameters.clear_inputs_of(self._good, columns)
 
-    def state(self) -> dict[str, Array]:
-        """Return what :meth:`restore` needs, copied to the host."""
+    def state(self) -> dict[str, Tensor]:
+        """Return what :meth:`restore` needs: views of it."""
         tensors = {
             "in_a_row": self.in_a_row, "skipped": self.skipped, "restorations": self.restorations,
             "rate_scale": self.rate_scale, "parameters": self._good, "table": self._good_table,
         }  # fmt: skip
-        return {name: np.array(held.cpu().numpy()) for name, held in tensors.items() if held is not None}
+        return {name: held for name, held in tensors.items() if held is not None}
 
-    def restore(self, arrays: Mapping[str, Array]) -> None:
+    def restore(self, held: Mapping[str, Tensor]) -> None:
         """Become what :meth:`state` was taken from."""
-        held = {name: torch.tensor(array, device=self._device) for name, array in arrays.items()}
         self.in_a_row, self.skipped = held["in_a_row"], held["skipped"]
         self.restorations, self.rate_scale = held["restorations"], held["rate_scale"]
         self._good, self._good_table = held.get("parameters"), held.get("table")

@@ -115,12 +115,12 @@ class LearnReport:
     ----------
     examples
         Rows taken in.
-    steps
-        Gradient steps attempted (for the online learner: rows).
+    drift
+        How often drift became certain meanwhile.
     """
 
     examples: int
-    steps: int
+    drift: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,10 @@ class LearnerStatus:
         What is known so far; features as ``{"name": …, "kind": …}``.
     device, device_memory
         Where it learns, and bytes held there (0 on the CPU).
+    drift
+        How often drift was certain in its errors.
+    experts
+        Where several experts are mixed, what each is worth: ``weight.NAME``, its share in the answers, and so on.
     """
 
     scores: Mapping[str, Mapping[str, float]]
@@ -186,6 +190,8 @@ class LearnerStatus:
     features: Sequence[Json]
     device: str
     device_memory: int
+    drift: int = 0
+    experts: Mapping[str, float] = field(default_factory=dict)
 
 
 class Predictor(Protocol):

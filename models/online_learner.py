@@ -94,7 +94,7 @@ class OnlineLearner:
                 torch.from_numpy(np.ascontiguousarray(examples.weights)),
             )
             self._unpublished = True
-        return LearnReport(examples=len(examples), steps=len(examples))
+        return LearnReport(len(examples))
 
     def predictor(self) -> Predictor:
         """See :class:`models.learner.Learner`."""

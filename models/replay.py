@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from models.features import Sparse
-from models.learner import Array
 
 CAPACITY = 4096
 
@@ -85,26 +84,30 @@ class Replay:
         if self.dense.shape[1]:  # else nothing is kept
             self.dense.index_fill_(1, columns, 0.0)
 
-    def state(self) -> dict[str, Array]:
-        """Return what :meth:`restore` needs, copied to the host."""
+    def rescale(self, factor: float, shift: float) -> None:
+        """Put numbers to learn into other units: t becomes factor · t + shift."""
+        self.targets.mul_(factor).add_(shift)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what :meth:`restore` needs: views of it."""
         rows = len(self)
         tensors = {"dense": self.dense, "targets": self.targets, "weights": self.weights}
         return {
-            **{name: np.array(tensor[:rows].cpu().numpy(), order="C") for name, tensor in tensors.items()},
-            "places": self._places[:rows].copy(),
-            "amounts": self._amounts[:rows].copy(),
-            "seen": np.array([self.seen]),
+            **{name: tensor[:rows] for name, tensor in tensors.items()},
+            "places": torch.from_numpy(self._places[:rows]),
+            "amounts": torch.from_numpy(self._amounts[:rows]),
+            "seen": torch.tensor([self.seen]),
         }
 
-    def restore(self, arrays: Mapping[str, Array]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Become what :meth:`state` was taken from."""
-        self.seen = int(arrays["seen"][0])
+        self.seen = int(tensors["seen"])
         rows = len(self)
         for name in ("dense", "targets", "weights"):
-            held = torch.tensor(arrays[name], device=self._device)
+            held = tensors[name]
             ring = torch.zeros((CAPACITY, *held.shape[1:]), dtype=held.dtype, device=self._device)
             ring[:rows] = held
             setattr(self, name, ring)
         missing = ((0, CAPACITY - rows), (0, 0))
-        self._places = np.pad(arrays["places"], missing, constant_values=-1)
-        self._amounts = np.pad(arrays["amounts"], missing)
+        self._places = np.pad(tensors["places"].cpu().numpy(), missing, constant_values=-1)
+        self._amounts = np.pad(tensors["amounts"].cpu().numpy(), missing)

@@ -1,13 +1,13 @@
 """Labels ↔ what a network learns: indices of classes, or numbers; and what its outputs are relative to.
 
-Outputs for numbers are standardised by the running mean and variance of the labels; outputs for classes are relative
-to the logarithms of the classes' shares so far. So a network that has learned nothing predicts the mean, or the shares,
-whatever the labels' unit.
+Outputs for numbers are standardised by mean and deviation of the labels, a scale that stands still for long and is then
+renewed, for what has learned in one unit must be told of another. Outputs for classes are relative to the logarithms of
+the classes' shares so far. So what has learned nothing predicts the mean, or the shares, whatever the labels' unit.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class ClassTargets:
             self.arrays["summary"] = np.pad(self.arrays["summary"], (0, missing))
 
     def observe(self, targets: NDArray[Any]) -> None:
-        """Count classes."""
+        """Count classes; there is no scale that would have to be renewed."""
         summary = self.arrays["summary"]
         summary += np.bincount(targets, minlength=len(summary))
 
@@ -84,44 +84,76 @@ class ClassTargets:
         return np.log(self._shares()).astype(np.float32)
 
 
-LOW, HIGH = MOMENTS, MOMENTS + 1  # rows of the summary, after those of the moments
+LOW, HIGH, AT, CENTRE, UNIT = range(MOMENTS, MOMENTS + 5)  # rows of the summary, after those of the moments
+DOUBLING = 4096  # labels up to which the scale is renewed each time that there are twice as many
+MOVED = 0.25  # share of the unit by which mean or deviation has to have moved to renew the scale after that
+
+
+class Rescaling(NamedTuple):
+    """A new scale in terms of the one before: what was t is now factor · t + shift."""
+
+    factor: float
+    shift: float
 
 
 class NumberTargets:
-    """Running mean, variance and range of numeric labels.
+    """Running mean, variance and range of numeric labels, and the scale in use.
 
     Parameters
     ----------
     arrays
-        ``summary``: float64, shape (ROWS + 2, 1): moments, lowest and highest label; taken as it is, not copied.
+        ``summary``: float64, shape (ROWS + 5, 1): moments, lowest and highest label, and of the scale the number of
+        labels that it is from, its mean and its deviation; taken as it is, not copied.
     """
 
     def __init__(self, arrays: Mapping[str, Array]) -> None:
         self.classes: list[Label] = []
-        self.arrays: dict[str, Array] = {"summary": np.zeros((MOMENTS + 2, 1)), **arrays}
+        self.arrays: dict[str, Array] = {"summary": np.zeros((MOMENTS + 5, 1)), **arrays}
 
     def read(self, labels: Sequence[Label]) -> NDArray[np.float64]:
         """Return labels as numbers, shape (rows,)."""
         return np.clip(np.array(labels, np.float64), -LIMIT, LIMIT)
 
-    def observe(self, targets: NDArray[Any]) -> None:
-        """Take in labels."""
+    def observe(self, targets: NDArray[Any]) -> Rescaling | None:
+        """Take in labels; return what the scale has become, if it was renewed."""
         summary = self.arrays["summary"]
         first = not summary[COUNT, 0]
         add_values(summary[:MOMENTS], targets[:, None], gaps=False)
-        mean, reach = self.scale().mean, OUTLIER * self.scale().deviation
+        mean, deviation = float(summary[MEAN, 0]), float(deviations_of(summary[:MOMENTS])[0])
+        reach = OUTLIER * deviation
         # One that no other label is near says nothing of what may be predicted.
         low, high = max(float(targets.min()), mean - reach), min(float(targets.max()), mean + reach)
-        summary[LOW:, 0] = (low, high) if first else (min(low, summary[LOW, 0]), max(high, summary[HIGH, 0]))
+        if not first:
+            low, high = min(low, summary[LOW, 0]), max(high, summary[HIGH, 0])
+        summary[LOW : HIGH + 1, 0] = low, high
+        return self._renew(mean, deviation)
+
+    def _renew(self, mean: float, deviation: float) -> Rescaling | None:
+        """Take mean and deviation so far for the scale, if it is time to."""
+        summary = self.arrays["summary"]
+        count, (at, centre, unit) = float(summary[COUNT, 0]), summary[AT:, 0].tolist()
+        early = at < DOUBLING and count >= 2 * at
+        moved = abs(deviation - unit) > MOVED * unit or abs(mean - centre) > MOVED * unit
+        if not (early or moved) or (mean, deviation) == (centre, unit):
+            return None
+        summary[AT:, 0] = count, mean, deviation
+        if not at or not deviation:
+            return None  # there was no scale to learn in, or there is none now
+        return Rescaling(unit / deviation if unit else 1.0, (centre - mean) / deviation)
+
+    def standard(self, targets: NDArray[Any]) -> NDArray[np.float32]:
+        """Return labels in units of the scale, shape (rows,); 0 where all labels were the same."""
+        mean, deviation = self.scale()
+        standard: NDArray[np.float64] = (targets - mean) * (1 / deviation if deviation else 0.0)
+        return np.clip(standard, -OUTLIER, OUTLIER).astype(np.float32)
 
     def scale(self) -> Scale:
-        """Return mean and standard deviation, 0 where all labels were the same."""
-        moments = self.arrays["summary"]
-        return Scale(float(moments[MEAN, 0]), float(deviations_of(moments[:MOMENTS])[0]))
+        """Return mean and deviation of the scale in use; a deviation of 0 where all labels were the same."""
+        return Scale(float(self.arrays["summary"][CENTRE, 0]), float(self.arrays["summary"][UNIT, 0]))
 
     def bounds(self) -> tuple[float, float]:
         """Return the lowest and the highest number that may be predicted."""
-        low, high = self.arrays["summary"][LOW:, 0].tolist()
+        low, high = self.arrays["summary"][LOW : HIGH + 1, 0].tolist()
         reach = FARTHEST * (high - low)
         return low - reach, high + reach
 

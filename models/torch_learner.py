@@ -1,13 +1,16 @@
-"""The microbatch learner: scores each microbatch with the parameters before it, then learns from it in gradient steps.
+"""The microbatch learner: scores each microbatch with what was known before it, then learns from it.
 
 The host reads and encodes features; from then on everything stays on the device, and nothing waits for it: answers and
-labels go to the evaluation there, gradients to the parameters, and steps that must not count are undone there. How a
-microbatch is learned is in ``torch_training.py``, what a learner is to a checkpoint in ``torch_state.py``, and to a
-serving process in ``torch_published.py``.
+labels go to the evaluation there, and what is learned to the expert's tensors. What answers and learns is an
+:class:`models.expert.Expert`; what a learner is to a checkpoint is in ``torch_state.py``, and to a serving process in
+``torch_published.py``.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models import torch_state
@@ -15,15 +18,38 @@ from models.devices import choose_device, device_errors, memory_held, to_device
 from models.encoder_layout import Layout
 from models.evaluation import Prequential
 from models.examples import Examples, Features, Task
+from models.expert import Encoded, Expert
+from models.experts import create_expert
 from models.features import FeatureEncoder, Prepared
 from models.guard import INTERVAL
 from models.learner import LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published, Trial
-from models.networks import create_network
-from models.targets import create_targets
+from models.targets import NumberTargets, create_targets
 from models.torch_model import TorchModel
 from models.torch_predictor import NAME, TorchPredictor
 from models.torch_published import Publication, arrays_of, describe
-from models.torch_training import Targets, Training
+from models.touched import Touched
+
+Targets = NDArray[np.float64 | np.int64]
+
+HEAVIEST = 100.0  # times the mean weight: no row weighs more when it is learned
+SETTLED = 128  # times a microbatch's rows that were seen before: it hardly moves a mean any more
+
+
+@dataclass
+class Counters:
+    """What is counted on the host.
+
+    Attributes
+    ----------
+    updates
+        Microbatches that had rows.
+    weight, rows
+        Sum of the weights above 0, and how many there were.
+    """
+
+    updates: int = 0
+    weight: float = 0.0
+    rows: int = 0
 
 
 class TorchLearner:
@@ -32,7 +58,7 @@ class TorchLearner:
     Parameters
     ----------
     options
-        What it is built from; the kind ``auto`` is the same as ``mlp`` for now.
+        What it is built from.
     task
         What is predicted.
     event_clip
@@ -46,14 +72,15 @@ class TorchLearner:
 
     def __init__(self, options: LearnerOptions, task: Task, event_clip: float | None = None) -> None:
         self.options = options
-        network = create_network(options.kind, options.network)
         device = choose_device(options.device)
-        single = task is Task.BINARY and options.loss in ("auto", "bce")
-        encoder = FeatureEncoder(task, Layout(), {}, spare=network.spare)
-        self.model = TorchModel(task, single, encoder, create_targets(task), network, None, device)
         with device_errors():
-            self.training = Training(self.model, options, event_clip)
+            expert = create_expert(options, task, device, event_clip)
             self.evaluation = Prequential(task, options.window, device)
+        encoder = FeatureEncoder(task, Layout(), {}, spare=expert.spare)
+        self.model = TorchModel(task, encoder, create_targets(task), expert, device)
+        self.counters = Counters()
+        self.touched_statistics = Touched()
+        self.known: tuple[int, ...] = ()
         self._publication = Publication(self)
 
     @property
@@ -66,36 +93,43 @@ class TorchLearner:
         """See :class:`models.learner.Learner`."""
         return self.model.task
 
+    @property
+    def expert(self) -> Expert:
+        """What answers and learns."""
+        return self.model.expert
+
     def learn(self, examples: Examples) -> LearnReport:
         """See :class:`models.learner.Learner`.
 
         Rows of weight 0 are scored, and not learned from.
         """
         if not len(examples):
-            return LearnReport(0, 0)
+            return LearnReport(0)
         with device_errors(), torch.no_grad():
-            counters, training = self.training.counters, self.training
-            before = counters.steps
             prepared = self.model.encoder.prepare(examples.features)
-            tested, targets = self._test(prepared, examples)
+            rows, answered, targets = self._test(prepared, examples)
             kept = np.flatnonzero(examples.weights > 0)
             if len(kept) == len(examples):
-                training.learn(prepared, tested, targets, examples.weights)
+                self._train(prepared, rows, answered, targets, examples.weights)
             elif len(kept):
                 weighty = examples.take(kept)
-                training.learn(self.model.encoder.prepare(weighty.features), None, targets[kept], weighty.weights)
-            counters.updates += 1
-            if counters.updates % INTERVAL == 0:
-                training.look_back()
-        return LearnReport(len(examples), counters.steps - before)
+                prepared = self.model.encoder.prepare(weighty.features)
+                self._train(prepared, None, None, targets[kept], weighty.weights)
+            elif self.model.ready:  # a class may be new all the same
+                self.grow()
+            self.counters.updates += 1
+            if self.counters.updates % INTERVAL == 0:
+                self.expert.look_back()
+        return LearnReport(len(examples))
 
-    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Tensor | None, Targets]:
-        """Score rows with everything as it is before they are learned; return their dense input and their targets."""
+    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets]:
+        """Score rows with everything as it is; return them encoded, what was answered, and their targets."""
         model = self.model
-        dense, answers = None, model.uninformed(len(examples))
+        rows, outputs, answers = None, None, model.uninformed(len(examples))
         if model.ready:
-            dense = model.dense(prepared)
-            answers = model.answers(dense, model.sparse(prepared), self.options.chunk_size)
+            rows, prior = model.encode(prepared), model.prior()
+            outputs = model.outputs(rows, prior, self.options.chunk_size)
+            answers = model.answers_of(outputs, prior)
         targets = model.targets.read(examples.labels)
         classes = len(model.targets.classes)
         if self.task is Task.BINARY and classes > 2:
@@ -103,7 +137,72 @@ class TorchLearner:
         self.evaluation.grow(classes)
         moved = (to_device(array, model.device) for array in (targets, examples.weights))
         self.evaluation.update(answers, *moved)
-        return dense, targets
+        return rows, outputs, targets
+
+    def _train(
+        self,
+        prepared: Prepared,
+        tested: Encoded | None,
+        answered: Tensor | None,
+        targets: Targets,
+        weights: NDArray[np.float32],
+    ) -> None:
+        """Learn from rows, all of which have a weight.
+
+        Parameters
+        ----------
+        prepared
+            Their features.
+        tested, answered
+            What they were encoded as before, and what was answered; they are learned as that where the encoder hardly
+            changes.
+        targets
+            Indices of classes, or numbers; shape (rows,).
+        weights
+            float32, shape (rows,).
+        """
+        model, expert = self.model, self.expert
+        settled = self.counters.rows >= SETTLED * prepared.rows
+        moved = model.targets.observe(targets)
+        if moved is not None:
+            expert.rescale(*moved)
+        renewed = model.encoder.observe(prepared)
+        grown = self.grow()
+        if renewed.inputs or renewed.raws:
+            expert.renew(renewed.inputs, renewed.raws)
+            grown = True
+        same = settled and not grown and moved is None
+        rows = tested if tested is not None and same else model.encode(prepared)
+        relative = to_device(self._relative(weights), model.device)
+        standard = model.targets.standard(targets) if isinstance(model.targets, NumberTargets) else targets
+        expert.learn(rows, to_device(standard, model.device), relative, model.prior(), answered if same else None)
+        self.touched_statistics.add(model.encoder.learn_targets(prepared, targets.astype(np.float64)))
+
+    def grow(self) -> bool:
+        """Have the expert make room for new columns and new classes; return whether there are any."""
+        space = self.model.space()
+        known = (
+            space.layout.width,
+            space.inputs,
+            space.raws,
+            space.raws_used,
+            space.classes,
+            len(space.layout.strings),
+        )
+        if known == self.known:
+            return False
+        self.known = known
+        self.expert.grow(space)
+        self.model.ready = True
+        return True
+
+    def _relative(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return weights as multiples of their mean so far: what counts is what a row weighs beside others."""
+        self.counters.weight += float(weights.sum(dtype=np.float64))
+        self.counters.rows += len(weights)
+        mean = self.counters.weight / self.counters.rows
+        relative: NDArray[np.float32] = np.minimum(weights / mean, HEAVIEST).astype(np.float32)
+        return relative
 
     def predictor(self) -> Predictor:
         """See :class:`models.learner.Learner`."""
@@ -114,22 +213,23 @@ class TorchLearner:
     def try_out(self, features: Features, at_once: int = 0) -> Trial:
         """See :class:`models.learner.Learner`."""
         with device_errors():
-            held = [self.training.parameters.block, *self.model.network.buffers().values()]
             bounds = [bound for bound in (at_once, self.options.chunk_size) if bound]
-            return self.model.try_out(features, held, min(bounds, default=0))
+            return self.model.try_out(features, self.expert.held(), min(bounds, default=0))
 
     def status(self) -> LearnerStatus:
         """See :class:`models.learner.Learner`."""
         with device_errors():
-            skipped = int(self.training.guard.skipped)
+            reports = self.expert.reports()
+            skipped = int(reports.pop("skipped", 0))
             return LearnerStatus(
                 scores=self.evaluation.scores(),
                 skipped={"non_finite": skipped} if skipped else {},
-                restorations=int(self.training.guard.restorations),
+                restorations=int(reports.pop("restorations", 0)),
                 classes=tuple(self.model.targets.classes),
                 features=self.model.encoder.features(),
                 device=str(self.model.device),
                 device_memory=memory_held(self.model.device),
+                experts=reports,
             )
 
     def state(self) -> LearnerState:

@@ -14,15 +14,16 @@ from torch import Tensor
 
 from models.encoder_layout import Layout
 from models.examples import Features, Task
+from models.experts import create_expert
 from models.features import FeatureEncoder
-from models.learner import Array, Json, Predictions, check_spec
-from models.networks import create_network
-from models.parameters import named_views
+from models.learner import Array, Json, LearnerOptions, Predictions, check_spec
 from models.targets import create_targets
 from models.torch_model import TorchModel
 
-SCHEMA = 1
+SCHEMA = 2
 NAME = "microbatch"
+HOST = ("encoder/", "statistics/", "targets/")
+"""What published arrays that are not the expert's begin with."""
 
 
 class TorchPredictor:
@@ -47,19 +48,16 @@ class TorchPredictor:
             `spec` is that of another learner or of an unknown schema version.
         """
         check_spec(spec, NAME, SCHEMA)
-        task = Task(spec["task"])
-        network = create_network(spec["kind"], spec["network"])
-        shapes = network.shapes(spec["inputs"], spec["outputs"]) if spec["inputs"] else {}
-        if shapes:
-            network.bind(named_views(tensor_over(arrays["network/parameters"]), shapes), None)
-            for name, buffer in network.buffers().items():
-                buffer.data = tensor_over(arrays[f"buffers/{name}"])
-        table = tensor_over(arrays["table/parameters"]) if "table/parameters" in arrays else None
+        task, device = Task(spec["task"]), torch.device("cpu")
+        options = LearnerOptions(kind=spec["kind"], loss=spec["loss"], network=spec["network"])
+        expert = create_expert(options, task, device)
+        if spec["ready"]:
+            tensors = {name: tensor_over(array) for name, array in arrays.items() if not name.startswith(HOST)}
+            expert.attach(spec["expert"], tensors)
         encoder_arrays = {**section(arrays, "encoder"), **section(arrays, "statistics")}
-        encoder = FeatureEncoder(task, Layout.from_json(spec["layout"]), encoder_arrays, spare=network.spare)
+        encoder = FeatureEncoder(task, Layout.from_json(spec["layout"]), encoder_arrays, spare=expert.spare)
         targets = create_targets(task, spec["classes"], section(arrays, "targets"))
-        device = torch.device("cpu")
-        return cls(TorchModel(task, spec["single"], encoder, targets, network, table, device, ready=bool(shapes)))
+        return cls(TorchModel(task, encoder, targets, expert, device, ready=spec["ready"]))
 
     def predict(self, features: Features) -> Predictions:
         """See :class:`models.learner.Predictor`."""

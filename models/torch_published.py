@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from models.learner import Array, Json, Published
 from models.torch_predictor import NAME, SCHEMA
 from models.touched import Ranges
 
 if TYPE_CHECKING:
     from models.torch_learner import TorchLearner
+
+
+STATISTICS = "statistics/statistics"
 
 
 class Publication:
@@ -43,25 +44,26 @@ class Publication:
         return Published(self._spec, arrays, changed)
 
     def _changed(self, arrays: Mapping[str, Array]) -> dict[str, Ranges]:
-        """Return what changed since the last time: everything but the tables' rows that nobody met."""
-        training = self._learner.training
-        tables = {"table/parameters": training.touched, "statistics/statistics": training.touched_statistics}
-        ranges = {name: tables[name].take(a.shape) if name in tables else [(0, a.size)] for name, a in arrays.items()}
+        """Return what changed since the last time: everything but what the expert says, and rows that nobody met."""
+        parts = dict(self._learner.expert.changed())
+        if STATISTICS in arrays:
+            parts[STATISTICS] = self._learner.touched_statistics.take(arrays[STATISTICS].shape)
+        ranges = {name: parts.get(name, [(0, array.size)]) for name, array in arrays.items()}
         return {name: changed for name, changed in ranges.items() if changed}
 
 
 def describe(learner: "TorchLearner") -> Json:
     """Return what :class:`models.torch_predictor.TorchPredictor` needs to know."""
-    model, (inputs, outputs) = learner.model, learner.training.shape
+    model, options = learner.model, learner.options
     spec: dict[str, Any] = {
         "learner": NAME,
         "schema": SCHEMA,
         "task": learner.task.value,
-        "kind": learner.options.kind,
-        "network": dict(learner.options.network),
-        "single": model.single,
-        "inputs": inputs,
-        "outputs": outputs,
+        "kind": options.kind,
+        "network": dict(options.network),
+        "loss": options.loss,
+        "ready": model.ready,
+        "expert": model.expert.describe(),
         "classes": list(model.targets.classes),
         "layout": model.encoder.layout.to_json(),
     }
@@ -70,15 +72,11 @@ def describe(learner: "TorchLearner") -> Json:
 
 def arrays_of(learner: "TorchLearner") -> dict[str, Array]:
     """Return the arrays that a predictor needs."""
-    model, parameters = learner.model, learner.training.parameters
-    tensors: dict[str, Tensor] = {f"buffers/{name}": buffer for name, buffer in model.network.buffers().items()}
-    if parameters.shapes:
-        tensors["network/parameters"] = parameters.block[0]
-    if parameters.table is not None:
-        tensors["table/parameters"] = parameters.table[0]
+    encoder = learner.model.encoder
+    tensors = learner.expert.published() if learner.model.ready else {}
     arrays: dict[str, Array] = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-    arrays["encoder/moments"] = model.encoder.arrays["moments"]
-    if "statistics" in model.encoder.arrays:
-        arrays["statistics/statistics"] = model.encoder.arrays["statistics"]
-    arrays |= {f"targets/{name}": array for name, array in model.targets.arrays.items()}
+    arrays |= {f"encoder/{name}": encoder.arrays[name] for name in ("moments", "origins")}
+    if "statistics" in encoder.arrays:
+        arrays[STATISTICS] = encoder.arrays["statistics"]
+    arrays |= {f"targets/{name}": array for name, array in learner.model.targets.arrays.items()}
     return arrays

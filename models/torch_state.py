@@ -1,6 +1,7 @@
 """What a microbatch learner is, as JSON and arrays for a checkpoint, and back again, bit for bit.
 
 Arrays that change together share a segment: the tables, which are large and in which little changes, have their own.
+What the expert is comes from itself.
 """
 
 from dataclasses import asdict
@@ -19,8 +20,11 @@ from models.torch_predictor import NAME, SCHEMA, section
 if TYPE_CHECKING:
     from models.torch_learner import TorchLearner
 
-NEEDED = frozenset({"network/block", "network/generator", "encoder/moments", "targets/summary", "replay/seen"})
+NEEDED = frozenset({"encoder/moments", "encoder/origins", "targets/summary"})
 """Arrays that every state has."""
+
+HOST = ("encoder", "statistics", "admission", "targets", "evaluation")
+"""Segments of the learner's own; every other one is the expert's."""
 
 
 def identity(learner: "TorchLearner") -> dict[str, Any]:
@@ -39,20 +43,15 @@ def identity(learner: "TorchLearner") -> dict[str, Any]:
 
 def save(learner: "TorchLearner") -> LearnerState:
     """Return the state of a learner, copied to the host."""
-    model, training, encoder = learner.model, learner.training, learner.model.encoder
+    model, encoder = learner.model, learner.model.encoder
     evaluation, scores = learner.evaluation.state()
-    tensors = {"network/block": training.parameters.block, "network/generator": training.generator.get_state()}
-    tensors |= {f"buffers/{name}": buffer for name, buffer in model.network.buffers().items()}
-    if training.parameters.table is not None:
-        tensors["table/block"] = training.parameters.table
+    expert, tensors = learner.expert.state()
     host = {
-        "encoder": {"moments": encoder.arrays["moments"]},
+        "encoder": {name: encoder.arrays[name] for name in ("moments", "origins")},
         "statistics": {k: v for k, v in encoder.arrays.items() if k == "statistics"},
         "admission": encoder.admission.state(encoder.layout.strings),
         "targets": model.targets.arrays,
         "evaluation": scores,
-        "replay": training.replay.state(),
-        "guard": training.guard.state(),
     }
     arrays: dict[str, Array] = {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in tensors.items()}
     arrays |= {
@@ -62,8 +61,10 @@ def save(learner: "TorchLearner") -> LearnerState:
         **identity(learner),
         "layout": encoder.layout.to_json(),
         "classes": list(model.targets.classes),
-        "shape": list(training.shape),
-        "counters": asdict(training.counters),
+        "ready": model.ready,
+        "known": list(learner.known),
+        "expert": expert,
+        "counters": asdict(learner.counters),
         "evaluation": evaluation,
     }
     return LearnerState(meta, arrays)
@@ -75,7 +76,8 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     Raises
     ------
     StateMismatch
-        It is that of another learner, task, network, loss, optimizer or schema version; nothing was changed.
+        It is that of another learner, task, network, loss, optimizer or schema version: nothing was changed. Or it
+        lacks an array that the expert needs: the learner then is of no use until another state is restored.
     """
     expected = identity(learner)
     found = {key: state.meta.get(key) for key in expected}
@@ -85,33 +87,21 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     if missing:
         raise StateMismatch(f"the saved state lacks {sorted(missing)}: take an older one")
     copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
-    meta, model, training = state.meta, learner.model, learner.training
+    meta, model = state.meta, learner.model
     learner.evaluation.restore(meta["evaluation"], section(copies, "evaluation"))
     encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
     layout = Layout.from_json(meta["layout"])
-    model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.network.spare)
+    model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.expert.spare)
     # A state of before there was an admission lacks it.
     model.encoder.admission.restore(section(copies, "admission"), len(layout.values), layout.strings)
     model.targets = create_targets(learner.task, meta["classes"], section(copies, "targets"))
-    training.generator.set_state(torch.from_numpy(copies["network/generator"]))
-    training.replay.restore(section(copies, "replay"))
-    training.guard.restore(section(copies, "guard"))
     for name, value in meta["counters"].items():
-        setattr(training.counters, name, value)
-    _load_network(learner, meta["shape"], copies)
-
-
-def _load_network(learner: "TorchLearner", shape: list[int], arrays: dict[str, Array]) -> None:
-    """Restore what is on the device."""
-    model, training = learner.model, learner.training
-    inputs, outputs = shape
-    training.shape = (inputs, outputs)
-    training.width = model.encoder.layout.width
-    shapes = model.network.shapes(inputs, outputs) if inputs else {}
-    training.parameters.adopt(shapes, torch.from_numpy(arrays["network/block"]).to(model.device))
-    for name, buffer in model.network.buffers().items():
-        buffer.copy_(torch.from_numpy(arrays[f"buffers/{name}"]))
-    table = arrays.get("table/block")
-    training.parameters.table = None if table is None else torch.from_numpy(table).to(model.device)
-    model.table = None if training.parameters.table is None else training.parameters.table[0]
-    model.ready = bool(inputs)
+        setattr(learner.counters, name, value)
+    own = {name: array for name, array in copies.items() if name.partition("/")[0] not in HOST}
+    tensors = {name: torch.from_numpy(array).to(model.device) for name, array in own.items()}
+    try:
+        model.expert.restore(meta["expert"], tensors, model.space())
+    except KeyError as error:
+        raise StateMismatch(f"the saved state lacks {error}: take an older one") from error
+    learner.known = tuple(meta["known"])
+    model.ready = meta["ready"]

@@ -10,7 +10,7 @@ from models.examples import Examples, FeatureKey, Features, Kind, Task
 from models.features import FeatureEncoder
 from models.registry import load_predictor
 from models.torch_learner import TorchLearner
-from tests.support.learning import labelled, learner, numbers_of
+from tests.support.learning import labelled, learner, network, numbers_of
 
 ROWS = 32
 
@@ -80,18 +80,18 @@ def test_a_place_that_is_taken_over_is_as_new() -> None:
     made = learner(kind="linear")
     for turn in range(60):
         made.learn(microbatch(turn, flood="numbers"))
-    encoder, training = made.model.encoder, made.training
+    encoder, expert = made.model.encoder, network(made)
     slots = encoder.layout.numbers
     old = next(key for key in slots if key.name != "early")
     slot, columns = encoder.layout.take_over_number(old, FeatureKey("new", Kind.NUMBER))
-    training._renew(columns)
+    expert.renew(columns, [])
     index = columns[0]
     assert slots[FeatureKey("new", Kind.NUMBER)] == slot
-    outputs = len(training.parameters.views["bias"])
-    weights = training.parameters.block[:, outputs:].view(len(training.parameters.block), -1, outputs)
+    outputs = len(expert.parameters.views["bias"])
+    weights = expert.parameters.block[:, outputs:].view(len(expert.parameters.block), -1, outputs)
     assert weights[0].count_nonzero() > 20
     assert not weights[:, index].any()
-    assert not training.replay.dense[:, index].any()
+    assert not expert.replay.dense[:, index].any()
 
 
 @pytest.mark.usefixtures("few")

@@ -14,7 +14,7 @@ from models.losses import LOSSES
 from models.optimizers import OPTIMIZERS
 from models.parameters import named_views
 from models.torch_learner import TorchLearner
-from tests.support.learning import answers, labelled, learner, microbatches, numbers, stream, trained
+from tests.support.learning import answers, labelled, learner, microbatches, network, numbers, stream, trained
 
 USER = f"{Path(__file__).parent / 'user_networks.py'}:"
 KINDS = ("linear", "mlp", "fm", f"{USER}Plain")
@@ -51,7 +51,7 @@ def test_chunks_learn_what_the_whole_step_learns(kind: str, task: Task, chunk: i
     for given in microbatches(task, 3):
         whole.learn(given)
         split.learn(given)
-        left, right = whole.training.parameters, split.training.parameters
+        left, right = network(whole).parameters, network(split).parameters
         torch.testing.assert_close(right.block, left.block, rtol=1e-5, atol=1e-6)
         if left.table is not None and right.table is not None:
             torch.testing.assert_close(right.table, left.table, rtol=1e-5, atol=1e-6)
@@ -98,10 +98,10 @@ def test_growth_leaves_the_answers_for_earlier_rows(kind: str) -> None:
     given = grown_stream()[0].features
     late = Features(32, given.keys[4:], given.numbers[:, 4:], {"colour": given.categories["colour"]})
     made.model.encoder.observe(made.model.encoder.prepare(late))
-    assert made.training.grow()
+    assert made.grow()
     np.testing.assert_allclose(answers(made, earlier), before, atol=1e-6)
     made.model.targets.read([f"class {place}" for place in range(20)])
-    made.training.grow()
+    made.grow()
     after = answers(made, earlier)
     # What the new classes take, they take from all others alike.
     np.testing.assert_allclose(after[:, :3] / after[:, :3].sum(1, keepdims=True), before, atol=1e-6)
@@ -116,7 +116,7 @@ def test_growth_leaves_the_answers_for_earlier_rows(kind: str) -> None:
 
 def memories(made: TorchLearner) -> dict[str, np.ndarray]:
     """Return what the optimizer remembers, by name, copied."""
-    parameters = made.training.parameters
+    parameters = network(made).parameters
     found = {
         f"{name} {row}": view.numpy().copy()
         for row in range(1, len(parameters.block))
@@ -187,8 +187,9 @@ def test_one_label_gone_wrong_does_not_spoil_the_rest() -> None:
 
 def assert_finite(made: TorchLearner) -> None:
     """Fail unless all parameters and what they answer are finite."""
-    assert bool(made.training.parameters.block.isfinite().all())
-    assert made.training.parameters.table is None or bool(made.training.parameters.table.isfinite().all())
+    assert bool(network(made).parameters.block.isfinite().all())
+    table = network(made).parameters.table
+    assert table is None or bool(table.isfinite().all())
     assert np.isfinite(answers(made, stream(made.task, 20, 5).features)).all()
 
 
@@ -200,27 +201,27 @@ def test_a_step_that_is_not_finite_is_undone_and_counted() -> None:
         made.learn(labelled(numbers(usual), [True, False] * 32))
     broken = usual.copy()
     broken[5, 0] = 1e3
-    before = made.training.parameters.block.clone()
+    before = network(made).parameters.block.clone()
     made.learn(labelled(numbers(broken), [True, False] * 32))
-    torch.testing.assert_close(made.training.parameters.block, before, rtol=0, atol=0)
+    torch.testing.assert_close(network(made).parameters.block, before, rtol=0, atol=0)
     assert made.status().skipped == {"non_finite": 1}
     made.learn(labelled(numbers(usual), [True, False] * 32))
-    assert not torch.equal(made.training.parameters.block, before)
+    assert not torch.equal(network(made).parameters.block, before)
 
 
 def test_after_several_bad_steps_the_last_good_parameters_come_back() -> None:
     """A model that can only overflow any more would stay so until somebody noticed."""
     made = trained(Task.BINARY, INTERVAL, replay=0)
-    good = made.training.parameters.block[0].clone()
+    good = network(made).parameters.block[0].clone()
     for number, given in enumerate(microbatches(Task.BINARY, INTERVAL, first=INTERVAL)):
         if number == 3:
-            made.training.parameters.block[0].fill_(torch.nan)
+            network(made).parameters.block[0].fill_(torch.nan)
         made.learn(given)
-    torch.testing.assert_close(made.training.parameters.block[0], good, rtol=0, atol=0)
+    torch.testing.assert_close(network(made).parameters.block[0], good, rtol=0, atol=0)
     status = made.status()
     assert status.restorations == 1
     assert status.skipped == {"non_finite": INTERVAL - 3}
-    assert float(made.training.guard.rate_scale) == 0.5
+    assert float(network(made).guard.rate_scale) == 0.5
     for given in microbatches(Task.BINARY, 20, first=99):
         made.learn(given)
     assert made.status().skipped == status.skipped
@@ -242,8 +243,8 @@ def test_the_clip_bounds_the_first_step_of_sgd() -> None:
     """A single step could throw parameters anywhere."""
     made = learner(kind="linear", optimizer="sgd", learning_rate=1.0, gradient_clip=0.01, replay=0, step_size=0)
     made.learn(stream(Task.BINARY, 64, 0))
-    moved = made.training.parameters.block[0].square().sum()
-    table = made.training.parameters.table
+    moved = network(made).parameters.block[0].square().sum()
+    table = network(made).parameters.table
     assert table is not None
     # The table's rate is three times the others'.
     norm = torch.sqrt(moved + (table[0] / 3).square().sum())

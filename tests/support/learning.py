@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.examples import Examples, FeatureKey, Features, Kind, Label, Task
 from models.learner import LearnerOptions, Predictions
+from models.network_expert import NetworkExpert
 from models.torch_learner import TorchLearner
 
 torch.set_num_threads(1)  # these networks are too small for more to be of use
@@ -70,6 +71,12 @@ def trained(task: Task = Task.BINARY, count: int = 8, **options: object) -> Torc
     for given in microbatches(task, count):
         made.learn(given)
     return made
+
+
+def network(made: TorchLearner) -> NetworkExpert:
+    """Return a learner's expert, which is a network."""
+    assert isinstance(made.expert, NetworkExpert)
+    return made.expert
 
 
 def answers(made: TorchLearner, features: Features) -> NDArray[np.float64]:

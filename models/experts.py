@@ -1,0 +1,41 @@
+"""The table of experts: a name of the configuration → what answers and learns.
+
+The one place where they are named. Networks, which are experts through ``network_expert.py``, have a table of their own
+in ``networks.py``.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from models.errors import LearnerOptionsInvalid
+from models.examples import Task
+from models.expert import Expert
+from models.learner import LearnerOptions
+from models.network_expert import NetworkExpert
+from models.networks import create_network
+
+Make = Callable[[LearnerOptions, Task, torch.device, float | None], Expert]
+
+EXPERTS: dict[str, Make] = {}
+"""Kind → what makes it of options, task, device and the bound on one event; every other kind is a network."""
+
+
+def create_expert(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None = None) -> Expert:
+    """Return a new expert: ``options.kind`` says which, ``options.network`` its further arguments.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+        No expert has this name, or it does not take these options.
+    NetworkInvalid
+        A user's own network cannot be loaded or does not keep the contract.
+    """
+    if options.kind not in EXPERTS:
+        network = create_network(options.kind, options.network)
+        return NetworkExpert(network, options, task, device, event_clip)
+    try:
+        return EXPERTS[options.kind](options, task, device, event_clip)
+    except TypeError as error:
+        given = dict(options.network)
+        raise LearnerOptionsInvalid(f"network: {given} does not fit the kind {options.kind!r}: {error}") from error

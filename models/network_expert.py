@@ -1,0 +1,270 @@
+"""A network that learns by gradient descent, as an expert: in steps, each of some new rows and some of the recent past.
+
+The network and its loss are the configuration's; parameters, the optimizer's memory, the ring of recent rows and the
+guard against steps that must not count are here.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.devices import to_device
+from models.encoder_layout import Role, power_of_two
+from models.errors import LearnerOptionsInvalid
+from models.examples import Kind, Task
+from models.expert import Defaults, Encoded, Space, Tensors
+from models.features import TABLE_ROWS
+from models.gradient_step import Rows, Step
+from models.guard import Guard
+from models.learner import Json, LearnerOptions
+from models.losses import create_loss
+from models.moments import OUTLIER
+from models.network import Entries, Inputs, Network, Shape
+from models.optimizers import create_optimizer
+from models.parameters import Parameters, named_views, table_rows
+from models.replay import Replay
+from models.touched import Ranges, Touched
+
+PASSES = 8  # over the first microbatch, if rows are replayed at all; fewer over the next ones,
+PASSES_END = 500  # and after so many gradient steps one
+
+
+class NetworkExpert(Defaults):
+    """See :class:`models.expert.Expert`.
+
+    Parameters
+    ----------
+    network
+        What is learned.
+    options
+        How to.
+    task
+        What is predicted.
+    device
+        Where to.
+    event_clip
+        See :class:`models.gradient_step.Step`.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        options: LearnerOptions,
+        task: Task,
+        device: torch.device,
+        event_clip: float | None = None,
+    ) -> None:
+        self._options, self._task, self._device = options, task, device
+        self.network = network
+        self.spare = network.spare
+        self.table_kinds: Sequence[frozenset[Kind]] = (network.table_kinds,) if network.table_kinds else ()
+        # Two classes share one logit where the loss allows it.
+        self._single = task is Task.BINARY and options.loss in ("auto", "bce")
+        name = next(iter(network.default_rates)) if options.optimizer == "auto" else options.optimizer
+        optimizer = create_optimizer(name, options)
+        default = network.default_rates[name]
+        rate = positive("learning_rate", options.learning_rate, default.rate)
+        loss = create_loss(options.loss, task)
+        clips = options.gradient_clip, options.chunk_size, event_clip
+        self._step = Step(network, loss, optimizer, rate, default.table, *clips)
+        self._replayed = int(positive("replay", options.replay, network.default_replay, zero=True))
+        self.parameters = Parameters(network, optimizer.memories, device)
+        self.guard = Guard(device)
+        self.replay = Replay(device, torch.float32 if task is Task.REGRESSION else torch.int64)
+        self._generator = torch.Generator().manual_seed(options.seed)
+        self.steps = 0
+        self._shape = (0, 0)
+        self._roles: Sequence[Role] = ()
+        self._width = 0
+        self._touched = Touched()
+        self._table: Tensor | None = None
+
+    def grow(self, space: Space) -> None:
+        """See :class:`models.expert.Expert`."""
+        network, roles = self.network, space.layout.roles
+        self._roles = roles
+        needed = 1 if self._single or self._task is Task.REGRESSION else max(space.classes, 2)
+        shape = (space.inputs, power_of_two(needed, 1) if network.spare else needed)
+        if shape != self._shape:
+            self._shape = shape
+            self.parameters.grow(network.shapes(*shape), self._generator)
+        columns = network.table_width(shape[1])
+        if columns and any(key.kind in network.table_kinds for key in space.layout.strings):
+            self.parameters.grow_table(table_rows(TABLE_ROWS, columns), columns, self._generator)
+            self._table = None if self.parameters.table is None else self.parameters.table[0]
+        if self._width < len(roles):
+            network.add_inputs(self.parameters.views, self._width, roles[self._width :], self._generator)
+            self._width = len(roles)
+
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:  # noqa: ARG002 - it sees no raw columns
+        """See :class:`models.expert.Expert`: new features begin without what was learned for those before them."""
+        places = to_device(np.array(inputs, np.int64), self._device)
+        self.parameters.clear_inputs(places)
+        self.guard.clear_inputs(places, self.parameters)
+        self.replay.clear_columns(places)
+        for column in inputs:
+            self.network.add_inputs(self.parameters.views, column, [self._roles[column]], self._generator)
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """See :class:`models.expert.Expert`: the rows that are learned again are in the new units from now on."""
+        self.replay.rescale(factor, shift)
+
+    def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
+        """See :class:`models.expert.Expert`."""
+        outputs = self._outputs(rows)
+        if self._task is Task.REGRESSION:
+            return outputs[:, :1]
+        if not self._single:
+            return (outputs[:, : len(prior)] + prior).log_softmax(1)
+        if len(prior) < 2:
+            return torch.zeros((len(rows), len(prior)), device=outputs.device)
+        logit = outputs[:, :1] + (prior[1] - prior[0])
+        return torch.nn.functional.logsigmoid(torch.cat([-logit, logit], 1))
+
+    def _outputs(self, rows: Encoded) -> Tensor:
+        """Return what the network makes of rows, float32, shape (rows, outputs)."""
+        inputs, table = Inputs(rows.dense), self._table
+        sparse = rows.sparse.get(self.network.table_kinds)
+        if table is not None and sparse is not None and len(sparse.places):
+            entries = Entries.of(sparse, len(table), self._device)
+            inputs = Inputs(rows.dense, entries, table.index_select(0, entries.places))
+        return self.network.outputs(inputs)
+
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - gradients need more than answers
+        """See :class:`models.expert.Expert`."""
+        sparse = None if self.parameters.table is None else rows.sparse.get(self.network.table_kinds)
+        if self._task is Task.REGRESSION:
+            targets = targets.clamp(-OUTLIER, OUTLIER)
+        given = Rows(rows.dense, targets, weights, sparse)
+        if self._replayed:
+            self.replay.add(given.dense, given.targets, given.weights, sparse)
+        self._take_steps(given, self._offsets(prior))
+
+    def _offsets(self, prior: Tensor) -> Tensor:
+        """Return what outputs are relative to, shape (outputs in use,)."""
+        if not self._single:
+            return prior
+        return prior[1:] - prior[:1] if len(prior) > 1 else torch.zeros(1, device=self._device)
+
+    def _take_steps(self, rows: Rows, offsets: Tensor) -> None:
+        """Learn from rows in gradient steps, each with some of the recent past."""
+        size = self._options.step_size or len(rows.targets)
+        starts = [*range(0, len(rows.targets), size)] * self._passes()
+        random = np.random.Generator(np.random.PCG64([self._options.seed, self.steps]))
+        drawn = random.integers(0, max(len(self.replay), 1), (len(starts), self._replayed))
+        for start, picked in zip(starts, drawn, strict=True):
+            self.steps += 1
+            batch = self._with_past(rows.slice(start, start + size), picked)
+            if batch.sparse:
+                self._touched.add(batch.sparse.places)
+            self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
+
+    def _passes(self) -> int:
+        """Return how often to learn from the microbatch: several times at first, while there is all to be learned."""
+        if not self._replayed:
+            return 1
+        return max(1, round(PASSES * (1 - self.steps / PASSES_END)))
+
+    def _with_past(self, rows: Rows, picked: NDArray[np.intp]) -> Rows:
+        """Return rows of a step and some of the past; weights over their number."""
+        dense, targets, weights, sparse = rows.dense, rows.targets, rows.weights, rows.sparse
+        if len(picked):
+            places = to_device(picked, dense.device)
+            dense = torch.cat([dense, self.replay.dense.index_select(0, places)])
+            targets = torch.cat([targets, self.replay.targets.index_select(0, places)])
+            weights = torch.cat([weights, self.replay.weights.index_select(0, places)])
+            sparse = sparse.followed_by(self.replay.sparse(picked)) if sparse else None
+        return Rows(dense, targets, weights / len(weights), sparse, 1 / len(weights))
+
+    def published(self) -> dict[str, Tensor]:
+        """See :class:`models.expert.Expert`."""
+        tensors = {f"buffers/{name}": buffer for name, buffer in self.network.buffers().items()}
+        if self.parameters.shapes:
+            tensors["network/parameters"] = self.parameters.block[0]
+        if self.parameters.table is not None:
+            tensors["table/parameters"] = self.parameters.table[0]
+        return tensors
+
+    def changed(self) -> Mapping[str, Ranges]:
+        """See :class:`models.expert.Expert`: everything but the rows of the table that nobody met."""
+        table = self.parameters.table
+        return {} if table is None else {"table/parameters": self._touched.take(tuple(table.shape[1:]))}
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`models.expert.Expert`."""
+        return {"shape": list(self._shape)}
+
+    def attach(self, description: Json, tensors: Tensors) -> None:
+        """See :class:`models.expert.Expert`."""
+        inputs, outputs = description["shape"]
+        shapes: dict[str, Shape] = self.network.shapes(inputs, outputs) if inputs else {}
+        if shapes:
+            self.network.bind(named_views(tensors["network/parameters"], shapes), None)
+            for name, buffer in self.network.buffers().items():
+                buffer.data = tensors[f"buffers/{name}"]
+        self._table = tensors.get("table/parameters")
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See :class:`models.expert.Expert`."""
+        tensors = {"network/block": self.parameters.block, "network/generator": self._generator.get_state()}
+        tensors |= {f"buffers/{name}": buffer for name, buffer in self.network.buffers().items()}
+        if self.parameters.table is not None:
+            tensors["table/block"] = self.parameters.table
+        tensors |= {f"replay/{name}": tensor for name, tensor in self.replay.state().items()}
+        tensors |= {f"guard/{name}": tensor for name, tensor in self.guard.state().items()}
+        return {"shape": list(self._shape), "steps": self.steps}, tensors
+
+    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
+        """See :class:`models.expert.Expert`."""
+        self.steps = meta["steps"]
+        inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
+        self._roles, self._width = space.layout.roles, len(space.layout.roles)
+        self.parameters.adopt(self.network.shapes(inputs, outputs) if inputs else {}, tensors["network/block"])
+        self._generator.set_state(tensors["network/generator"].cpu())
+        for name, buffer in self.network.buffers().items():
+            buffer.copy_(tensors[f"buffers/{name}"])
+        self.parameters.table = tensors.get("table/block")
+        self._table = None if self.parameters.table is None else self.parameters.table[0]
+        self.replay.restore(within("replay", tensors))
+        self.guard.restore(within("guard", tensors))
+
+    def held(self) -> Sequence[Tensor]:
+        """See :class:`models.expert.Expert`."""
+        return [self.parameters.block, *self.network.buffers().values()]
+
+    def look_back(self) -> None:
+        """See :meth:`models.guard.Guard.look`."""
+        self.guard.look(self.parameters)
+        self._touched.add_all()
+
+    def reports(self) -> dict[str, float]:
+        """See :class:`models.expert.Expert`."""
+        return {"skipped": float(self.guard.skipped), "restorations": float(self.guard.restorations)}
+
+
+def within(segment: str, tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors of a segment under the names that they have within it."""
+    start = f"{segment}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+
+
+def positive(key: str, value: float | str, default: float, *, zero: bool = False) -> float:
+    """Return an option's value, or the default where it is ``auto``.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+    """
+    if value == "auto":
+        return default
+    if not isinstance(value, int | float) or not (0 < value < float("inf") or (zero and value == 0)):
+        raise LearnerOptionsInvalid(f"{key}: {value!r} is not {'0, ' if zero else ''}a positive number or auto")
+    return value
