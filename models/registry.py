@@ -25,6 +25,13 @@ def _microbatch(options: LearnerOptions, task: Task, event_clip: float | None) -
     return TorchLearner(options, task, event_clip)
 
 
+def _batch(options: LearnerOptions, task: Task, event_clip: float | None) -> Learner:
+    """Return the learner that trains anew every so often; imported late, as PyTorch is."""
+    from models.batch_learner import BatchLearner  # noqa: PLC0415
+
+    return BatchLearner(options, task, event_clip)
+
+
 def _online_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     """Return River's predictor."""
     from models.online_predictor import OnlinePredictor  # noqa: PLC0415
@@ -39,7 +46,7 @@ def _microbatch_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     return TorchPredictor.from_published(spec, arrays)
 
 
-LEARNERS: dict[str, Callable[[LearnerOptions, Task, float | None], Learner]] = {"online": _online}
+LEARNERS: dict[str, Callable[[LearnerOptions, Task, float | None], Learner]] = {"online": _online, "batch": _batch}
 """Kinds that are learners of their own; every other kind is a network of the microbatch learner."""
 
 PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from models.learner import LearnerOptions
 
-KINDS = ("auto", "linear", "mlp", "fm", "online")
+KINDS = ("auto", "linear", "mlp", "fm", "online", "batch")
 LOSSES = ("auto", "bce", "ce", "mse", "mae", "huber")
 OPTIMIZERS = ("auto", "sgd", "adam", "adamw", "adagrad")
 

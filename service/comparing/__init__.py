@@ -1,0 +1,1 @@
+"""``headrace compare``: one stream through several learners, each tested at the same label delay."""
