@@ -4,11 +4,9 @@ For classes the error of a row is 1 where the answer is wrong and 0 where it is 
 where e is the absolute error and t the median of the first ``GATHERED`` after the last change: so it has no unit, and a
 wild value counts 1 at most. All errors go to River's detectors one by one, at a fifth of a microsecond each.
 
-Nothing waits for an accelerator: errors are copied to the host while the next microbatches are computed, and looked at
-``LAG`` microbatches later, by their number, so that learning the same stream again finds the same again.
+What is done about a drift is not decided here: see ``drift_options.py``.
 """
 
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,13 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.devices import to_device
 from models.drift_detectors import Detector, create_detector, version
 from models.drift_options import DriftOptions
 from models.examples import Task
+from models.lagged import Lagged, Vector
 from models.learner import Array, Json
 
 SCHEMA = 1
-LAG = 4  # microbatches after which a copy from an accelerator has long arrived
 GATHERED = 256  # errors of a regression that say what a typical one is
 TINY = 1e-9  # an error that is so small beside the labels' deviation is rounding
 WRONG = 1e300  # what an error counts as that is not a number
@@ -34,37 +33,6 @@ class Signs(NamedTuple):
 
     suspected: int = 0
     certain: int = 0
-
-
-class _Errors(NamedTuple):
-    """Errors on their way to the host.
-
-    Attributes
-    ----------
-    values
-        float64, shape (rows,), on the host.
-    ignored
-        bool, shape (rows,): rows that say nothing.
-    deviation
-        See :meth:`DriftWatch.update`.
-    arrived
-        What to wait for; None where they are there.
-    """
-
-    values: Tensor
-    ignored: NDArray[np.bool_]
-    deviation: float
-    arrived: torch.cuda.Event | None = None
-
-    def read(self) -> NDArray[np.float64]:
-        """Return them, NaN for rows that say nothing."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
-        errors: NDArray[np.float64] = self.values.numpy()
-        # What is not a number is as wrong as can be.
-        errors[~(errors <= WRONG)] = WRONG
-        errors[self.ignored] = np.nan
-        return errors
 
 
 class DriftWatch:
@@ -90,15 +58,14 @@ class DriftWatch:
     def __init__(self, options: DriftOptions, task: Task, device: torch.device | str) -> None:
         self._name = options.detector
         self._numbers = task is Task.REGRESSION
-        self._lag = LAG if torch.device(device).type == "cuda" else 0
         self._detectors: dict[str, Detector] = {}
         if self._name != "none":
             self._detectors["certain"] = create_detector(self._name)
             if options.react == "background":
                 self._detectors["suspected"] = create_detector(self._name, suspicious=True)
-        self._underway: deque[_Errors] = deque()
+        self._underway = Lagged(device)
         self._rows = 0
-        self._gathered: NDArray[np.float64] = np.zeros(0)
+        self._gathered: Vector = np.zeros(0)
         self._typical = 0.0
         self.drifts = 0
         self.last: int | None = None
@@ -123,54 +90,59 @@ class DriftWatch:
         Returns
         -------
         Signs
-            In rows that may have come ``LAG`` microbatches earlier.
+            In rows that may have come a few microbatches earlier: see :mod:`models.lagged`.
         """
         if not self._detectors:
             return Signs()
-        if answers is None or (answers.dim() == 2 and not answers.shape[1]):
-            errors, ignored = torch.zeros(len(targets), dtype=torch.float64), np.ones(len(targets), np.bool_)
-            self._underway.append(_Errors(errors, ignored, deviation))
-        else:
-            errors = (answers - targets).abs() if self._numbers else answers.argmax(1) != targets
-            self._underway.append(_sent(errors.double(), ~(weights > 0), deviation))
         signs = Signs()
-        while len(self._underway) > self._lag:
-            suspected, certain = self._look(self._underway.popleft())
+        for errors in self._underway.exchange(self._errors(answers, targets, weights)):
+            suspected, certain = self._look(errors, deviation)
             signs = Signs(signs.suspected + suspected, signs.certain + certain)
         return signs
 
-    def _look(self, sent: _Errors) -> Signs:
-        """Feed errors to the detectors."""
-        errors = sent.read()
-        places = np.flatnonzero(~np.isnan(errors))
-        errors = errors[places]
+    def _errors(self, answers: Tensor | None, targets: Tensor, weights: NDArray[np.float32]) -> Tensor:
+        """Return errors, NaN for rows that say nothing: float64, shape (rows,)."""
+        if answers is None or (answers.dim() == 2 and not answers.shape[1]):
+            return torch.full((len(targets),), torch.nan, dtype=torch.float64)
         if self._numbers:
-            errors = self._relative(errors, sent.deviation)
-        values = errors.tolist()
-        found = {name: detector.update(values) for name, detector in self._detectors.items()}
+            # What is not a number is as wrong as can be.
+            errors = (answers - targets).abs().nan_to_num(WRONG, WRONG).double()
+        else:
+            errors = (answers.argmax(1) != targets).double()
+        counted = weights > 0
+        return errors if counted.all() else errors.where(to_device(counted, errors.device), torch.nan)
+
+    def _look(self, errors: Vector, deviation: float) -> Signs:
+        """Feed errors to the detectors."""
+        places = np.flatnonzero(~np.isnan(errors))
+        values = errors[places]
+        if self._numbers:
+            values = self._relative(values, deviation)
+        listed = values.tolist()
+        found = {name: detector.update(listed) for name, detector in self._detectors.items()}
         rises = found["certain"].rises
         if rises:
             self.drifts += len(rises)
             self.last = self._rows + int(places[len(places) - len(values) + rises[-1]]) + 1
         if found["certain"].changed:
             self._gathered, self._typical = np.zeros(0), 0.0
-        self._rows += len(sent.ignored)
+        self._rows += len(errors)
         return Signs(len(found["suspected"].rises) if "suspected" in found else 0, len(rises))
 
-    def _relative(self, errors: NDArray[np.float64], deviation: float) -> NDArray[np.float64]:
+    def _relative(self, errors: Vector, deviation: float) -> Vector:
         """Return absolute errors relative to a typical one, without those that say what a typical one is."""
         if not self._typical:
             missing = GATHERED - len(self._gathered)
             self._gathered = np.concatenate([self._gathered, errors[:missing]])
             errors = errors[missing:]
             if len(self._gathered) == GATHERED:
-                smallest = max(TINY * deviation, np.finfo(np.float64).tiny)
+                smallest = max(TINY * deviation, float(np.finfo(np.float64).tiny))
                 self._typical = max(float(np.median(self._gathered)), smallest)
         return errors / (errors + self._typical)
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return what :meth:`restore` needs: JSON, and arrays by name; waits for errors that are underway."""
-        read = [sent.read() for sent in self._underway]
+        lengths, underway = self._underway.state()
         meta = {
             "schema": SCHEMA,
             "detector": self._name,
@@ -179,9 +151,9 @@ class DriftWatch:
             "drifts": self.drifts,
             "last": self.last,
             "typical": self._typical,
-            "underway": [[len(errors), sent.deviation] for errors, sent in zip(read, self._underway, strict=True)],
+            "underway": lengths,
         }
-        arrays: dict[str, Array] = {"gathered": self._gathered.copy(), "underway": np.concatenate([np.zeros(0), *read])}
+        arrays: dict[str, Array] = {"gathered": self._gathered.copy(), "underway": underway}
         for name, detector in self._detectors.items():
             arrays |= {f"{name}_{part}": array for part, array in detector.state().items()}
         return meta, arrays
@@ -197,24 +169,8 @@ class DriftWatch:
         if not self._detectors or (meta["detector"], meta["river"]) != (self._name, version()):
             return
         self._typical, self._gathered = float(meta["typical"]), arrays["gathered"].copy()
-        start = 0
-        self._underway.clear()
-        for rows, deviation in meta["underway"]:
-            errors = np.array(arrays["underway"][start : start + rows])
-            self._underway.append(_Errors(torch.from_numpy(errors), np.isnan(errors), deviation))
-            start += rows
+        self._underway.restore(meta["underway"], arrays["underway"])
         for name, detector in self._detectors.items():
             parts = {key.removeprefix(f"{name}_"): value for key, value in arrays.items() if key.startswith(f"{name}_")}
             if parts:
                 detector.restore(parts)
-
-
-def _sent(errors: Tensor, ignored: NDArray[np.bool_], deviation: float) -> _Errors:
-    """Return errors on their way to the host."""
-    if errors.device.type != "cuda":
-        return _Errors(errors, ignored, deviation)
-    values = torch.empty(errors.shape, dtype=errors.dtype, pin_memory=True)
-    values.copy_(errors, non_blocking=True)
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()
-    return _Errors(values, ignored, deviation, arrived)

@@ -170,7 +170,8 @@ def test_errors_underway_are_in_the_state() -> None:
     """On an accelerator a restart would lose the errors of the last microbatches, and find drift elsewhere."""
     mistaken = wrong([0.1, 0.6], 2000, 5)
     left, right, undisturbed = (watch("adwin") for _ in range(3))
-    left._lag = right._lag = undisturbed._lag = 4  # as on an accelerator
+    for watched in (left, right, undisturbed):
+        watched._underway._lag = 4  # as on an accelerator
     feed(left, mistaken[:2048])
     right.restore(*left.state())
     feed(right, mistaken[2048:])
