@@ -164,9 +164,10 @@ class Expert(Protocol):
         """Do what is to be done once in so many microbatches, such as looking whether all is well."""
 
     def reports(self) -> dict[str, float]:
-        """Return what operators may want to know of it by name, such as ``weight.leaves``; may wait for the device.
+        """Return what operators may want to know of it; may wait for the device.
 
-        ``skipped`` and ``restorations`` are what :class:`models.learner.LearnerStatus` says of them.
+        ``skipped`` and ``restorations`` are what :class:`models.learner.LearnerStatus` says of them; any other name is a
+        measure, a dot, and the expert that it is of, such as ``weight.leaves``.
         """
 
 

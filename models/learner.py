@@ -180,7 +180,8 @@ class LearnerStatus:
     drift
         How often drift was certain in its errors.
     experts
-        Where several experts are mixed, what each is worth: ``weight.NAME``, its share in the answers, and so on.
+        Where several experts are mixed, what each is worth: expert → measure (``weight``, its share in the answers;
+        ``loss``, its own of late) → value.
     """
 
     scores: Mapping[str, Mapping[str, float]]
@@ -191,7 +192,7 @@ class LearnerStatus:
     device: str
     device_memory: int
     drift: int = 0
-    experts: Mapping[str, float] = field(default_factory=dict)
+    experts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 class Predictor(Protocol):

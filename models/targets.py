@@ -86,7 +86,7 @@ class ClassTargets:
 
 LOW, HIGH, AT, CENTRE, UNIT = range(MOMENTS, MOMENTS + 5)  # rows of the summary, after those of the moments
 DOUBLING = 4096  # labels up to which the scale is renewed each time that there are twice as many
-MOVED = 0.25  # share of the unit by which mean or deviation has to have moved to renew the scale after that
+MOVED = 0.05  # share of the unit by which mean or deviation has to have moved to renew the scale after that
 
 
 class Rescaling(NamedTuple):

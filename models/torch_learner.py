@@ -6,6 +6,7 @@ labels go to the evaluation there, and what is learned to the expert's tensors. 
 ``torch_published.py``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,7 +230,7 @@ class TorchLearner:
                 features=self.model.encoder.features(),
                 device=str(self.model.device),
                 device_memory=memory_held(self.model.device),
-                experts=reports,
+                experts=_by_expert(reports),
             )
 
     def state(self) -> LearnerState:
@@ -247,3 +248,12 @@ class TorchLearner:
         """See :class:`models.learner.Learner`."""
         with device_errors():
             return self._publication.make()
+
+
+def _by_expert(reports: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return reports, ``measure.expert`` → value, as expert → measure → value."""
+    found: dict[str, dict[str, float]] = {}
+    for name, value in reports.items():
+        measure, _, expert = name.partition(".")
+        found.setdefault(expert, {})[measure] = value
+    return found

@@ -33,6 +33,7 @@ _COUNTERS = {
     "halvings": "Times that the bound on a microbatch was halved for the device's memory.",
     "dead_letters_unsent_pruned": "Dead letters that had to make room before they were forwarded.",
     "duplicates": "Events that were not learned because they had been learned before.",
+    "drift": "Times that drift was certain in the served learner's errors.",
     "limited": "Events that were scored and not learned because their source had had its share.",
 }
 _LABELLED_COUNTERS = {
@@ -40,6 +41,10 @@ _LABELLED_COUNTERS = {
     "updates": ("learner", "Updates of the parameters."),
     "updates_skipped": ("reason", "Updates that were masked instead of applied."),
     "dead_letters": ("reason", "Events that could not be used."),
+}
+_EXPERTS = {
+    "weight": "Share of an expert in the answers, where several are mixed.",
+    "loss": "An expert's own loss of late, where several are mixed.",
 }
 _HISTOGRAMS = {
     "microbatch_events": "Events in a microbatch.",
@@ -81,6 +86,7 @@ class LearningCollector:
         statuses = [status for status in found.values() if status is not None]
         yield from _counters(statuses)
         yield from _gauges(statuses)
+        yield from _experts(statuses)
         yield from _scores(statuses)
         yield from _histograms(statuses)
 
@@ -131,6 +137,17 @@ def _gauges(statuses: list[Status]) -> Iterator[Metric]:
         if status.checkpoint is not None:
             age.add_metric([status.model], max(0.0, time.time() - status.checkpoint.written_at))
     yield from (lag, active, losses, memory, unsent, paused, age)
+
+
+def _experts(statuses: list[Status]) -> Iterator[Metric]:
+    """Yield a gauge for each measure of the experts of a mixture."""
+    for measure, text in _EXPERTS.items():
+        family = GaugeMetricFamily(f"headrace_expert_{measure}", text, labels=["model", "expert"])
+        for status in statuses:
+            for expert, measures in status.experts.items():
+                if measure in measures:
+                    family.add_metric([status.model, expert], measures[measure])
+        yield family
 
 
 def _add_losses(losses: GaugeMetricFamily, status: Status) -> None:

@@ -5,9 +5,10 @@ import time
 
 from consumers.dead_letter_pause import Pause
 from service.learning.model import Model
+from service.learning.totals import Totals
 from service.learning.training import Training
 from service.monitoring.letter_watch import LetterFigures
-from service.monitoring.status import CanaryStatus, CheckpointStatus, PauseStatus, State, Status
+from service.monitoring.status import CanaryStatus, CheckpointStatus, DriftStatus, PauseStatus, State, Status
 from service.repair.canary import Finding
 
 LISTED = 1000
@@ -63,16 +64,25 @@ def report(
             str(partition): max(0, end - (lane.positions[partition].offset if partition in lane.positions else 0))
             for partition, end in ends.items()
         },
+        drift=training.totals.drift,
+        last_drift=_last_drift(training.totals),
         rollbacks=training.totals.rollbacks,
         canary=CanaryStatus(**found.to_json()),
         halvings=training.totals.halvings,
         microbatch_max_size=model.max_size,
         scores={scope: dict(scores) for scope, scores in status.scores.items()} if status else {},
+        experts={name: dict(measures) for name, measures in status.experts.items()} if status else {},
         checkpoint=checkpoint,
         device_memory_bytes=status.device_memory if status else 0,
         errors=list(model.notices),
         histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
     )
+
+
+def _last_drift(totals: Totals) -> DriftStatus | None:
+    if not totals.drift:
+        return None
+    return DriftStatus(events_learned=totals.drifted_at, noticed_at=totals.drift_noticed_at)
 
 
 def _pause(pause: Pause | None) -> PauseStatus | None:

@@ -51,6 +51,13 @@ class CanaryStatus(msgspec.Struct, frozen=True, kw_only=True):
     reference_loss: float | None
 
 
+class DriftStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A drift: how many events were learned when it was noticed, and when that was (Unix seconds; None: unknown)."""
+
+    events_learned: int
+    noticed_at: float | None
+
+
 class HistogramStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A histogram as JSON: upper bounds, observations in each bucket (above the last bound comes last), their sum."""
 
@@ -96,12 +103,16 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Why learning pauses; None where it does not.
     positions, ends, lag
         Partition → (offset, index) of the next event, offset after the last record, events or records still to read.
+    drift, last_drift
+        How often drift was certain in the learner's errors, and when it was last; None where it never was.
     rollbacks, canary
         How often the learner of an earlier version came back, and what was found of the parameters last.
     halvings, microbatch_max_size
         How often a microbatch did not fit into the device's memory, and how many events one may have now.
     scores
         ``stream`` and ``window`` → score's name → value (None where it is not a number).
+    experts
+        Expert → measure (``weight``, ``loss``) → value, where several are mixed.
     checkpoint
         The newest one, or None.
     device_memory_bytes
@@ -143,11 +154,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, tuple[int, int]] = {}
     ends: dict[str, int] = {}
     lag: dict[str, int] = {}
+    drift: int = 0
+    last_drift: DriftStatus | None = None
     rollbacks: int = 0
     canary: CanaryStatus | None = None
     halvings: int = 0
     microbatch_max_size: int = 0
     scores: dict[str, dict[str, float | None]] = {}
+    experts: dict[str, dict[str, float]] = {}
     checkpoint: CheckpointStatus | None = None
     device_memory_bytes: int = 0
     errors: list[ErrorStatus] = []

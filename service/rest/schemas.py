@@ -184,6 +184,13 @@ class Canary(_Schema):
     reference_loss: float | None = Field(description="Of the newest good checkpoint's parameters on the same events.")
 
 
+class LastDrift(_Schema):
+    """When errors were last found to have risen for good."""
+
+    events_learned: int = Field(description="How many there were when it was noticed.")
+    noticed_at: float | None = Field(description="Unix seconds; null where it is not known any more.")
+
+
 class ErrorReport(_Schema):
     """Something that went wrong in the trainer."""
 
@@ -235,6 +242,11 @@ class ModelState(_Schema):
     scores: dict[str, dict[str, float | None]] = Field(
         description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`."
     )
+    experts: dict[str, dict[str, float]] = Field(
+        description="Expert → `weight`, its share in the answers, and `loss`, its own of late; empty for one alone."
+    )
+    drift: int = Field(description="How often drift was certain in the learner's errors.")
+    last_drift: LastDrift | None = Field(description="Null where it never was.")
     rollbacks: int = Field(description="How often the learner of an earlier version came back.")
     canary: Canary | None = Field(description="What was found of the parameters last; null before.")
     halvings: int = Field(description="How often a microbatch did not fit into the device's memory.")

@@ -60,6 +60,7 @@ def a_status() -> Status:
             "stream": {"accuracy": 0.75, "count": 1000.0, "loss": 0.5},
             "window": {"accuracy": 0.8, "roc_auc": float("nan")},
         },
+        experts={"leaves": {"weight": 0.75, "loss": 0.5}},
         checkpoint=CheckpointStatus(version=40, written_at=time.time() - 3, seconds=0.1),
         device_memory_bytes=77,
         histograms={name: histogram.to_json() for name, histogram in histograms.items()},
@@ -90,6 +91,8 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     assert value(found, "prequential_loss", window="stream") == 0.5
     assert value(found, "learner_active", learner="online") == 1
     assert value(found, "learner_active", learner="microbatch") == 0
+    assert value(found, "expert_weight", expert="leaves") == 0.75
+    assert value(found, "expert_loss", expert="leaves") == 0.5
     assert value(found, "device_memory_bytes") == 77
     assert value(found, "checkpoint_age_seconds") == pytest.approx(3, abs=2)
     assert value(found, "trainer_up") == 1
