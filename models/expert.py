@@ -166,8 +166,8 @@ class Expert(Protocol):
     def reports(self) -> dict[str, float]:
         """Return what operators may want to know of it; may wait for the device.
 
-        ``skipped`` and ``restorations`` are what :class:`models.learner.LearnerStatus` says of them; any other name is a
-        measure, a dot, and the expert that it is of, such as ``weight.leaves``.
+        ``skipped`` and ``restorations`` are what :class:`models.learner.LearnerStatus` says of them; any other name is
+        a measure, a dot, and the expert that it is of, such as ``weight.leaves``.
         """
 
 
