@@ -4,20 +4,48 @@ The one place where they are named. Networks, which are experts through ``networ
 in ``networks.py``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
+from models.baseline_experts import LastExpert, PriorExpert
 from models.errors import LearnerOptionsInvalid
 from models.examples import Task
 from models.expert import Expert
 from models.learner import LearnerOptions
+from models.mixture import Mixture
 from models.network_expert import NetworkExpert
 from models.networks import create_network
 
 Make = Callable[[LearnerOptions, Task, torch.device, float | None], Expert]
 
-EXPERTS: dict[str, Make] = {}
+MEMBERS = ("mlp", "linear", "last", "prior")
+"""The experts of a mixture, where the configuration does not name others."""
+
+
+def _last(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
+    """Return what answers the last label."""
+    return LastExpert(device, numeric=task is Task.REGRESSION)
+
+
+def _prior(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
+    """Return what answers the average label."""
+    return PriorExpert()
+
+
+def _mixture(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:
+    """Return a mixture, each of whose members has the other options too."""
+
+    def members(experts: Sequence[str] = MEMBERS) -> dict[str, Expert]:
+        made = (replace(options, kind=kind, network={}) for kind in experts)
+        # Of a user's own network, the name of its class; names of tensors are made of it.
+        return {own.kind.rpartition(":")[2]: create_expert(own, task, device, event_clip) for own in made}
+
+    return Mixture(members(**options.network), task, options.loss, device)
+
+
+EXPERTS: dict[str, Make] = {"last": _last, "prior": _prior, "mixture": _mixture}
 """Kind → what makes it of options, task, device and the bound on one event; every other kind is a network."""
 
 

@@ -1,0 +1,194 @@
+"""Mixes the answers of several experts into one, and learns how: :class:`Mixing`. The mixture's arithmetic.
+
+Several *opinions* are formed of the experts' answers, each by a rule of its own: one by shares, and others by weights,
+which differ in how fast they forget and how much they hold on to what they began with. The answer is the opinions' own
+mean, by how right they have been.
+
+*Shares* are fixed-share Hedge (Herbster and Warmuth 1998): each expert's share falls with its losses, exponentially,
+and a little of every share is dealt out anew, so that an expert whose time has come is soon back. *Weights* are
+stacking: for classes logistic mixing (Mattern 2012), softmax(Σ weight · log probability), for numbers Σ weight · value.
+They are learned by Newton steps with forgetting, as in an extended Kalman filter, which needs no learning rate: on
+small streams it is far ahead of the best fixed rate of Adam, and nowhere behind (docs/adr/0017). Opinions are mixed
+as experts are by shares.
+
+All of it learns from answers that were made before any row of the microbatch was learned, for these are what it will
+be used on: with the label delay of the microbatch.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from models.examples import Task
+from models.expert import Tensors
+from models.mixing_blend import Blend
+from models.mixing_classes import ClassBlend
+from models.mixing_numbers import NumberBlend
+
+
+class Memory(NamedTuple):
+    """How the weights of one opinion are learned.
+
+    Attributes
+    ----------
+    half_life
+        Rows after which what was learned counts half.
+    inertia
+        Rows, roughly, that equal weights, which it begins with, count as much as.
+    """
+
+    half_life: float
+    inertia: float
+
+
+MEMORIES = (Memory(2_000, 10), Memory(10_000, 30), Memory(20_000, 300))
+"""The first is ahead on short or drifting streams, the last on long ones on which experts hardly differ."""
+
+SHARE = 1e-3  # of all shares, dealt out anew each row
+REPORTED = 1_000.0  # rows after which a loss counts half in what is reported
+STEP = 16  # rows a step of the weights,
+LATER = 64  # and as many once
+EARLY = 4_096  # so many rows were seen: then it makes no difference any more
+FARTHEST = 0.3  # that a weight may move in one step: where experts are suddenly wrong, Newton's step is far too long
+
+
+class Mixing:
+    """Shares and weights of experts, and of the opinions formed by them.
+
+    Parameters
+    ----------
+    experts
+        How many.
+    task
+        What is predicted.
+    loss
+        As in :class:`models.learner.LearnerOptions`.
+    device
+        Where to.
+
+    Attributes
+    ----------
+    shares
+        Logarithms of the experts' shares, float32, shape (experts,).
+    weights
+        float32, shape (weighted opinions, experts).
+    choice
+        Logarithms of the opinions' shares, float32, shape (opinions,): by shares first, then by weights.
+    curvature
+        Of the loss by the weights, float64, shape (weighted opinions, experts, experts).
+    losses
+        Running sums of the losses of experts and of the answers, and last the rows in them; float32, shape
+        (experts + 2,).
+    rows
+        How many were learned, up to :data:`EARLY`.
+    """
+
+    def __init__(self, experts: int, task: Task, loss: str, device: torch.device) -> None:
+        self.blend: Blend = NumberBlend(loss, device) if task is Task.REGRESSION else ClassBlend()
+        memories = torch.tensor(MEMORIES, dtype=torch.float64, device=device)
+        self._half_lives = memories[:, 0].view(-1, 1, 1)
+        self._inertia = memories[:, 1].view(-1, 1, 1) * torch.eye(experts, dtype=torch.float64, device=device)
+        opinions = len(MEMORIES) + 1
+        self.shares = torch.full((experts,), 1 / experts, device=device).log_()
+        self.weights = torch.full((len(MEMORIES), experts), 1 / experts, device=device)
+        self.choice = torch.full((opinions,), 1 / opinions, device=device).log_()
+        self.curvature = self._inertia.clone()
+        self.losses = torch.zeros(experts + 2, device=device)
+        self.rows = 0
+
+    def answer(self, answers: Tensor) -> Tensor:
+        """Return the mixed answer, float32, shape (rows, columns).
+
+        Parameters
+        ----------
+        answers
+            The experts', as ``blend.clean`` returned them, shape (rows, experts, columns).
+        """
+        return self.blend.by_shares(self._opinions(answers), self.choice)
+
+    def _opinions(self, answers: Tensor) -> Tensor:
+        """Return what each opinion answers, shape (rows, opinions, columns)."""
+        by_shares = self.blend.by_shares(answers, self.shares).unsqueeze(1)
+        return torch.cat([by_shares, self.blend.by_weights(answers, self.weights)], 1)
+
+    def learn(self, answers: Tensor, targets: Tensor, relative: Tensor) -> None:
+        """Learn from what experts answered before they learned the rows.
+
+        Parameters
+        ----------
+        answers
+            As for :meth:`answer`.
+        targets, relative
+            See :meth:`models.expert.Expert.learn`; `relative` is what is called ``weights`` there.
+        """
+        blend, rows = self.blend, len(targets)
+        targets = blend.bounded(targets)
+        opinions = self._opinions(answers)
+        mixed = blend.by_shares(opinions, self.choice).unsqueeze(1)
+        blend.settle(mixed, targets, relative)
+        everything = torch.cat([answers, mixed, opinions], 1)
+        losses = relative @ blend.losses(everything, targets)
+        experts = len(self.shares)
+        self.shares = _dealt(self.shares - blend.hedge_rate * losses[:experts], rows)
+        self.choice = _dealt(self.choice - blend.choice_rate * losses[experts + 1 :], rows)
+        self.losses.mul_(0.5 ** (rows / REPORTED))
+        self.losses[:-1] += losses[: experts + 1]
+        self.losses[-1:] += relative.sum()
+        for start in range(0, rows, size := STEP if self.rows < EARLY else LATER):
+            step = slice(start, start + size)
+            self._step(answers[step], targets[step], relative[step])
+        self.rows = min(self.rows + rows, EARLY)
+
+    def _step(self, answers: Tensor, targets: Tensor, relative: Tensor) -> None:
+        """Take one Newton step of the weights."""
+        gradient, curvature = self.blend.derivatives(answers, self.weights, targets, relative)
+        kept = torch.pow(0.5, len(targets) / self._half_lives)
+        # What is forgotten is replaced by what it was in the beginning, so it can always be solved.
+        self.curvature = torch.lerp(self._inertia, self.curvature, kept) + curvature
+        moved, _ = torch.linalg.solve_ex(self.curvature, gradient.double().unsqueeze(2))
+        self.weights = self.weights - moved.squeeze(2).clamp_(-FARTHEST, FARTHEST).float()
+
+    def rescale(self, factor: float) -> None:
+        """Go on in other units of the target: a value that was v is now `factor` · v."""
+        learned = self.curvature - self._inertia
+        self.curvature = self._inertia + learned * self.blend.rescale(factor)
+
+    def worth(self) -> Tensor:
+        """Return how much of the answer each expert makes up, float32, shape (experts,); their sum is 1."""
+        weights = self.weights.abs()
+        parts = torch.cat([self.shares.exp().unsqueeze(0), weights / weights.sum(1, keepdim=True)])
+        return self.choice.exp() @ parts
+
+    def running_losses(self) -> Tensor:
+        """Return the recent mean loss of each expert and, last, of the mixed answer, shape (experts + 1,)."""
+        return self.losses[:-1] / self.losses[-1].clamp(min=1.0)
+
+    def published(self) -> dict[str, Tensor]:
+        """Return what :meth:`answer` reads."""
+        return {"shares": self.shares, "weights": self.weights, "choice": self.choice}
+
+    def attach(self, tensors: Tensors) -> None:
+        """Answer from published tensors."""
+        self.shares, self.weights, self.choice = (tensors[name] for name in ("shares", "weights", "choice"))
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all tensors that it is; its number of rows is beside them."""
+        return {**self.published(), "curvature": self.curvature, "losses": self.losses, **self.blend.state()}
+
+    def restore(self, tensors: Tensors, rows: int) -> None:
+        """Become what :meth:`state` and :attr:`rows` were taken from."""
+        self.attach(tensors)
+        self.curvature, self.losses, self.rows = tensors["curvature"], tensors["losses"], rows
+        self.blend.restore(tensors)
+
+    def held(self) -> Sequence[Tensor]:
+        """Return the tensors that are finite as long as it is sound."""
+        return list(self.state().values())
+
+
+def _dealt(shares: Tensor, rows: int) -> Tensor:
+    """Return logarithms of shares that sum to 1, with a little of each dealt out anew, for so many rows."""
+    dealt = 1 - (1 - SHARE) ** rows
+    return shares.softmax(0).mul_(1 - dealt).add_(dealt / len(shares)).log_()

@@ -1,0 +1,195 @@
+"""The mixture of experts, which is what ``learner.kind: auto`` means: an :class:`models.expert.Expert` made of others.
+
+Each member answers every row and learns every row. How their answers become one is learned in ``mixing.py``. Members
+know nothing of one another; what belongs to one has its name in front: the tensor ``leaves.weights`` is what the member
+``leaves`` calls ``weights``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.errors import StateMismatch
+from models.examples import Kind, Task
+from models.expert import Encoded, Expert, Space, Tensors
+from models.learner import Json
+from models.mixing import Mixing
+from models.mixing_classes import LEAST
+from models.touched import Ranges
+
+MIXING = "mixing"
+"""What the mixing's own tensors are called, where those of a member have its name."""
+
+SUMMED = ("skipped", "restorations")
+"""Reports that are the sum of the members'."""
+
+
+class Mixture:
+    """See :class:`models.expert.Expert`.
+
+    Parameters
+    ----------
+    members
+        Name → expert; at least one. The names are part of the state.
+    task
+        What is predicted.
+    loss
+        As in :class:`models.learner.LearnerOptions`.
+    device
+        Where to.
+    """
+
+    def __init__(self, members: Mapping[str, Expert], task: Task, loss: str, device: torch.device) -> None:
+        self._members = dict(members)
+        self._mixing = Mixing(len(members), task, loss, device)
+        kinds = [kinds for member in members.values() for kinds in member.table_kinds]
+        self.table_kinds: Sequence[frozenset[Kind]] = tuple(dict.fromkeys(kinds))
+        self.uses_raw = any(member.uses_raw for member in members.values())
+        self.spare = all(member.spare for member in members.values())
+        self._prior: Tensor | None = None
+        self._latest: tuple[Tensor, list[Tensor], Tensor] | None = None
+
+    def grow(self, space: Space) -> None:
+        """See :class:`models.expert.Expert`: how answers are mixed does not depend on how many classes there are."""
+        for member in self._members.values():
+            member.grow(space)
+
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:
+        """See :class:`models.expert.Expert`."""
+        for member in self._members.values():
+            member.renew(inputs, raws)
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """See :class:`models.expert.Expert`."""
+        for member in self._members.values():
+            member.rescale(factor, shift)
+        self._mixing.rescale(factor)
+
+    def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
+        """See :class:`models.expert.Expert`."""
+        each, cleaned = self._ask(rows, prior)
+        mixed = self._mixing.answer(cleaned)
+        # Kept for :meth:`learn`, which is mostly called with these next; changes no answer.
+        self._latest = mixed, each, cleaned
+        return mixed
+
+    def _ask(self, rows: Encoded, prior: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return each member's answers, and all of them cleaned, shape (rows, members, columns)."""
+        each = [member.answers(rows, prior) for member in self._members.values()]
+        return each, self._mixing.blend.clean(each, prior)
+
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
+        """See :class:`models.expert.Expert`."""
+        latest, self._latest = self._latest, None
+        each: Sequence[Tensor | None]
+        if latest is not None and answered is latest[0]:
+            _, each, cleaned = latest
+        else:  # no member has learned these rows yet, so it is still what they would have answered
+            _, cleaned = self._ask(rows, _widened(self._prior, prior))
+            each = [None] * len(self._members)
+        self._prior = prior
+        self._mixing.learn(cleaned, targets, weights)
+        for member, own in zip(self._members.values(), each, strict=True):
+            member.learn(rows, targets, weights, prior, own)
+
+    def published(self) -> dict[str, Tensor]:
+        """See :class:`models.expert.Expert`."""
+        parts = {MIXING: self._mixing.published()}
+        parts |= {name: member.published() for name, member in self._members.items()}
+        return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
+    def changed(self) -> Mapping[str, Ranges]:
+        """See :class:`models.expert.Expert`."""
+        parts = {name: member.changed() for name, member in self._members.items()}
+        return {f"{part}.{name}": ranges for part, changed in parts.items() for name, ranges in changed.items()}
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`models.expert.Expert`."""
+        return {name: member.describe() for name, member in self._members.items()}
+
+    def attach(self, description: Json, tensors: Tensors) -> None:
+        """See :class:`models.expert.Expert`.
+
+        Raises
+        ------
+        StateMismatch
+            It was published by a mixture of other members.
+        """
+        self._expect(description)
+        for name, member in self._members.items():
+            member.attach(description[name], _of(name, tensors))
+        self._mixing.attach(_of(MIXING, tensors))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See :class:`models.expert.Expert`."""
+        states = {name: member.state() for name, member in self._members.items()}
+        tensors = {f"{MIXING}/{name}": tensor for name, tensor in self._mixing.state().items()}
+        if self._prior is not None:
+            tensors[f"{MIXING}/prior"] = self._prior
+        tensors |= {f"{part}.{name}": tensor for part, (_, own) in states.items() for name, tensor in own.items()}
+        return {"rows": self._mixing.rows, "members": {name: meta for name, (meta, _) in states.items()}}, tensors
+
+    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
+        """See :class:`models.expert.Expert`.
+
+        Raises
+        ------
+        StateMismatch
+            It was saved by a mixture of other members.
+        """
+        self._expect(meta["members"])
+        for name, member in self._members.items():
+            member.restore(meta["members"][name], _of(name, tensors), space)
+        start = f"{MIXING}/"
+        own = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+        self._mixing.restore(own, meta["rows"])
+        self._prior, self._latest = own.get("prior"), None
+
+    def _expect(self, members: Json) -> None:
+        """Raise StateMismatch where these are not the members."""
+        if list(members) != list(self._members):
+            found, configured = ", ".join(members), ", ".join(self._members)
+            raise StateMismatch(
+                f"a mixture of {found}, but configured is one of {configured}: set `network: {{experts: [{found}]}}`, "
+                "or start the model anew"
+            )
+
+    def held(self) -> Sequence[Tensor]:
+        """See :class:`models.expert.Expert`."""
+        return [*self._mixing.held(), *(tensor for member in self._members.values() for tensor in member.held())]
+
+    def look_back(self) -> None:
+        """See :class:`models.expert.Expert`."""
+        for member in self._members.values():
+            member.look_back()
+
+    def reports(self) -> dict[str, float]:
+        """See :class:`models.expert.Expert`: what share of the answers each member makes up, and its recent loss."""
+        worth, losses = self._mixing.worth().tolist(), self._mixing.running_losses().tolist()
+        found = dict.fromkeys(SUMMED, 0.0)
+        for name, weight, loss in zip([*self._members, "mixture"], [*worth, 1.0], losses, strict=True):
+            found |= {f"weight.{name}": weight, f"loss.{name}": loss}
+        for part, member in self._members.items():
+            for name, value in member.reports().items():
+                measure, dot, rest = name.partition(".")
+                key = name if name in SUMMED else f"{measure}.{part}{dot}{rest}"
+                found[key] = found.get(key, 0.0) + value if name in SUMMED else value
+        return found
+
+
+def _widened(before: Tensor | None, now: Tensor) -> Tensor:
+    """Return the prior of before a microbatch, with room for classes that came with it.
+
+    The one with the microbatch's own labels in it would give away what they are, most of all to the mixing.
+    """
+    if before is None:
+        return torch.zeros_like(now).log_softmax(0)
+    return torch.cat([before, now[len(before) :].clamp(max=LEAST)])
+
+
+def _of(part: str, tensors: Tensors) -> dict[str, Tensor]:
+    """Return the tensors of a part under the names that it has for them."""
+    start = f"{part}."
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
