@@ -23,6 +23,7 @@ from service.security.keys_file import ApiKey
 from service.security.limits_admission import RETRY_AFTER, Admission
 from service.security.limits_connection import CROWDED
 from service.security.limits_rate import RateLimit, caller_at
+from service.security.limits_tarpit import Tarpit
 from service.security.origin import foreign
 
 CALLER = "headrace.caller"
@@ -44,6 +45,10 @@ class _Refusal(NamedTuple):
     detail: str
     retry_after: float | None = None
     headers: tuple[tuple[str, str], ...] = ()
+
+    def closing(self) -> "_Refusal":
+        """Return the same with the end of the connection."""
+        return self._replace(headers=(*self.headers, ("connection", "close")))
 
 
 class Gate:
@@ -71,6 +76,7 @@ class Gate:
         self._keys = keys
         self._rate = RateLimit(security.requests_per_second) if security.requests_per_second else None
         self._lanes = admission.lanes
+        self._tarpit = Tarpit()
         self._counts = counts
         # Without keys this machine's own users are trusted, but not the web pages that they happen to look at.
         self._only_local = keys is None and not security.allow_anonymous and is_loopback(settings.serve.host)
@@ -93,7 +99,8 @@ class Gate:
                 await self._app(scope, receive, send_dressed)
         else:
             self._note(refusal, scope)
-            await _refuse(refusal, scope, send_dressed)
+            stays = await self._tarpit.hold(_caller_of(scope))
+            await _refuse(refusal if stays else refusal.closing(), scope, send_dressed)
 
     def _judge(self, scope: Scope) -> _Refusal | None:
         """Return why the request may not go on; None where it may."""
@@ -108,12 +115,17 @@ class Gate:
             refusal = self._judge_stranger(scope)
         else:
             refusal = self._judge_key(self._keys, scope, access, methods)
-        if refusal is None and self._lanes[lane].full_for(scope.get(CALLER)):
+        if refusal is None and self._is_full(lane, scope):
             return _Refusal(503, "as much is being answered as can be at once; ask again", RETRY_AFTER)
         if lane == "other":
             # Nothing of a body is read for it, so its place is taken here; other routes take theirs after the body.
             scope[_PLACE] = self._lanes[lane].one(scope.get(CALLER))
         return refusal
+
+    def _is_full(self, lane: Lane, scope: Scope) -> bool:
+        key = scope.get(CALLER)
+        floods = key is not None and self._tarpit.floods(_caller_of(scope))
+        return self._lanes[lane].full_for(key, floods=floods)
 
     def _judge_stranger(self, scope: Scope) -> _Refusal | None:
         if self._only_local:
@@ -130,7 +142,7 @@ class Gate:
         if key is None:
             return self._count(_address_of(scope)) or _unknown_caller(bool(presented), access)
         scope[CALLER] = key.name
-        refusal = self._count(f"key {key.name}")
+        refusal = self._count(_caller_of(scope))
         if refusal is not None:
             return refusal
         if access is None:
@@ -178,6 +190,12 @@ def _unknown_caller(presented: bool, access: Access | None) -> _Refusal:
 def _lacking(key: ApiKey, access: Access) -> _Refusal:
     wanted = " or ".join(sorted(access.roles))
     return _Refusal(403, f"the key {key.name} has no role that opens this; it needs {wanted}")
+
+
+def _caller_of(scope: Scope) -> str:
+    """Return who asks: a key where a valid one was shown, else an address."""
+    key = scope.get(CALLER)
+    return _address_of(scope) if key is None else f"key {key}"
 
 
 def _address_of(scope: Scope) -> str:

@@ -20,20 +20,31 @@ class Places:
     Parameters
     ----------
     most
-        How many there may be. One caller may have three quarters of them, so that nobody can keep all others out.
+        How many there may be. One caller may have three quarters of them, so that nobody can keep all others out, and
+        one that floods an eighth: whoever is let in waits for what is being answered beside it.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._most_of_one = max(1, most * 3 // 4)
+        self._most_of_flooder = max(1, most // 8)
         self._taken = 0
         self._by_caller: dict[str, int] = {}
 
-    def full_for(self, caller: str | None) -> bool:
-        """Whether the next request of `caller` would be turned away; None for one that is not known by a key."""
+    def full_for(self, caller: str | None, *, floods: bool = False) -> bool:
+        """Whether the next request of `caller` would be turned away.
+
+        Parameters
+        ----------
+        caller
+            None for one that is not known by a key.
+        floods
+            Whether it asks on and on although it is refused.
+        """
         if self._taken >= self._most:
             return True
-        return caller is not None and self._by_caller.get(caller, 0) >= self._most_of_one
+        most = self._most_of_flooder if floods else self._most_of_one
+        return caller is not None and self._by_caller.get(caller, 0) >= most
 
     def one(self, caller: str | None) -> "Place":
         """Return a place for a request of `caller`: a context, which raises a 503 where there is none."""

@@ -33,14 +33,21 @@ class RateLimit:
     def wait(self, caller: str) -> float:
         """Count a request of `caller`; return 0 where it may go on, else the seconds until the next one may."""
         now = self._clock()
-        tokens, at = self._buckets.get(caller, (self._most, now))
-        tokens = min(self._most, tokens + (now - at) * self._rate)
+        tokens = self._tokens(caller, now)
         allowed = tokens >= 1
         self._buckets[caller] = (tokens - 1 if allowed else tokens, now)
         self._buckets.move_to_end(caller)
         if len(self._buckets) > _MOST_CALLERS:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self._rate
+
+    def left(self, caller: str) -> float:
+        """Return how many requests `caller` may make at once; none is counted."""
+        return self._tokens(caller, self._clock())
+
+    def _tokens(self, caller: str, now: float) -> float:
+        tokens, at = self._buckets.get(caller, (self._most, now))
+        return min(self._most, tokens + (now - at) * self._rate)
 
 
 def caller_at(host: str) -> str:

@@ -146,7 +146,9 @@ def test_a_bucket_fills_at_its_rate() -> None:
     now = 0.0
     limit = RateLimit(2, clock=lambda: now)
     assert [limit.wait("a") for _ in range(3)] == [0, 0, 0.5]
+    assert [limit.left("a"), limit.left("b")] == [0, 2]
     now = 0.5
+    assert [limit.left("a"), limit.left("a")] == [1, 1]  # asking costs nothing
     assert [limit.wait("a"), limit.wait("b")] == [0, 0]
     assert limit.wait("a") == pytest.approx(0.5)
     now = 1000

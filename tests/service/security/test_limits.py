@@ -219,7 +219,11 @@ def test_one_caller_cannot_take_all_places() -> None:
     """One busy client would keep all others out."""
     places = Places(8)
     with contextlib.ExitStack() as held:
-        for _ in range(6):
+        held.enter_context(places.one("greedy"))
+        assert not places.full_for("greedy")
+        assert places.full_for("greedy", floods=True)
+        assert not places.full_for("modest", floods=True)
+        for _ in range(5):
             held.enter_context(places.one("greedy"))
         assert places.full_for("greedy")
         for _ in range(2):
