@@ -6,6 +6,9 @@ Apart from ``drift.py``, so that the configuration can be checked without import
 from dataclasses import dataclass
 from typing import Literal
 
+FORGETFUL = 2000  # rows after a drift that weigh more than others, where `forget` is what follows from one,
+HEAVIER = 4.0  # and how much more
+
 Detector = Literal["adwin", "page-hinkley", "none"]
 Reaction = Literal["none", "reset", "forget", "background"]
 
@@ -27,3 +30,7 @@ class DriftOptions:
 
     detector: Detector = "adwin"
     react: Reaction = "none"
+
+
+UNWATCHED = DriftOptions("none")
+"""Nobody looks, and nothing follows."""

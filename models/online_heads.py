@@ -60,6 +60,9 @@ class Head(Protocol):
     def learn(self, row: Row, target: float, weight: float) -> None:
         """Learn one row; `target` is a class index or a label, `weight` positive."""
 
+    def begin_anew(self) -> None:
+        """Give up what was learned, but for the classes, and for how labels are distributed."""
+
 
 class Settings:
     """The options that mean something to River's models, checked.
@@ -110,7 +113,11 @@ class BinaryHead:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._model: Any = LogisticRegression(**settings.arguments())
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """See :class:`Head`."""
+        self._model: Any = LogisticRegression(**self._settings.arguments())
 
     def predict(self, row: Row) -> list[float]:
         """See :class:`Head`."""
@@ -147,6 +154,14 @@ class MulticlassHead:
         self._settings = settings
         self._models: list[Any] = []  # Any: River's methods carry no types
 
+    def _fresh(self) -> Any:
+        """Return a model of one class that has learned nothing."""
+        return LinearRegression(**self._settings.arguments(GivenGradient()))
+
+    def begin_anew(self) -> None:
+        """See :class:`Head`."""
+        self._models = [self._fresh() for _ in self._models]
+
     def predict(self, row: Row) -> list[float]:
         """See :class:`Head`."""
         logits = [model.predict_one(row) for model in self._models]
@@ -158,7 +173,7 @@ class MulticlassHead:
     def learn(self, row: Row, target: float, weight: float) -> None:
         """See :class:`Head`."""
         while len(self._models) <= target:
-            self._models.append(LinearRegression(**self._settings.arguments(GivenGradient())))
+            self._models.append(self._fresh())
         weight = self._settings.bounded(weight, row, LOGISTIC_CURVATURE)
         for index, (model, share) in enumerate(zip(self._models, self.predict(row), strict=True)):
             gradient = share - (index == target)
@@ -174,11 +189,15 @@ class RegressionHead:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        loss, self._curvature = REGRESSION_LOSSES[settings.loss]
-        self._model: Any = LinearRegression(**settings.arguments(loss()))
+        self._curvature = REGRESSION_LOSSES[settings.loss][1]
+        self.begin_anew()
         self._labels = stats.Var(ddof=0)
         self._low = math.inf
         self._high = -math.inf
+
+    def begin_anew(self) -> None:
+        """See :class:`Head`."""
+        self._model: Any = LinearRegression(**self._settings.arguments(REGRESSION_LOSSES[self._settings.loss][0]()))
 
     @property
     def deviation(self) -> float:

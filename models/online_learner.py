@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from models.drift import DriftWatch, Signs
+from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
 from models.errors import StateMismatch
 from models.evaluation import Prequential
 from models.examples import Examples, Features, Task
 from models.learner import (
+    Array,
     Json,
     LearnerOptions,
     LearnerState,
@@ -42,6 +45,8 @@ class OnlineLearner:
         What is predicted.
     event_clip
         Bound on the norm of each event's gradient with respect to the outputs, its weight included; None for none.
+    drift
+        Whether it watches for drift, and what follows: with ``reset`` and ``background`` its models begin anew.
     publish_interval
         Seconds that pass at least between one publication and the next: pickling the model costs milliseconds, and
         learning an event microseconds. In between :meth:`published` says that nothing changed.
@@ -59,6 +64,7 @@ class OnlineLearner:
         task: Task,
         *,
         event_clip: float | None = None,
+        drift: DriftOptions = UNWATCHED,
         publish_interval: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +73,9 @@ class OnlineLearner:
         self._model = OnlineModel(options, task)
         self._model.event_clip = event_clip
         self._evaluation = Prequential(task, options.window, "cpu", one_by_one=True)
+        self._drift = drift
+        self._watch = DriftWatch(drift, task, "cpu")
+        self._heavier = 0  # rows to come that weigh more than others
         self._publish_interval = publish_interval
         self._clock = clock
         self._published: Published | None = None
@@ -85,16 +94,41 @@ class OnlineLearner:
 
     def learn(self, examples: Examples) -> LearnReport:
         """See :class:`models.learner.Learner`."""
+        signs = Signs()
         if len(examples):
-            scored = self._model.learn(examples)
+            scored = self._model.learn(self._weighted(examples))
             self._evaluation.grow(len(self._model.classes))
             self._evaluation.update(
                 torch.from_numpy(scored.predictions),
                 torch.from_numpy(scored.targets),
                 torch.from_numpy(np.ascontiguousarray(examples.weights)),
             )
+            signs = self._watch.update(
+                torch.from_numpy(scored.predictions),
+                torch.from_numpy(scored.targets),
+                examples.weights,
+                self._model.deviation,
+            )
+            if signs.certain:
+                self._react()
             self._unpublished = True
-        return LearnReport(len(examples))
+        return LearnReport(len(examples), signs.certain)
+
+    def _weighted(self, examples: Examples) -> Examples:
+        """Return rows as they are to be learned: heavier for a while after a drift, where that is what follows."""
+        if not self._heavier:
+            return examples
+        weights = examples.weights.copy()
+        weights[: self._heavier] *= HEAVIER
+        self._heavier = max(0, self._heavier - len(weights))
+        return replace(examples, weights=weights)
+
+    def _react(self) -> None:
+        """Do what is to follow from a drift."""
+        if self._drift.react == "forget":
+            self._heavier = FORGETFUL
+        elif self._drift.react != "none":
+            self._model.begin_anew()
 
     def predictor(self) -> Predictor:
         """See :class:`models.learner.Learner`."""
@@ -116,6 +150,7 @@ class OnlineLearner:
             features=[{"name": key.name, "kind": key.kind.value} for key in self._model.features],
             device="cpu",
             device_memory=0,
+            drift=self._watch.drifts,
         )
 
     def _identity(self) -> dict[str, Any]:
@@ -134,11 +169,12 @@ class OnlineLearner:
     def state(self) -> LearnerState:
         """See :class:`models.learner.Learner`."""
         blob, used = pack(self._model)
-        evaluation, arrays = self._evaluation.state()
-        return LearnerState(
-            {**self._identity(), "evaluation": evaluation},
-            {BLOB: blob[:used].copy(), **{f"evaluation/{name}": array for name, array in arrays.items()}},
-        )
+        evaluation, scores = self._evaluation.state()
+        drift, watched = self._watch.state()
+        arrays = {f"evaluation/{name}": array for name, array in scores.items()}
+        arrays |= {f"drift/{name}": array for name, array in watched.items()}
+        meta = {**self._identity(), "evaluation": evaluation, "drift": drift, "heavier": self._heavier}
+        return LearnerState(meta, {BLOB: blob[:used].copy(), **arrays})
 
     def restore(self, state: LearnerState) -> None:
         """See :class:`models.learner.Learner`."""
@@ -147,8 +183,15 @@ class OnlineLearner:
         if found != expected or BLOB not in state.arrays:
             raise StateMismatch(f"saved: {found}; configured: {expected}: set these back, or start the model anew")
         model = unpack(state.arrays[BLOB])
-        arrays = {name.partition("/")[2]: array for name, array in state.arrays.items() if name != BLOB}
-        self._evaluation.restore(state.meta["evaluation"], arrays)
+        parts: dict[str, dict[str, Array]] = {"evaluation": {}, "drift": {}}
+        for name, array in state.arrays.items():
+            if name != BLOB:
+                segment, _, within = name.partition("/")
+                parts[segment][within] = array
+        self._evaluation.restore(state.meta["evaluation"], parts["evaluation"])
+        # A state of before there was a watch lacks it.
+        self._watch.restore(state.meta.get("drift", {}), parts["drift"])
+        self._heavier = state.meta.get("heavier", 0)
         self._model = model
         self._model.event_clip = self._event_clip
         self._published = None

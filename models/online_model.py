@@ -104,6 +104,15 @@ class OnlineModel:
             self.features |= dict.fromkeys([key for key in present if key not in self.features][:room])
         return self._scored(predicted, targets)
 
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the labels so far, for regression; 1 for classes."""
+        return self._head.deviation
+
+    def begin_anew(self) -> None:
+        """Give up what was learned, but for the classes, and for how features and labels are distributed."""
+        self._head.begin_anew()
+
     def _bounded(self, weight: float, predicted: list[float], target: float) -> float:
         """Return a weight, or what is left of it so that the event's gradient stays within its bound."""
         if self.event_clip is None:

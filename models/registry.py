@@ -6,27 +6,30 @@ own, in ``networks.py``, ``losses.py`` and ``optimizers.py``.
 
 from collections.abc import Callable, Mapping
 
+from models.drift_options import DriftOptions
 from models.errors import StateMismatch
 from models.examples import Task
 from models.learner import Array, Json, Learner, LearnerOptions, Predictor
 
+_Make = Callable[[LearnerOptions, Task, float | None, DriftOptions], Learner]
 
-def _online(options: LearnerOptions, task: Task, event_clip: float | None) -> Learner:
+
+def _online(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:
     """Return River's learner; imported late, because importing River takes a second."""
     from models.online_learner import OnlineLearner  # noqa: PLC0415
 
-    return OnlineLearner(options, task, event_clip=event_clip)
+    return OnlineLearner(options, task, event_clip=event_clip, drift=drift)
 
 
-def _microbatch(options: LearnerOptions, task: Task, event_clip: float | None) -> Learner:
+def _microbatch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:
     """Return PyTorch's learner; imported late, because importing PyTorch takes seconds."""
     from models.torch_learner import TorchLearner  # noqa: PLC0415
 
-    return TorchLearner(options, task, event_clip)
+    return TorchLearner(options, task, event_clip, drift)
 
 
-def _batch(options: LearnerOptions, task: Task, event_clip: float | None) -> Learner:
-    """Return the learner that trains anew every so often; imported late, as PyTorch is."""
+def _batch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:  # noqa: ARG001
+    """Return the learner that trains anew every so often, drift or not; imported late, as PyTorch is."""
     from models.batch_learner import BatchLearner  # noqa: PLC0415
 
     return BatchLearner(options, task, event_clip)
@@ -46,7 +49,7 @@ def _microbatch_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     return TorchPredictor.from_published(spec, arrays)
 
 
-LEARNERS: dict[str, Callable[[LearnerOptions, Task, float | None], Learner]] = {"online": _online, "batch": _batch}
+LEARNERS: dict[str, _Make] = {"online": _online, "batch": _batch}
 """Kinds that are learners of their own; every other kind is a network of the microbatch learner."""
 
 PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {
@@ -72,7 +75,12 @@ def prepare(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def create_learner(options: LearnerOptions, task: Task, event_clip: float | None = None) -> Learner:
+def create_learner(
+    options: LearnerOptions,
+    task: Task,
+    event_clip: float | None = None,
+    drift: DriftOptions = DriftOptions(),  # noqa: B008 - frozen
+) -> Learner:
     """Return a new learner.
 
     Parameters
@@ -81,6 +89,8 @@ def create_learner(options: LearnerOptions, task: Task, event_clip: float | None
         What it is built from, and what is predicted.
     event_clip
         Bound on the norm of each event's gradient with respect to the outputs, its weight included; None for none.
+    drift
+        Whether it watches for drift, and what follows.
 
     Raises
     ------
@@ -89,7 +99,7 @@ def create_learner(options: LearnerOptions, task: Task, event_clip: float | None
     NetworkInvalid
         A user's own network cannot be loaded or does not keep the contract.
     """
-    return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip)
+    return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip, drift)
 
 
 def load_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:

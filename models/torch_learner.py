@@ -8,6 +8,7 @@ labels go to the evaluation there, and what is learned to the expert's tensors. 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from torch import Tensor
 
 from models import torch_state
 from models.devices import choose_device, device_errors, memory_held, to_device
+from models.drift import DriftWatch, Signs
+from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
+from models.drift_succession import Succession
 from models.encoder_layout import Layout
 from models.evaluation import Prequential
 from models.examples import Examples, Features, Task
@@ -46,11 +50,14 @@ class Counters:
         Microbatches that had rows.
     weight, rows
         Sum of the weights above 0, and how many there were.
+    heavier
+        Rows to come that weigh more than others.
     """
 
     updates: int = 0
     weight: float = 0.0
     rows: int = 0
+    heavier: int = 0
 
 
 class TorchLearner:
@@ -65,23 +72,35 @@ class TorchLearner:
     event_clip
         Bound on the norm of each event's gradient with respect to the outputs, its weight (as a multiple of the mean
         weight) included; None for none.
+    drift
+        Whether it watches for drift, and what follows.
 
     Raises
     ------
     LearnerOptionsInvalid, NetworkInvalid
     """
 
-    def __init__(self, options: LearnerOptions, task: Task, event_clip: float | None = None) -> None:
+    def __init__(
+        self,
+        options: LearnerOptions,
+        task: Task,
+        event_clip: float | None = None,
+        drift: DriftOptions = UNWATCHED,
+    ) -> None:
         self.options = options
         device = choose_device(options.device)
+        make = partial(create_expert, options, task, device, event_clip)
         with device_errors():
-            expert = create_expert(options, task, device, event_clip)
+            succeeds = drift.react in ("reset", "background")
+            expert = Succession(make, drift.react, device) if succeeds else make()
+            self.drift = DriftWatch(drift, task, device)
             self.evaluation = Prequential(task, options.window, device)
         encoder = FeatureEncoder(task, Layout(), {}, spare=expert.spare)
         self.model = TorchModel(task, encoder, create_targets(task), expert, device)
         self.counters = Counters()
         self.touched_statistics = Touched()
         self.known: tuple[int, ...] = ()
+        self._forgets = drift.react == "forget"
         self._publication = Publication(self)
 
     @property
@@ -108,7 +127,9 @@ class TorchLearner:
             return LearnReport(0)
         with device_errors(), torch.no_grad():
             prepared = self.model.encoder.prepare(examples.features)
-            rows, answered, targets = self._test(prepared, examples)
+            rows, answered, targets, signs = self._test(prepared, examples)
+            if self._react(signs):
+                answered = None
             kept = np.flatnonzero(examples.weights > 0)
             if len(kept) == len(examples):
                 self._train(prepared, rows, answered, targets, examples.weights)
@@ -121,10 +142,10 @@ class TorchLearner:
             self.counters.updates += 1
             if self.counters.updates % INTERVAL == 0:
                 self.expert.look_back()
-        return LearnReport(len(examples))
+        return LearnReport(len(examples), signs.certain)
 
-    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets]:
-        """Score rows with everything as it is; return them encoded, what was answered, and their targets."""
+    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets, Signs]:
+        """Score rows with everything as it is; return them encoded, the answers, their targets, and signs of drift."""
         model = self.model
         rows, outputs, answers = None, None, model.uninformed(len(examples))
         if model.ready:
@@ -136,9 +157,20 @@ class TorchLearner:
         if self.task is Task.BINARY and classes > 2:
             raise ValueError(f"a binary task has two classes, these are {model.targets.classes}")
         self.evaluation.grow(classes)
-        moved = (to_device(array, model.device) for array in (targets, examples.weights))
-        self.evaluation.update(answers, *moved)
-        return rows, outputs, targets
+        there, weights = (to_device(array, model.device) for array in (targets, examples.weights))
+        self.evaluation.update(answers, there, weights)
+        known = answers if model.ready else None
+        signs = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
+        return rows, outputs, targets, signs
+
+    def _react(self, signs: Signs) -> bool:
+        """Do what is to follow from signs of drift; return whether another expert answers from now on."""
+        if signs.certain and self._forgets:
+            self.counters.heavier = FORGETFUL
+        if not isinstance(self.expert, Succession) or not self.expert.react(signs):
+            return False
+        self._publication = Publication(self)
+        return True
 
     def _train(
         self,
@@ -202,7 +234,11 @@ class TorchLearner:
         self.counters.weight += float(weights.sum(dtype=np.float64))
         self.counters.rows += len(weights)
         mean = self.counters.weight / self.counters.rows
-        relative: NDArray[np.float32] = np.minimum(weights / mean, HEAVIEST).astype(np.float32)
+        multiples = weights / mean
+        if self.counters.heavier:
+            multiples[: self.counters.heavier] *= HEAVIER
+            self.counters.heavier = max(0, self.counters.heavier - len(weights))
+        relative: NDArray[np.float32] = np.minimum(multiples, HEAVIEST).astype(np.float32)
         return relative
 
     def predictor(self) -> Predictor:
@@ -230,6 +266,7 @@ class TorchLearner:
                 features=self.model.encoder.features(),
                 device=str(self.model.device),
                 device_memory=memory_held(self.model.device),
+                drift=self.drift.drifts,
                 experts=_by_expert(reports),
             )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NEEDED = frozenset({"encoder/moments", "encoder/origins", "targets/summary"})
 """Arrays that every state has."""
 
-HOST = ("encoder", "statistics", "admission", "targets", "evaluation")
+HOST = ("encoder", "statistics", "admission", "targets", "evaluation", "drift")
 """Segments of the learner's own; every other one is the expert's."""
 
 
@@ -45,6 +45,7 @@ def save(learner: "TorchLearner") -> LearnerState:
     """Return the state of a learner, copied to the host."""
     model, encoder = learner.model, learner.model.encoder
     evaluation, scores = learner.evaluation.state()
+    drift, watched = learner.drift.state()
     expert, tensors = learner.expert.state()
     host = {
         "encoder": {name: encoder.arrays[name] for name in ("moments", "origins")},
@@ -52,6 +53,7 @@ def save(learner: "TorchLearner") -> LearnerState:
         "admission": encoder.admission.state(encoder.layout.strings),
         "targets": model.targets.arrays,
         "evaluation": scores,
+        "drift": watched,
     }
     arrays: dict[str, Array] = {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in tensors.items()}
     arrays |= {
@@ -66,6 +68,7 @@ def save(learner: "TorchLearner") -> LearnerState:
         "expert": expert,
         "counters": asdict(learner.counters),
         "evaluation": evaluation,
+        "drift": drift,
     }
     return LearnerState(meta, arrays)
 
@@ -89,6 +92,8 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
     meta, model = state.meta, learner.model
     learner.evaluation.restore(meta["evaluation"], section(copies, "evaluation"))
+    # One of before there was a watch lacks it.
+    learner.drift.restore(meta.get("drift", {}), section(copies, "drift"))
     encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
     layout = Layout.from_json(meta["layout"])
     model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.expert.spare)

@@ -177,9 +177,18 @@ class Trainer:
             training.versions.updated(training.learner, batch)
         self._fallback.remember(learned)
         totals.updated(training.learner.name, len(learned))
-        training.count()
+        self._count()
         totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
         totals.histograms["update_seconds"].observe(time.perf_counter() - started)
+
+    def _count(self) -> None:
+        """Count what was learned, and say so where the stream drifts."""
+        totals = self.training.totals
+        before = totals.drift
+        self.training.count()
+        if totals.drift > before:
+            totals.drift_noticed_at = time.time()
+            _log.warning("the stream drifts: errors have risen", events=totals.drifted_at, drift=totals.drift)
 
     def _is_replaced(self, batch: MicroBatch[Examples]) -> bool:
         """Publish a good checkpoint's learner where `batch` has broken the one that there is, and return whether so."""

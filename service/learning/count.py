@@ -28,6 +28,8 @@ class Count:
     duplicates, limited
         Events that were passed because they had been learned before; and learned ones that were only scored, because
         their source had had its share.
+    drift, drifted_at
+        How often drift was certain in the learner's errors, and what `learned` was when it was last; 0 before.
     """
 
     learned: int = 0
@@ -35,6 +37,8 @@ class Count:
     checksum: int = 0
     duplicates: int = 0
     limited: int = 0
+    drift: int = 0
+    drifted_at: int = 0
 
     def after(self, track: Track, unused: int = 0) -> Self:
         """Return the count after the events of `track` were learned, and `unused` more were passed."""
@@ -49,6 +53,10 @@ class Count:
         """Return the count after some events were found to be duplicates, and others beyond their source's share."""
         return replace(self, duplicates=self.duplicates + duplicates, limited=self.limited + limited)
 
+    def drifted(self, times: int) -> Self:
+        """Return the count after the learner noticed so many drifts with the events that it holds now."""
+        return replace(self, drift=self.drift + times, drifted_at=self.learned) if times else self
+
     @property
     def hex(self) -> str:
         """The checksum as people and JSON see it: 16 hexadecimal digits."""
@@ -57,10 +65,11 @@ class Count:
     def to_json(self) -> dict[str, int | str]:
         """Return it as checkpoints and the journal carry it."""
         found: dict[str, int | str] = {"learned": self.learned, "consumed": self.consumed, "events_checksum": self.hex}
-        return found | {"duplicates": self.duplicates, "limited": self.limited}
+        found |= {"duplicates": self.duplicates, "limited": self.limited}
+        return found | {"drift": self.drift, "drifted_at": self.drifted_at}
 
     @classmethod
     def from_json(cls, data: Json) -> Self:
         """Return what :meth:`to_json` gave."""
-        checksum, screened = int(data["events_checksum"], 16), (data.get("duplicates", 0), data.get("limited", 0))
-        return cls(data["learned"], data["consumed"], checksum, *screened)
+        later = (data.get(name, 0) for name in ("duplicates", "limited", "drift", "drifted_at"))
+        return cls(data["learned"], data["consumed"], int(data["events_checksum"], 16), *later)

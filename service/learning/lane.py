@@ -67,11 +67,12 @@ class Lane:
             return Examples.empty()
         assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
         screened = self.screen.look(given)
-        self.learner.learn(screened.examples)
+        report = self.learner.learn(screened.examples)
         self.screen.learned(given, screened)
         duplicates, track = int(screened.duplicates.sum()), batch.track
         learned = track.take(~screened.duplicates) if duplicates else track
-        self.count = self.count.after(learned, batch.unused + duplicates).screened(duplicates, screened.limited)
+        count = self.count.after(learned, batch.unused + duplicates)
+        self.count = count.screened(duplicates, screened.limited).drifted(report.drift)
         self.positions = batch.positions
         return screened.examples
 

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
+from service.learning.count import Count
 from service.monitoring.histograms import Histogram, learning_histograms
 from service.monitoring.status import HistogramStatus
 
@@ -26,6 +27,9 @@ class Totals:
     duplicates, limited
         Events that were not learned because they had been before, and that were only scored because their source had
         had its share.
+    drift, drifted_at, drift_noticed_at
+        How often drift was certain in the served learner's errors, how many events it had learned when it was last,
+        and when that was, in Unix seconds; None where it was noticed while learning again what is in no checkpoint.
     fallbacks
         How often the online learner took over.
     rollbacks
@@ -41,6 +45,9 @@ class Totals:
     updates: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     limited: int = 0
+    drift: int = 0
+    drifted_at: int = 0
+    drift_noticed_at: float | None = None
     fallbacks: int = 0
     rollbacks: int = 0
     halvings: int = 0
@@ -58,10 +65,12 @@ class Totals:
             self.events_learned[learner] = self.events_learned.get(learner, 0) + new
         self.events_consumed = max(self.events_consumed, consumed)
 
-    def screened(self, duplicates: int, limited: int) -> None:
-        """Note how many duplicates, and events beyond their source's share, the served lane has met since it began."""
-        self.duplicates = max(self.duplicates, duplicates)
-        self.limited = max(self.limited, limited)
+    def follow(self, count: Count) -> None:
+        """Note what the served lane has met since it began: duplicates, events beyond their source's share, drift."""
+        self.duplicates = max(self.duplicates, count.duplicates)
+        self.limited = max(self.limited, count.limited)
+        if count.drift > self.drift:
+            self.drift, self.drifted_at, self.drift_noticed_at = count.drift, count.drifted_at, None
 
     def updated(self, learner: str, rows: int) -> None:
         """Note one served update."""
@@ -76,6 +85,9 @@ class Totals:
             "updates": dict(self.updates),
             "duplicates": self.duplicates,
             "limited": self.limited,
+            "drift": self.drift,
+            "drifted_at": self.drifted_at,
+            "drift_noticed_at": self.drift_noticed_at,
             "fallbacks": self.fallbacks,
             "rollbacks": self.rollbacks,
             "halvings": self.halvings,

@@ -153,7 +153,7 @@ def open_model(
     """
     paths = model_paths(settings, name)
     chosen = settings.models[name]
-    event_clip = chosen.influence.event_clip
+    event_clip, drift = chosen.influence.event_clip, chosen.drift.options()
     if isinstance(lease, Lease):
         finish_starting_over(paths)
         identity = own_identity(paths.root)
@@ -171,8 +171,8 @@ def open_model(
         publisher=Publisher(paths.publication, lease.epoch, of_model=identity),
         dead_letters=dead_letters or open_dead_letters(settings, name),
         programs=programs if settings.ingest.processes else None,
-        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task, event_clip)),
-        make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task, event_clip),
+        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task, event_clip, drift)),
+        make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task, event_clip, drift),
     )
 
 

@@ -67,4 +67,4 @@ class Training:
         """Count what the served lane has learned and passed."""
         name = "microbatch" if self.lane.learner is None else self.lane.learner.name
         self.totals.reached(name, self.lane.learned, self.lane.consumed)
-        self.totals.screened(self.lane.count.duplicates, self.lane.count.limited)
+        self.totals.follow(self.lane.count)

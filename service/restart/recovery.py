@@ -119,7 +119,7 @@ class Recovery:
             _log.error("the journal cannot be followed any further; numbering skips ahead", error=str(again.problem))
         lane = again.lane
         relearned_seconds = time.perf_counter() - began if past.steps else 0.0
-        totals.screened(lane.count.duplicates, lane.count.limited)
+        totals.follow(lane.count)
         totals.rollbacks += sum(map(is_rollback, past.steps))
         _count_others(totals, past.others, lane.count)
         updates = sum(isinstance(step, Update) for step in past.steps)

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from models.learner import LearnerOptions
 from service.settings.canary import CanarySettings
 from service.settings.dead_letters import DeadLetterSettings
+from service.settings.drift import DriftSettings
 from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
 from service.settings.learner import check_learner, check_loss_fits
@@ -71,6 +72,7 @@ class ModelSettings(Section):
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
     canary: CanarySettings = Field(default_factory=CanarySettings)
     influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
 
     @field_validator("learner", mode="before")
