@@ -1,0 +1,121 @@
+"""What ``headrace compare`` does: a file, a turn for each learner, a table, and files to keep."""
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+
+from models.baselines import BASELINES
+from models.examples import Task
+from service.comparing.comparison import MEASURES, Comparison, Result, rank
+from service.comparing.learner_names import Entrant, fitting, parse_entrants
+from service.comparing.outcome import Step, Turn
+from service.comparing.page import write_page
+from service.comparing.picture import write_picture
+from service.comparing.processes import TurnProcesses, threads
+from service.comparing.stream import StreamOrder, Survey, survey
+from service.comparing.table import show
+from service.comparing.words import number
+from service.replaying.progress import StreamProgress
+
+SECONDS = 100.0
+"""What all learners may take where nobody says which are to be compared, so that a first look takes two minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOrder:
+    """What is to be compared; the options of the command, which explains them."""
+
+    stream: StreamOrder
+    learners: str | None
+    delay: int
+    seconds: float | None
+    seed: int
+    output: Path
+
+
+def run_compare(order: CompareOrder, *, as_json: bool) -> int:
+    """Compare, print the result, and keep it; return the exit status: 1 where no learner could be tested.
+
+    Raises
+    ------
+    ServiceError, OSError
+    """
+    entrants = parse_entrants(order.learners)
+    processes = TurnProcesses()
+    processes.prepare()
+    found = _survey(order.stream)
+    known = [name for name, tasks in BASELINES.items() if found.task in tasks]
+    entrants = fitting(entrants, known, chosen=order.learners is not None, task=found.task.value)
+    order.output.mkdir(parents=True, exist_ok=True)
+    comparison = _compare(order, found, entrants, processes)
+    written = _keep(comparison, order.output)
+    if as_json:
+        print(json.dumps(comparison.as_json()), flush=True)
+    else:
+        show(comparison, Console(width=None if sys.stdout.isatty() else 120))
+        print(written, flush=True)
+    return 0 if comparison.ranked else 1
+
+
+def _survey(stream: StreamOrder) -> Survey:
+    with StreamProgress(f"reading {stream.file.name}") as progress:
+        found = survey(stream, lambda share, rows: progress.show(share, rows, 0.0, ""))
+    if found.first:
+        print(f"{sum(found.refused.values()):,} rows cannot be used; the first is {found.first}", file=sys.stderr)
+    return found
+
+
+def _compare(order: CompareOrder, found: Survey, entrants: Sequence[Entrant], processes: TurnProcesses) -> Comparison:
+    stream = replace(order.stream, task=found.task)
+    limit = SECONDS if order.seconds is None and order.learners is None else order.seconds
+    began, results = time.monotonic(), []
+    for place, entrant in enumerate(entrants):
+        # What the quick ones leave over goes to those after them.
+        left = max(0.0, limit + began - time.monotonic()) / (len(entrants) - place) if limit else None
+        turn = Turn(entrant, stream, found.task, found.rows, order.delay, left, order.seed, threads())
+        with StreamProgress(f"{entrant.name} ({place + 1} of {len(entrants)})") as progress:
+            results.append(Result(entrant, processes.run(turn, _Showing(progress, found.rows, found.task))))
+    left_out = found.refused + Counter(unlabelled=found.unlabelled)
+    return Comparison(
+        stream=stream.file.name,
+        label=stream.roles.label,
+        task=found.task,
+        rows=found.rows,
+        delay=order.delay,
+        seed=order.seed,
+        left_out=left_out,
+        results=rank(results, found.task, found.rows),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Showing:
+    """Shows how far a learner has come."""
+
+    progress: StreamProgress
+    rows: int
+    task: Task
+
+    def __call__(self, step: Step) -> None:
+        measure = MEASURES[self.task][0]
+        score = step.scores.get(measure.key)
+        words = "" if score is None else f"{measure.name} {number(score, measure)}"
+        self.progress.show(step.rows / self.rows, step.rows, step.rate, words)
+
+
+def _keep(comparison: Comparison, folder: Path) -> str:
+    """Write the files, and return where they are."""
+    (folder / "comparison.json").write_text(json.dumps(comparison.as_json()) + "\n")
+    names = ["comparison.json", write_page(comparison, folder).name]
+    picture = write_picture(comparison, folder)
+    if picture is None:
+        print("for a picture (comparison.png), install matplotlib: headrace[plot]", file=sys.stderr)
+    else:
+        names.append(picture.name)
+    return f"{folder}: {', '.join(names)}"

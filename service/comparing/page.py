@@ -1,0 +1,83 @@
+"""A comparison as one page: it needs no network and no script, and is read by people and by what reads to them."""
+
+from html import escape
+from pathlib import Path
+from string import Template
+
+from service.comparing.chart import COLOURS, WAYS, Chart, recent, running
+from service.comparing.comparison import Comparison, Result
+from service.comparing.drawing import LABEL, draw
+from service.comparing.words import amount, conclusion, duration, memory, method, notes, number
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_page(comparison: Comparison, folder: Path) -> Path:
+    """Write ``comparison.html`` and return its path."""
+    path = folder / "comparison.html"
+    path.write_text(make_page(comparison), encoding="utf-8")
+    return path
+
+
+def make_page(comparison: Comparison) -> str:
+    """Return the page."""
+    measure = comparison.measures[0]
+    better = "Higher" if measure.higher else "Lower"
+    whole, parts = running(comparison, LABEL), recent(comparison, LABEL)
+    told = notes(comparison)
+    return Template((_TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
+        stream=escape(comparison.stream),
+        style=_style(),
+        conclusion=escape(conclusion(comparison)),
+        method=escape(method(comparison)),
+        notes=f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in told)}</ul>" if told else "",
+        running_caption=f"{measure.name.capitalize()} so far. {better} is better.",
+        running=_drawn(whole, "running", f"{measure.name.capitalize()} so far", comparison),
+        legend=_legend(whole),
+        recent_caption=f"{measure.name.capitalize()} over each hundredth of the stream by itself: where the stream "
+        "changes, and who follows. The best of each way to learn; the numbers are those of the whole stream.",
+        recent=_drawn(parts, "recent", f"{measure.name.capitalize()} over each hundredth", comparison),
+        head="".join(f'<th scope="col">{escape(name)}</th>' for name in _head(comparison)),
+        rows="\n".join(_row(comparison, result) for result in comparison.results),
+    )
+
+
+def _style() -> str:
+    """Return the page's style, with the colours of the ways to learn."""
+    light, dark = (" ".join(f"--{way}: {colours[shade]};" for way, colours in COLOURS.items()) for shade in range(2))
+    return Template((_TEMPLATES / "page.css").read_text(encoding="utf-8")).substitute(light=light, dark=dark)
+
+
+def _drawn(chart: Chart | None, name: str, title: str, comparison: Comparison) -> str:
+    if chart is None:
+        return "<p>There is nothing to draw.</p>"
+    said = ", ".join(line.label for line in chart.lines)
+    return draw(chart, name, title, f"{conclusion(comparison)} At the end of the stream: {said}.")
+
+
+def _legend(chart: Chart | None) -> str:
+    """Return what the colours mean."""
+    ways = dict.fromkeys(line.way for line in chart.lines) if chart else ()
+    entries = "".join(f'<li><span class="{way}"></span>{escape(WAYS[way])}</li>' for way in ways)
+    return f'<ul class="legend">{entries}</ul>'
+
+
+def _head(comparison: Comparison) -> list[str]:
+    names = [measure.name for measure in comparison.measures]
+    return ["learner", *names, "events/s", "memory", "time", "rows"]
+
+
+def _row(comparison: Comparison, result: Result) -> str:
+    """Return a learner's row of the table."""
+    outcome = result.outcome
+    name = f'<th scope="row" class="{result.entrant.way}">{escape(result.entrant.name)}</th>'
+    if outcome.error:
+        return f'<tr>{name}<td colspan="{len(_head(comparison)) - 1}">{escape(outcome.error)}</td></tr>'
+    cells = [
+        *(number(result.score(measure), measure) for measure in comparison.measures),
+        amount(result.events_per_second),
+        memory(outcome.memory_bytes),
+        duration(outcome.seconds),
+        "all" if comparison.whole(result) else f"first {outcome.rows:,}",
+    ]
+    return f"<tr>{name}{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"

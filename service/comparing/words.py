@@ -1,0 +1,90 @@
+"""A comparison in words: numbers as people read them, and what it comes to in a sentence or two."""
+
+from service.comparing.comparison import Comparison, Measure, Result
+
+_WAYS = {
+    "microbatch": "the best learner in microbatches",
+    "batch": "batch training",
+    "online": "the best learner one event at a time",
+    "baseline": "the best baseline",
+}
+
+
+def number(value: float | None, measure: Measure) -> str:
+    """Return a score: shares and those near 1 to three places, others to four digits."""
+    if value is None:
+        return "–"
+    if measure.share or measure.key in ("r2", "log_loss"):
+        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
+
+
+def amount(value: float) -> str:
+    """Return a number of events a second: two digits where it is small, else to the nearest ten or hundred."""
+    return f"{value:,.0f}" if value < 1000 else f"{round(value, -1 if value < 10_000 else -2):,.0f}"
+
+
+def memory(value: int | None) -> str:
+    """Return bytes as mebibytes."""
+    return "–" if value is None else f"{value / 2**20:,.0f} MiB"
+
+
+def duration(seconds: float) -> str:
+    """Return a time."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """Return what has to be known of the results: who did not finish or failed, and which rows were left out."""
+    told = [f"{result.entrant.name} could not be tested: {result.outcome.error}" for result in _failed(comparison)]
+    partial = [result for result in comparison.ranked if not comparison.whole(result)]
+    told += [
+        f"{result.entrant.name} was stopped after {result.outcome.rows:,} of {comparison.rows:,} rows: its scores are "
+        "over those; give --seconds 0 to see it to the end"
+        for result in partial
+    ]
+    if comparison.left_out:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in comparison.left_out.items())
+        told.append(f"rows that were left out: {reasons}")
+    return told
+
+
+def conclusion(comparison: Comparison) -> str:
+    """Return what the comparison comes to."""
+    done = [result for result in comparison.ranked if comparison.whole(result)]
+    if not done:
+        return "No learner got through the stream."
+    best, measure = done[0], comparison.measures[0]
+    told = f"{best.entrant.name} predicted best: {_score(best, measure)}"
+    firsts: dict[str, Result] = {}
+    for result in done:
+        firsts.setdefault(result.entrant.way, result)
+    others = [
+        f"{_WAYS[way]}{f' ({result.entrant.name})' if way != result.entrant.kind else ''} came to "
+        f"{_plain(result, measure)}"
+        for way, result in firsts.items()
+        if way != best.entrant.way
+    ]
+    return f"{told}{'; ' if others else ''}{', '.join(others)}."
+
+
+def method(comparison: Comparison) -> str:
+    """Return how it was measured."""
+    return (
+        f"{comparison.rows:,} rows, {comparison.delay:,} at a time: each block was predicted before the first of its "
+        f"labels was learned."
+    )
+
+
+def _failed(comparison: Comparison) -> list[Result]:
+    return [result for result in comparison.results if result.outcome.error]
+
+
+def _score(result: Result, measure: Measure) -> str:
+    score = _plain(result, measure)
+    return f"{score} of all rows right" if measure.key == "accuracy" else f"a {measure.name} of {score}"
+
+
+def _plain(result: Result, measure: Measure) -> str:
+    score = result.score(measure)
+    return f"{score:.1%}" if measure.share and score is not None else number(score, measure)
