@@ -7,7 +7,8 @@ together.
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,18 @@ class DeadLetterFile:
         The file; made where it does not exist.
     timeout
         Seconds to wait for other processes that write.
+    clock
+        The time, in seconds since the epoch.
 
     Raises
     ------
     SourceUnavailable, LogUnreadable
     """
 
-    def __init__(self, path: Path, *, timeout: float = 10.0) -> None:
+    def __init__(self, path: Path, *, timeout: float = 10.0, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._timeout = timeout
+        self._clock = clock
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +110,10 @@ class DeadLetterFile:
         except ConsumerError:
             self.connection.close()
             raise
+
+    def now(self) -> int:
+        """Return the time as letters hold it, in milliseconds since the epoch."""
+        return int(self._clock() * 1000)
 
     def read(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the rows that a statement selects.

@@ -1,7 +1,6 @@
 """Which dead letters wait to be forwarded: an outbox in the file itself, so that nothing is forgotten or held up."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from consumers.dead_letter import KEPT_FIELDS, KeptLetter, kept_letter
 from consumers.dead_letter_file import TOO_LARGE, DeadLetterFile
@@ -14,13 +13,10 @@ class Outbox:
     ----------
     file
         The file of dead letters.
-    clock
-        The time, in seconds since the epoch.
     """
 
-    def __init__(self, file: DeadLetterFile, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, file: DeadLetterFile) -> None:
         self._file = file
-        self._clock = clock
 
     def waiting(self, limit: int, most_bytes: int) -> list[KeptLetter]:
         """Return up to `limit` letters that wait, the oldest first; one at least, then only up to `most_bytes`."""
@@ -44,7 +40,7 @@ class Outbox:
         ------
         AppendFailed, DiskUnreliable, LogUnreadable
         """
-        self._mark(letters, int(self._clock() * 1000))
+        self._mark(letters, self._file.now())
 
     def too_large(self, letter: KeptLetter) -> None:
         """Note that the topic will never take `letter`; raises as :meth:`sent` does."""

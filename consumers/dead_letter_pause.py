@@ -1,7 +1,5 @@
 """Whether learning pauses because too much was refused: on disk, so that a restart pauses too."""
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -41,13 +39,10 @@ class Pauses:
     ----------
     file
         The file of dead letters.
-    clock
-        The time, in seconds since the epoch.
     """
 
-    def __init__(self, file: DeadLetterFile, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, file: DeadLetterFile) -> None:
         self._file = file
-        self._clock = clock
 
     def current(self) -> Pause | None:
         """Return the pause; None where reading may go on.
@@ -69,7 +64,7 @@ class Pauses:
         ------
         AppendFailed, DiskUnreliable, LogUnreadable
         """
-        row = (reason, detail, int(self._clock() * 1000), msgspec.json.encode(dict(positions)).decode())
+        row = (reason, detail, self._file.now(), msgspec.json.encode(dict(positions)).decode())
         with self._file.transaction("a pause") as connection:
             connection.execute("INSERT OR IGNORE INTO pause VALUES (1, ?, ?, ?, ?)", row)
 

@@ -5,9 +5,8 @@ nobody knows whether they were appended. The embedded log can tell: it remembers
 is safe for as long as it remembers. Kafka cannot, so there an operator has to say.
 """
 
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consumers.dead_letter import KEPT_FIELDS, KeptLetter, kept_letter
@@ -29,13 +28,10 @@ class Redrives:
     ----------
     file
         The file of dead letters.
-    clock
-        The time, in seconds since the epoch.
     """
 
-    def __init__(self, file: DeadLetterFile, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, file: DeadLetterFile) -> None:
         self._file = file
-        self._clock = clock
 
     def begin(self, ids: Sequence[int], *, again: bool = False) -> list[KeptLetter]:
         """Mark letters before they are sent again, all in one append, and return them, the oldest first.
@@ -43,7 +39,7 @@ class Redrives:
         Those that are marked already are left out, unless `again` is set, which takes those that were begun too.
         """
         states = "'none', 'begun'" if again else "'none'"
-        mark = (int(self._clock() * 1000), uuid.uuid4().hex)
+        mark = (self._file.now(), uuid.uuid4().hex)
         with self._file.transaction("the marks of redriven letters") as connection:
             connection.executemany(
                 f"""UPDATE dead_letters SET redrive = 'begun', redrive_at = ?, batch = ?
@@ -64,10 +60,10 @@ class Redrives:
 
     def is_safe(self, letter: KeptLetter) -> bool:
         """Whether a log that remembers keys still remembers that of a letter that was begun."""
-        return self._clock() - (letter.redrive_at or 0) / 1000 < _SAFE_SECONDS
+        return self._file.now() - (letter.redrive_at or 0) < _SAFE_SECONDS * 1000
 
     def _mark(self, letters: Sequence[KeptLetter], state: str | None) -> None:
-        now = None if state is None else int(self._clock() * 1000)
+        now = None if state is None else self._file.now()
         with self._file.transaction("the marks of redriven letters") as connection:
             connection.executemany(
                 "UPDATE dead_letters SET redrive = ?, redrive_at = ? WHERE id = ?",

@@ -106,14 +106,13 @@ class DeadLetters:
         forward: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._file = DeadLetterFile(path)
+        self._file = DeadLetterFile(path, clock=clock)
         self._keep = keep
         self._keep_bytes = keep_bytes
         self._forward = forward
-        self._clock = clock
-        self.outbox = Outbox(self._file, clock)
-        self.redrives = Redrives(self._file, clock)
-        self.pauses = Pauses(self._file, clock)
+        self.outbox = Outbox(self._file)
+        self.redrives = Redrives(self._file)
+        self.pauses = Pauses(self._file)
 
     def add(self, letters: Sequence[DeadLetter]) -> int:
         """Keep `letters`; they are on disk when this returns.
@@ -205,7 +204,7 @@ class DeadLetters:
         self._file.close()
 
     def _add(self, connection: sqlite3.Connection, letters: Sequence[DeadLetter]) -> int:
-        now = int(self._clock() * 1000)
+        now = self._file.now()
         rows = connection.execute('SELECT topic, partition, "offset", "index" FROM floors')
         floors = {(topic, partition): place for topic, partition, *place in rows}
         added = size = 0

@@ -100,7 +100,7 @@ def release_memory(error: BaseException) -> None:
     while found is not None:
         traceback.clear_frames(found.__traceback__)
         found = found.__cause__
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # PyTorch left its types out
         torch.cuda.empty_cache()
 
 

@@ -3,7 +3,7 @@
 import sys
 import warnings
 
-import atheris  # type: ignore[import-untyped]
+import atheris  # type: ignore[import-untyped]  # it has no types
 
 with atheris.instrument_imports(include=["service", "consumers", "models"]):
     from service.durability import journal_reading

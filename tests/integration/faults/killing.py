@@ -188,7 +188,7 @@ def _install_append(switch: Switch) -> None:
         original(self, descriptor, whole)
         switch.at(f"{kind} append after")
 
-    Files.append = append  # type: ignore[method-assign]
+    Files.append = append  # type: ignore[method-assign]  # in this process only, which is there to be killed
 
 
 def _install_journal_write(switch: Switch) -> None:
@@ -201,4 +201,4 @@ def _install_journal_write(switch: Switch) -> None:
         switch.at("journal append middle")
         original(self, frame)
 
-    Journal._write = write  # type: ignore[method-assign]
+    Journal._write = write  # type: ignore[method-assign]  # as above
