@@ -24,7 +24,8 @@ from models.touched import Ranges
 
 HALF_LIFE = 256.0  # rows after which a loss counts half in what an expert has been of late
 LEAST = 256  # rows that one has learned before it may follow: fewer say little
-MOST = 5000  # rows after which one that has not followed is given up: nothing was wrong, or it is no better
+UNCONFIRMED = 1000  # rows after which a suspicion that nothing has confirmed is dropped, and what began with it,
+MOST = 5000  # and rows after which a successor is given up that has not become better
 SURPRISE = 13.8  # the loss of a class with probability 0, or less than 1e-6: as in the scores
 BESIDE = "beside-"  # begins the names of segments of the one that learns beside
 
@@ -67,7 +68,10 @@ class Succession:
             if signs.certain:
                 self.current = self._fresh(self._space)
             return bool(signs.certain)
-        if (signs.suspected or signs.certain) and self._beside is None:
+        # One that began long before the drift has learned the concept that is gone.
+        late = bool(signs.certain) and self._rows >= UNCONFIRMED
+        if late or (self._beside is None and any(signs)):
+            self._forget_beside()
             self._beside = self._fresh(self._space)
         self._certain = self._certain or bool(signs.certain)
         return self._follows()
@@ -85,7 +89,7 @@ class Succession:
             self.current = self._beside
             self._forget_beside()
             return True
-        if self._rows >= MOST:
+        if self._rows >= (MOST if self._certain else UNCONFIRMED):
             self._forget_beside()
         return False
 
@@ -126,9 +130,9 @@ class Succession:
         sent = torch.cat([losses.double(), torch.full((1,), float(rows), dtype=torch.float64, device=losses.device)])
         for mine, other, count in self._underway.exchange(sent):
             self._rows += int(count)
-            share = 1.0 if self._rows == count else 1 - 0.5 ** (count / HALF_LIFE)
-            before = self._losses
-            self._losses = [old + share * (float(new) - old) for old, new in zip(before, (mine, other), strict=True)]
+            share = 1.0 if self._rows == count else 1 - 0.5 ** (float(count) / HALF_LIFE)
+            found = (float(mine), float(other))
+            self._losses = [old + share * (new - old) for old, new in zip(self._losses, found, strict=True)]
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""
