@@ -76,7 +76,7 @@ def test_the_prior_gives_no_label_away() -> None:
     """A microbatch's labels are in the prior that it is learned with; an expert that adds the prior would look wise."""
     peeking = Peeking()
     mixture = Mixture({"peeking": peeking, "prior": PriorExpert()}, Task.MULTICLASS, "auto", CPU)
-    mixture._mixing.blend.clean = lambda each, prior: torch.zeros((len(each[0]), 2, len(prior)))  # type: ignore[method-assign] # what it answers is not what this is about
+    mixture._mixing.blend.clean = lambda answers, prior: torch.zeros((len(answers[0]), 2, len(prior)))  # type: ignore[method-assign] # what it answers is not what this is about
     shares = [torch.tensor(found).log() for found in ([0.9, 0.1], [0.5, 0.5], [0.3, 0.3, 0.4])]
     for prior in shares:
         mixture.learn(_rows([1.0, 2.0]), torch.tensor([0, 1]), torch.ones(2), prior, None)
