@@ -19,7 +19,7 @@ class Majority:
     def __init__(self) -> None:
         self._weights: dict[Label, float] = {}
 
-    def try_out(self, features: Features, at_once: int = 0) -> Trial:  # noqa: ARG002 - it costs nothing
+    def try_out(self, features: Features) -> Trial:
         """See :class:`models.delayed.Answering`."""
         weights = np.array(list(self._weights.values()))
         shares = weights / max(float(weights.sum()), 1e-300) if len(weights) else weights
@@ -38,7 +38,7 @@ class Mean:
     def __init__(self) -> None:
         self._mean = self._weight = 0.0
 
-    def try_out(self, features: Features, at_once: int = 0) -> Trial:  # noqa: ARG002 - it costs nothing
+    def try_out(self, features: Features) -> Trial:
         """See :class:`models.delayed.Answering`."""
         return Trial(Predictions(values=np.full(len(features), self._mean)), finite=True)
 
@@ -64,7 +64,7 @@ class NoChange:
         self._task = task
         self._last: Label | None = None
 
-    def try_out(self, features: Features, at_once: int = 0) -> Trial:  # noqa: ARG002 - it costs nothing
+    def try_out(self, features: Features) -> Trial:
         """See :class:`models.delayed.Answering`."""
         rows = len(features)
         if self._task is Task.REGRESSION:

@@ -23,7 +23,7 @@ UNSCORED = ("majority_accuracy", "no_change_accuracy", "mean_mae", "no_change_ma
 class Answering(Protocol):
     """What can be tested: any :class:`models.learner.Learner`, and whatever answers and learns like one."""
 
-    def try_out(self, features: Features, at_once: int = 0) -> Trial:
+    def try_out(self, features: Features) -> Trial:
         """Return answers for all rows; changes nothing."""
 
     def learn(self, examples: Examples) -> object:

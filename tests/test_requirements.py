@@ -21,7 +21,7 @@ ASKED = [
     Requirement(text)
     for group in (
         PROJECT["project"]["dependencies"],
-        PROJECT["project"]["optional-dependencies"]["parquet"],
+        *PROJECT["project"]["optional-dependencies"].values(),
         PROJECT["dependency-groups"]["build"],
         PROJECT["dependency-groups"]["dev"],
         PROJECT["build-system"]["requires"],
@@ -31,7 +31,8 @@ ASKED = [
 ]
 ASKED_AT_RUN_TIME = [
     Requirement(text)
-    for text in PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["parquet"]
+    for group in (PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"].values())
+    for text in group
 ]
 
 

@@ -53,7 +53,7 @@ def compare(
         float | None,
         typer.Option(
             help="Time for all learners together, divided among them; what is not done by then shows as partial. 0 for "
-            "no bound. Without it: 100 where --learners is not given, no bound where it is.",
+            "no bound. Without it: 90 where --learners is not given, no bound where it is.",
             min=0,
         ),
     ] = None,

@@ -31,7 +31,7 @@ WAYS: dict[Way, str] = {
 DASHES: Sequence[tuple[int, ...]] = ((), (7, 4), (2, 3), (11, 3, 2, 3))
 """For the first line of a colour, the second and so on: on and off, in units of about a pixel."""
 
-_SETTLING = 0.05  # share of the stream after which a running score says something
+_SETTLING = 0.1  # share of the stream after which a running score says something
 _FAR = 3.0  # times the best error beyond which a line may leave the chart
 
 

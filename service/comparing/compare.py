@@ -23,7 +23,7 @@ from service.comparing.table import show
 from service.comparing.words import number
 from service.replaying.progress import StreamProgress
 
-SECONDS = 100.0
+SECONDS = 90.0
 """What all learners may take where nobody says which are to be compared, so that a first look takes two minutes."""
 
 

@@ -30,8 +30,10 @@ def write_picture(comparison: Comparison, folder: Path) -> Path | None:
     measure = comparison.measures[0]
     axes.set_ylabel(f"{measure.name} so far ({'higher' if measure.higher else 'lower'} is better)")
     axes.set_xlabel("rows")
-    for place, way in enumerate(dict.fromkeys(line.way for line in chart.lines)):
-        figure.text(0.07 + 0.2 * place, 0.835, f"— {WAYS[way]}", fontsize=9, color=COLOURS[way][0], va="center")
+    across = 0.07
+    for way in dict.fromkeys(line.way for line in chart.lines):
+        figure.text(across, 0.835, f"— {WAYS[way]}", fontsize=9, color=COLOURS[way][0], va="center")
+        across += 0.05 + 0.0065 * len(WAYS[way])
     path = folder / "comparison.png"
     figure.savefig(path)
     return path

@@ -20,7 +20,9 @@ def number(value: float | None, measure: Measure) -> str:
 
 
 def amount(value: float) -> str:
-    """Return a number of events a second: two digits where it is small, else to the nearest ten or hundred."""
+    """Return a number of events a second; what costs nothing has no speed that would say anything."""
+    if value > 1e6:
+        return "> 1 million"
     return f"{value:,.0f}" if value < 1000 else f"{round(value, -1 if value < 10_000 else -2):,.0f}"
 
 

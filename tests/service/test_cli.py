@@ -20,7 +20,7 @@ from service.errors import ConfigurationInvalid, JournalInvalid
 from tests.support.answering import Answer, Asked, accept_all, answering
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("up", "train", "serve", "demo", "replay", "checkpoints", "dead-letters", "keys", "config")
+COMMANDS = ("up", "train", "serve", "demo", "replay", "compare", "checkpoints", "dead-letters", "keys", "config")
 
 
 class Ended(NamedTuple):
@@ -97,7 +97,7 @@ def test_help_names_every_command_and_every_command_explains_itself(headrace: He
 def test_help_imports_nothing_heavy() -> None:
     """`headrace --help` would take as long as importing PyTorch."""
     code = (
-        "import sys; sys.argv = ['headrace', 'replay', '--help']\n"
+        "import sys; sys.argv = ['headrace', 'compare', '--help']\n"
         "from service.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
