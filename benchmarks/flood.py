@@ -5,6 +5,7 @@ to take the server's time, as it would from other machines, rather than the core
 """
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.killing import MODEL, stream
+from benchmarks.killing import MODEL, Stream
 from benchmarks.report import Result, keep, machine, ratio
 from service.security.keys_file import add_key
 from tests.support.processes import Installation, installation
@@ -59,7 +60,7 @@ def _measure(name: str, settings: dict[str, Any], rounds: int, seconds: float, f
             place.http.headers["X-API-Key"] = keys["modest"]
             place.start("up")
             place.wait_until_ready()
-            with stream(place, 2000):
+            with contextlib.closing(Stream(place, 2000)):
                 place.wait_until_learned(4000)
             for _ in range(rounds):
                 idle.append(_ask(place, keys["modest"], seconds))

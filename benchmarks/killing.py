@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from consumers.log import LogSink
@@ -23,7 +22,7 @@ LATEST = 60.0
 
 
 class Stream:
-    """Appends events at a steady rate until it is ended."""
+    """Appends events at a steady rate until it is closed."""
 
     def __init__(self, place: Installation, rate: float) -> None:
         self.appended = 0
@@ -33,7 +32,7 @@ class Stream:
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Append no more."""
         self._end.set()
         self._thread.join()
@@ -48,16 +47,6 @@ class Stream:
                 some = [NewRecord(values[(self.appended + each) % len(values)]) for each in range(due)]
                 self._sink.append(some)
                 self.appended += due
-
-
-@contextlib.contextmanager
-def stream(place: Installation, rate: float) -> Iterator[Stream]:
-    """Append while the block runs."""
-    made = Stream(place, rate)
-    try:
-        yield made
-    finally:
-        made.end()
 
 
 class Watch:

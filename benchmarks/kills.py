@@ -1,6 +1,7 @@
 """``python -m benchmarks.kills``: the trainer is killed again and again while clients ask; no prediction may fail."""
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.killing import MODEL, Watch, kill, stream, wait_for_spare
+from benchmarks.killing import MODEL, Stream, Watch, kill, wait_for_spare
 from benchmarks.report import Result, keep, machine
 from tests.support.processes import installation, total_learned
 
@@ -37,7 +38,7 @@ def _measure(folder: Path, kills: int, asked_rate: float, rate: float) -> list[R
         supervisor = place.start("up")
         place.wait_until_ready()
         watch = Watch(place)
-        with stream(place, rate) as produced:
+        with contextlib.closing(Stream(place, rate)) as produced:
             watch.wait_for_version(1)
             command = [
                 sys.executable,

@@ -5,6 +5,7 @@ and what counts is what comes after the imports; under ``headrace up`` the spare
 """
 
 import argparse
+import contextlib
 import datetime as dt
 import json
 import sys
@@ -12,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.killing import MODEL, Watch, kill, resident, stream, wait_for_spare
+from benchmarks.killing import MODEL, Stream, Watch, kill, resident, wait_for_spare
 from benchmarks.report import Result, keep, machine
 from tests.support.processes import Installation, installation
 
@@ -47,7 +48,7 @@ def _alone(folder: Path, rate: float, kills: int) -> list[Result]:
     with installation(folder, MODEL) as place:
         place.start("train")
         watch = Watch(place)
-        with stream(place, rate):
+        with contextlib.closing(Stream(place, rate)):
             watch.wait_for_version(0)
             for _ in range(kills):
                 _let_learn(watch)
@@ -70,7 +71,7 @@ def _spare(folder: Path, rate: float, kills: int) -> list[Result]:
     with installation(folder, MODEL) as place:
         supervisor = place.start("up")
         watch = Watch(place)
-        with stream(place, rate):
+        with contextlib.closing(Stream(place, rate)):
             watch.wait_for_version(0)
             for _ in range(kills):
                 memory.append(resident(wait_for_spare(supervisor.pid, watch)))

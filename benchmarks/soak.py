@@ -72,7 +72,7 @@ def _arguments() -> argparse.Namespace:
 def _run(soak: Soak, asked: argparse.Namespace, broker: Broker, topic: str, place: Installation) -> None:
     up = place.start("up")
     place.wait_until_ready()
-    with _producer(broker.address, topic) as producer, _asking(soak, place, asked.asks):
+    with contextlib.closing(_Producer(broker.address, topic)) as producer, _asking(soak, place, asked.asks):
         soak.maximum_rate = _calibrate(place, producer, asked.calibrate)
         soak.rate = soak.maximum_rate / 2
         _tell(f"learned at most {soak.maximum_rate:,.0f} events/s; going on with {soak.rate:,.0f}")
@@ -100,20 +100,11 @@ class _Producer:
         self._process.stdin.write(f"{rate}\n")
         self._process.stdin.flush()
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Have it send what it has taken on, and end."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(120)
-
-
-@contextlib.contextmanager
-def _producer(address: str, topic: str) -> Iterator[_Producer]:
-    producer = _Producer(address, topic)
-    try:
-        yield producer
-    finally:
-        producer.end()
 
 
 def _calibrate(place: Installation, producer: _Producer, seconds: float) -> float:

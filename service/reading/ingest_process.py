@@ -13,9 +13,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import structlog
 
@@ -81,12 +81,15 @@ class _Failure:
 
 @dataclass
 class _Progress:
-    """How far chunks have come: where a new program would have to begin."""
+    """How far chunks have come.
 
-    positions: dict[int, Any]
-    task: Task | None
-    classes: tuple[Label, ...]
-    identity: str
+    Attributes
+    ----------
+    reached
+        Where a new program would have to begin.
+    """
+
+    reached: Start
     ends: dict[int, int] = field(default_factory=dict)
     waiting: bool = True
 
@@ -110,8 +113,7 @@ class ProcessIngest:
         self._job = job
         self._notice = notice
         self._start_program = start_program
-        start = job.start
-        self._progress = _Progress(dict(start.positions), start.task, start.classes, start.identity)
+        self._progress = _Progress(job.start)
         self._lock = threading.Lock()  # of sending: commits come from the checkpointer's thread
         self._started = time.monotonic()
         self._program = self._start_with(job)
@@ -119,17 +121,17 @@ class ProcessIngest:
     @property
     def task(self) -> Task | None:
         """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.task
+        return self._progress.reached.task
 
     @property
     def classes(self) -> tuple[Label, ...]:
         """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.classes
+        return self._progress.reached.classes
 
     @property
     def identity(self) -> str:
         """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.identity
+        return self._progress.reached.identity
 
     @property
     def ends(self) -> Mapping[int, int]:
@@ -169,12 +171,13 @@ class ProcessIngest:
 
     def _hear(self, message: object) -> Decoded[Examples] | None:
         """Take in what the program says; return the chunk, where it is one."""
+        reached = self._progress.reached
         match message:
             case _Opened(identity):
-                self._progress.identity = identity
+                self._progress.reached = replace(reached, identity=identity)
             case _Chunk(decoded, task, classes):
-                self._progress.positions.update(decoded.positions)
-                self._progress.task, self._progress.classes = task, classes
+                positions = {**reached.positions, **decoded.positions}
+                self._progress.reached = Start(positions, task, classes, reached.identity)
                 return decoded
             case _Report(ends, waiting):
                 self._progress.ends.update(ends)
@@ -191,9 +194,7 @@ class ProcessIngest:
         if time.monotonic() - self._started < _STEADY_SECONDS:
             time.sleep(_PAUSE_SECONDS)
         _log.warning("the reading program died; starting it again", status=self._program.process.returncode)
-        progress = self._progress
-        start = Start(dict(progress.positions), progress.task, progress.classes, progress.identity)
-        job = Job(self._job.settings, self._job.model, start)
+        job = replace(self._job, start=self._progress.reached)
         with self._lock:
             self._program.connection.close()
             self._started = time.monotonic()

@@ -1,13 +1,13 @@
 """Probes and ``/metrics``."""
 
 import anyio.to_thread
-import msgspec
 from fastapi import FastAPI
 from starlette.responses import Response
 
 from service.errors import RequestInvalid
 from service.metrics import CONTENT_TYPE_LATEST, render_metrics
 from service.rest.problems import problems
+from service.rest.routing import json_response
 from service.rest.schemas import Health
 from service.rest.serving_context import Context
 
@@ -46,7 +46,7 @@ class HealthRoutes:
 
     async def live(self) -> Response:
         """Answer that the process lives: restart it if this fails."""
-        return _status("live")
+        return json_response({"status": "live"})
 
     async def ready(self) -> Response:
         """Answer whether a version of every model is attached; not so while starting and while stopping."""
@@ -54,14 +54,10 @@ class HealthRoutes:
             raise RequestInvalid("this process is stopping", 503, retry_after=_READY_AGAIN)
         if not self._context.ready():
             raise RequestInvalid("no version of the model is attached yet", 503, retry_after=_READY_AGAIN)
-        return _status("ready")
+        return json_response({"status": "ready"})
 
     async def metrics(self) -> Response:
         """Learning metrics of all models, and this server's own, summed over its processes."""
         context = self._context
         text = await anyio.to_thread.run_sync(render_metrics, context.statuses, context.served, context.counts.total)
         return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
-
-
-def _status(status: str) -> Response:
-    return Response(msgspec.json.encode({"status": status}), media_type="application/json")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.monitoring.learning_metrics import trainer_is_up
 from service.monitoring.status import Status
 from service.rest.problems import problems
-from service.rest.routing import MODEL_PREFIX, model_parameter
+from service.rest.routing import MODEL_PREFIX, json_response, model_parameter
 from service.rest.schemas import Checkpoints, ModelList, ModelState
 from service.rest.serving_context import Context, ServedModel, state_of
 
@@ -43,11 +43,11 @@ class ModelRoutes:
 
     def models(self) -> Response:
         """Trainers' last reports, and what this server answers from, for each configured model."""
-        return _json({"models": [model_state(model) for model in self._context.models.values()]})
+        return json_response({"models": [model_state(model) for model in self._context.models.values()]})
 
     def model(self, request: Request) -> Response:
         """Task, classes, features, learner, version, counters, positions, lag, scores, checkpoint, last errors."""
-        return _json(model_state(self._context.model_of(request)))
+        return json_response(model_state(self._context.model_of(request)))
 
     def checkpoints(self, request: Request) -> Response:
         """Newest first."""
@@ -56,7 +56,7 @@ class ModelRoutes:
             {"version": info.version, "epoch": info.epoch, "written_at": info.created, "bytes": info.size}
             for info in model.checkpoints()
         ]
-        return _json({"model": model.name, "checkpoints": kept})
+        return json_response({"model": model.name, "checkpoints": kept})
 
 
 def model_state(model: ServedModel) -> dict[str, Any]:
@@ -109,7 +109,3 @@ def _served(model: ServedModel) -> dict[str, Any] | None:
         "origin": served.origin,
         "restored_from": served.restored_from,
     }
-
-
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")

@@ -21,7 +21,7 @@ from service.rest.open_inference import DATATYPES, InferenceRequest, Tensor, met
 from service.rest.problems import problems
 from service.rest.request_body import decode_json
 from service.rest.routes_predict import INLINE_BYTES, answer_counted
-from service.rest.routing import DirectRoute, model_parameter
+from service.rest.routing import DirectRoute, json_response, model_parameter
 from service.rest.serving_context import Context, ServedModel
 
 PREFIX = "/v2/models/{model}"
@@ -56,22 +56,22 @@ class OpenInferenceRoutes:
 
     async def server(self) -> Response:
         """Tell what this is."""
-        return _json({"name": "headrace", "version": package_version(), "extensions": []})
+        return json_response({"name": "headrace", "version": package_version(), "extensions": []})
 
     async def live(self) -> Response:
         """Answer that the process lives."""
-        return _json({"live": True})
+        return json_response({"live": True})
 
     async def ready(self) -> Response:
         """Answer whether every model has a version attached."""
         ready = self._context.ready()
-        return _json({"ready": ready}, 200 if ready else 503)
+        return json_response({"ready": ready}, 200 if ready else 503)
 
     async def model_ready(self, request: Request) -> Response:
         """Answer whether this model has a version attached."""
         model = self._context.model_of(request)
         ready = model.serving.attached and not self._context.draining
-        return _json({"name": model.name, "ready": ready}, 200 if ready else 503)
+        return json_response({"name": model.name, "ready": ready}, 200 if ready else 503)
 
     async def metadata(self, request: Request) -> Response:
         """Tell the features seen so far, and what is predicted."""
@@ -81,7 +81,7 @@ class OpenInferenceRoutes:
         task = status.task if status else model.settings.task
         tensors = metadata_of(status.features if status else [], task, status.classes if status else [])
         versions = [str(served.version)] if served else []
-        return _json({"name": model.name, "versions": versions, "platform": "headrace", **tensors})
+        return json_response({"name": model.name, "versions": versions, "platform": "headrace", **tensors})
 
     async def infer(self, request: Request) -> Response:
         """Answer one request."""
@@ -202,7 +202,3 @@ def package_version() -> str:
         return version("headrace")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")

@@ -7,11 +7,13 @@ routes of :class:`DirectRoute` skip it: they take the request, decode it themsel
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
+from starlette.responses import Response
 from starlette.routing import request_response
 
 from service.rest.schemas import Problem
@@ -27,6 +29,11 @@ class DirectRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         super().__init__(path, endpoint, **options)
         self.app = request_response(endpoint)
+
+
+def json_response(value: object, status: int = 200) -> Response:
+    """Return the answer that holds `value`."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
 def reference(schema: type[BaseModel]) -> dict[str, str]:
