@@ -126,8 +126,8 @@ class Expert(Protocol):
         prior
             With these rows counted already.
         answered
-            What :meth:`answers` returned for these rows before any of them was learned; None where the rows are
-            encoded anew or the space has grown since.
+            What :meth:`answers` returned for these rows before any of them was learned, even if they are encoded anew
+            since; None where there are more classes now, or other units of the target, or it was not asked for them.
         """
 
     def published(self) -> dict[str, Tensor]:

@@ -186,9 +186,10 @@ class TorchLearner:
         ----------
         prepared
             Their features.
-        tested, answered
-            What they were encoded as before, and what was answered; they are learned as that where the encoder hardly
-            changes.
+        tested
+            What they were encoded as before; they are learned as that where the encoder hardly changes.
+        answered
+            What the expert answered then; of no use any more where there are more classes now, or another scale.
         targets
             Indices of classes, or numbers; shape (rows,).
         weights
@@ -208,7 +209,10 @@ class TorchLearner:
         rows = tested if tested is not None and same else model.encode(prepared)
         relative = to_device(self._relative(weights), model.device)
         standard = model.targets.standard(targets) if isinstance(model.targets, NumberTargets) else targets
-        expert.learn(rows, to_device(standard, model.device), relative, model.prior(), answered if same else None)
+        prior = model.prior()
+        if moved is not None or (answered is not None and answered.shape[1] != len(prior)):
+            answered = None
+        expert.learn(rows, to_device(standard, model.device), relative, prior, answered)
         self.touched_statistics.add(model.encoder.learn_targets(prepared, targets.astype(np.float64)))
 
     def grow(self) -> bool:
