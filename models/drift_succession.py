@@ -3,8 +3,8 @@
 It is an expert itself and stands where the one that it holds would stand: what it answers, publishes and says of itself
 is that one's. With ``reset`` a new one, which knows nothing, follows at each drift. With ``background`` a new one
 learns beside from the first suspicion on, as the trees of an adaptive random forest do (Gomes et al., Machine Learning
-2017), and follows only where drift is certain and it has been the better of the two of late: so a false alarm costs
-nothing but time.
+2017), and follows only where drift is certain and it has been clearly the better of the two of late: so a false alarm
+costs nothing but time.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,8 @@ from models.learner import Json
 from models.moments import OUTLIER
 from models.touched import Ranges
 
-HALF_LIFE = 256.0  # rows after which a loss counts half in what an expert has been of late
+HALF_LIFE = 512.0  # rows after which a loss counts half in what an expert has been of late
+BETTER = 0.9  # times the loss of the other that one must have to follow it: a little better may be chance
 LEAST = 256  # rows that one has learned before it may follow: fewer say little
 UNCONFIRMED = 1000  # rows after which a suspicion that nothing has confirmed is dropped, and what began with it,
 MOST = 5000  # and rows after which a successor is given up that has not become better
@@ -84,7 +85,7 @@ class Succession:
 
     def _follows(self) -> bool:
         """Have the one beside follow where that is due, or give it up; return whether it has followed."""
-        better = self._losses[1] < self._losses[0]
+        better = self._losses[1] < BETTER * self._losses[0]
         if self._beside is not None and self._certain and self._rows >= LEAST and better:
             self.current = self._beside
             self._forget_beside()
