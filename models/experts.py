@@ -17,6 +17,7 @@ from models.learner import LearnerOptions
 from models.mixture import Mixture
 from models.network_expert import NetworkExpert
 from models.networks import create_network
+from models.rls import RecursiveLeastSquares
 
 Make = Callable[[LearnerOptions, Task, torch.device, float | None], Expert]
 
@@ -45,7 +46,12 @@ def _mixture(options: LearnerOptions, task: Task, device: torch.device, event_cl
     return Mixture(members(**options.network), task, options.loss, device)
 
 
-EXPERTS: dict[str, Make] = {"last": _last, "prior": _prior, "mixture": _mixture}
+def _rls(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it takes no gradients
+    """Return recursive least squares."""
+    return RecursiveLeastSquares(task, options.loss, device, options.seed, **options.network)
+
+
+EXPERTS: dict[str, Make] = {"last": _last, "prior": _prior, "rls": _rls, "mixture": _mixture}
 """Kind → what makes it of options, task, device and the bound on one event; every other kind is a network."""
 
 

@@ -1,0 +1,213 @@
+"""Recursive least squares as an expert: ridge regression on random Fourier features, in closed form.
+
+Nothing is stepped towards, so there is no rate to be set: sums over rows are kept, and solved now and then
+(``rls_solutions.py``). Classes are regressed on as numbers that are 1 for the class that it is and 0 for the others.
+Several solutions, which differ in how fast they forget and in their ridge, and the prior are mixed and calibrated
+as experts are (``mixing.py``).
+
+What a row costs is bounded at every size of microbatches: rows wait until there is a block of them, and no block has
+more than two solutions solved.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot, pad
+
+from models.examples import Task
+from models.expert import Defaults, Encoded, Space, Tensors
+from models.fourier import FourierFeatures
+from models.learner import Json
+from models.mixing import Mixing
+from models.moments import OUTLIER
+from models.network_expert import within
+from models.rls_solutions import REGRESSIONS, TURNS, Solutions
+from models.touched import Ranges
+
+BLOCK = 64  # rows of a block, for each of which two solutions are solved
+FIRST_BLOCK = 16  # rows of a block until there were BLOCK of them: there is all to be learned
+ADDED = 128  # rows that are added to the sums at once: within them, all count alike
+EARLY = 2_048  # rows up to which each block has all solutions solved
+LEAST = 0.03  # probability below which a regression on ones and zeros says nothing
+LEAST_LOGARITHM = -10.0  # what a class had for a probability before it was known
+
+
+class Waiting(NamedTuple):
+    """Rows of an unfinished block: their features, targets, weights, and what each solution answered before them."""
+
+    features: Tensor
+    targets: Tensor
+    weights: Tensor
+    answers: Tensor
+
+    def joined(self, other: "Waiting") -> "Waiting":
+        """Return these rows and then those of another."""
+        return Waiting(*(torch.cat(pair) for pair in zip(self, other, strict=True)))
+
+    def slice(self, start: int, stop: int | None = None) -> "Waiting":
+        """Return rows `start` to `stop`."""
+        return Waiting(*(tensor[start:stop] for tensor in self))
+
+
+class RecursiveLeastSquares(Defaults):
+    """See :class:`models.expert.Expert`.
+
+    Parameters
+    ----------
+    task
+        What is predicted.
+    loss
+        As in :class:`models.learner.LearnerOptions`: what its solutions are mixed for.
+    device
+        Where to compute.
+    seed
+        Of the random features.
+    """
+
+    def __init__(self, task: Task, loss: str, device: torch.device, seed: int) -> None:
+        self._device = device
+        self._numeric = task is Task.REGRESSION
+        self._outputs = 1 if self._numeric else 0
+        self._fourier = FourierFeatures(seed, device)
+        self._solutions = Solutions(device)
+        self._mixing = Mixing(len(REGRESSIONS) + (not self._numeric), task, loss, device)
+        self._waiting: Waiting | None = None
+        self._prior: Tensor | None = None
+        self._rows = self._turn = 0
+        self._drawn = True
+
+    def grow(self, space: Space) -> None:
+        """See :class:`models.expert.Expert`."""
+        self._outputs = space.outputs
+        drawn = self._fourier.grow(space.layout, space.inputs)
+        self._solutions.grow(self._fourier.columns, self._outputs)
+        if self._waiting is not None:
+            features, targets, weights, answers = self._waiting
+            more, others = self._fourier.columns - features.shape[1], self._outputs - answers.shape[2]
+            answers = pad(answers, (0, others), value=LEAST_LOGARITHM)
+            self._waiting = Waiting(pad(features, (0, more)), targets, weights, answers)
+        self._forget(drawn)
+        self._drawn = True
+
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:  # noqa: ARG002 - it sees no raw columns
+        """See :class:`models.expert.Expert`."""
+        self._forget(self._fourier.touching(inputs))
+
+    def _forget(self, places: Sequence[int]) -> None:
+        """Forget what was learned for some features."""
+        if places:
+            columns = torch.tensor(places, device=self._device)
+            self._solutions.clear(columns)
+            if self._waiting is not None:
+                self._waiting.features.index_fill_(1, columns, 0.0)
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """See :class:`models.expert.Expert`."""
+        self._solutions.rescale(factor, shift)
+        self._mixing.rescale(factor)
+        if self._waiting is not None:
+            features, targets, weights, answers = self._waiting
+            self._waiting = Waiting(features, targets * factor + shift, weights, answers * factor + shift)
+
+    def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
+        """See :class:`models.expert.Expert`."""
+        return self._mixing.answer(self._answers(self._fourier.of(rows.dense), prior))
+
+    def _answers(self, features: Tensor, prior: Tensor) -> Tensor:
+        """Return what each solution answers, and for classes the prior as well; shape (rows, answers, outputs)."""
+        found = self._solutions.answers(features)
+        if self._numeric:
+            return self._mixing.blend.clean(found.unbind(1), prior)
+        found = torch.lerp(prior.exp(), found, self._solutions.known.view(-1, 1))
+        found = found.clamp_(LEAST, 1.0)
+        logarithms = (found / found.sum(2, keepdim=True)).log_()
+        return self._mixing.blend.clean([*logarithms.unbind(1), prior.expand(len(found), -1)], prior)
+
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - what each solution answered is needed
+        """See :class:`models.expert.Expert`."""
+        features = self._fourier.of(rows.dense)
+        if self._numeric:
+            targets = targets.clamp(-OUTLIER, OUTLIER)
+        # The given prior has counted these rows: answers were made with the one before.
+        before = prior if self._prior is None else self._prior
+        before = pad(before, (0, len(prior) - len(before)), value=LEAST_LOGARITHM)
+        ready = Waiting(features, targets, weights, self._answers(features, before))
+        self._prior = prior
+        if self._waiting is not None:
+            ready = self._waiting.joined(ready)
+        block = BLOCK if self._rows >= BLOCK else FIRST_BLOCK
+        count = len(ready.targets) // block * block
+        if count:
+            self._learn(ready.slice(0, count))
+        # A copy: the rows that were learned need not be kept.
+        rest = ready.slice(count)
+        self._waiting = Waiting(*(tensor.clone() for tensor in rest)) if len(rest.targets) else None
+
+    def _learn(self, rows: Waiting) -> None:
+        """Learn from whole blocks of rows."""
+        count = len(rows.targets)
+        self._mixing.learn(rows.answers, rows.targets, rows.weights)
+        wanted = rows.targets.unsqueeze(1) if self._numeric else one_hot(rows.targets, self._outputs).float()
+        for start in range(0, count, ADDED):
+            part = slice(start, start + ADDED)
+            self._solutions.add(rows.features[part], wanted[part], rows.weights[part])
+        self._rows += count
+        turns = range(self._turn, self._turn + max(count // BLOCK, 1))
+        self._turn = turns.stop % len(TURNS)
+        due = {place for turn in turns[: len(TURNS)] for place in TURNS[turn % len(TURNS)]}
+        self._solutions.solve(sorted(due) if self._rows > EARLY else range(len(REGRESSIONS)))
+
+    def published(self) -> dict[str, Tensor]:
+        """See :class:`models.expert.Expert`."""
+        return {
+            **{f"fourier/{name}": tensor for name, tensor in self._fourier.published().items()},
+            **{f"solutions/{name}": tensor for name, tensor in self._solutions.published().items()},
+            **{f"mixing/{name}": tensor for name, tensor in self._mixing.published().items()},
+        }
+
+    def changed(self) -> Mapping[str, Ranges]:
+        """See :class:`models.expert.Expert`: what features look at seldom does."""
+        drawn, self._drawn = self._drawn, False
+        return {} if drawn else {f"fourier/{name}": () for name in self._fourier.published()}
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`models.expert.Expert`."""
+        return {}
+
+    def attach(self, description: Json, tensors: Tensors) -> None:  # noqa: ARG002 - shapes say it all
+        """See :class:`models.expert.Expert`."""
+        self._fourier.attach(within("fourier", tensors))
+        self._solutions.attach(within("solutions", tensors))
+        self._mixing.attach(within("mixing", tensors))
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See :class:`models.expert.Expert`."""
+        fourier, drawn = self._fourier.state()
+        waiting = {} if self._waiting is None else self._waiting._asdict()
+        parts = {
+            "fourier": drawn,
+            "solutions": self._solutions.state(),
+            "mixing": self._mixing.state(),
+            "waiting": waiting,
+        }
+        if self._prior is not None:
+            parts["prior"] = {"prior": self._prior}
+        meta = {"fourier": fourier, "mixing": self._mixing.rows, "rows": self._rows, "turn": self._turn}
+        return meta, {f"{part}/{name}": tensor for part, found in parts.items() for name, tensor in found.items()}
+
+    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
+        """See :class:`models.expert.Expert`."""
+        self._outputs = space.outputs
+        self._fourier.restore(meta["fourier"], within("fourier", tensors))
+        self._solutions.restore(within("solutions", tensors))
+        self._mixing.restore(within("mixing", tensors), meta["mixing"])
+        waiting = within("waiting", tensors)
+        self._waiting = Waiting(**waiting) if waiting else None
+        self._prior = tensors.get("prior/prior")
+        self._rows, self._turn, self._drawn = meta["rows"], meta["turn"], True
+
+    def held(self) -> Sequence[Tensor]:
+        """See :class:`models.expert.Expert`."""
+        return [*self._solutions.state().values(), *self._mixing.held()]
