@@ -59,14 +59,14 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Touched:
-    """What of the table a step's rows name: the entries, and a block of shape (1 + memories, places, width)."""
+    """What of the table a step's rows name: the entries, and a block of shape (1 + memories, places, copies, width)."""
 
     entries: Entries | None
     block: Tensor | None
 
     @property
     def now(self) -> Tensor | None:
-        """The parameters, shape (places, width)."""
+        """The parameters, shape (places, copies, width)."""
         return None if self.block is None else self.block[0]
 
 
@@ -78,8 +78,8 @@ class Step:
     ----------
     network, loss, optimizer
         What is learned, and how.
-    rate, table_rate
-        Learning rate, and what it is multiplied by for the table.
+    rates, table_rate
+        Learning rates of the network's copies, float32, shape (copies,), and what they are multiplied by for the table.
     clip
         Bound on the gradient's norm; 0 for none.
     event_clip
@@ -91,7 +91,7 @@ class Step:
     network: Network
     loss: Loss
     optimizer: Optimizer
-    rate: float
+    rates: Tensor
     table_rate: float
     clip: float
     chunk: int
@@ -117,27 +117,28 @@ class Step:
             entries = Entries.of(rows.sparse, table.shape[1], rows.dense.device)
         block = None if table is None or entries is None else table.index_select(1, entries.places)
         check, block_gradient = self._gradients(rows, offsets, parameters, _Touched(entries, block), number)
-        norm = torch.linalg.vector_norm(parameters.gradient)
+        norm = torch.linalg.vector_norm(parameters.gradient, dim=1)
         if block_gradient is not None:
-            norm = torch.hypot(norm, torch.linalg.vector_norm(block_gradient))
+            norm = torch.hypot(norm, torch.linalg.vector_norm(block_gradient, dim=(0, 2)))
         sound = torch.isfinite(check + norm)
-        rate = guard.rate_scale * self.rate
+        guard.count(sound)
+        kept, rate = sound.unsqueeze(1), (guard.rate_scale * self.rates).unsqueeze(1)
         factor = (self.clip / (norm + TINY)).clamp_(max=1.0) if self.clip else torch.ones_like(norm)
+        factor = factor.unsqueeze(1)
         after = self.optimizer.stepped(parameters.block, parameters.gradient * factor, rate, number)
-        torch.where(sound, after, parameters.block, out=parameters.block)
+        torch.where(kept, after, parameters.block, out=parameters.block)
         if table is not None and entries is not None and block is not None and block_gradient is not None:
             after = self.optimizer.stepped(block, block_gradient * factor, rate * self.table_rate, number)
-            table.index_copy_(1, entries.places, torch.where(sound, after, block))
-        guard.count(sound)
+            table.index_copy_(1, entries.places, torch.where(kept, after, block))
 
     def _gradients(
         self, rows: Rows, offsets: Tensor, parameters: Parameters, touched: _Touched, seed: int
     ) -> tuple[Tensor, Tensor | None]:
-        """Write the gradient; return a number that is finite if the outputs are, and the gradient of the block."""
+        """Write the gradient; return numbers, finite where a copy's outputs are, and the gradient of the block."""
         if not 0 < self.chunk < len(rows.targets):
             inputs = Inputs(rows.dense, touched.entries, touched.now, seed)
             return self._gradient(inputs, rows, offsets)
-        check = torch.zeros((), device=rows.dense.device)
+        check = torch.zeros_like(self.rates)
         total = torch.zeros_like(parameters.gradient)
         of_block = None if touched.now is None else torch.zeros_like(touched.now)
         for number, chunk in enumerate(rows.chunks(self.chunk)):
@@ -151,15 +152,18 @@ class Step:
         return check, of_block
 
     def _gradient(self, inputs: Inputs, rows: Rows, offsets: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Write the gradient of some rows; return the sum of the outputs, and the gradient of the block."""
+        """Write the gradient of some rows; return the sums of each copy's outputs, and the gradient of the block."""
+        copies = len(self.rates)
+        targets, weights = rows.targets.repeat(copies), rows.weights.repeat(copies).unsqueeze(1)
 
         def loss_gradient(outputs: Tensor) -> Tensor:
-            used = outputs[:, : len(offsets)] + offsets
-            gradient = self._bounded(self.loss.gradient(used, rows.targets).mul_(rows.weights.unsqueeze(1)), rows)
-            return pad(gradient, (0, outputs.shape[1] - len(offsets))) if outputs.shape[1] > len(offsets) else gradient
+            used = outputs[..., : len(offsets)] + offsets
+            flat = used.flatten(0, 1)
+            gradient = self._bounded(self.loss.gradient(flat, targets).mul_(weights), rows).view_as(used)
+            return pad(gradient, (0, outputs.shape[2] - len(offsets))) if outputs.shape[2] > len(offsets) else gradient
 
         outputs, of_block = self.network.learn(inputs, loss_gradient)
-        return outputs.sum(), of_block
+        return outputs.sum((1, 2)), of_block
 
     def _bounded(self, gradient: Tensor, rows: Rows) -> Tensor:
         """Return a gradient with respect to the outputs, shape (rows, outputs), no row of which moves more than it may.

@@ -23,20 +23,22 @@ class Guard:
     ----------
     device
         Of the parameters.
+    copies
+        Of the network, each looked after for itself.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+    def __init__(self, device: torch.device, copies: int = 1) -> None:
+        self.in_a_row = torch.zeros(copies, dtype=torch.int64, device=device)
         self.skipped = torch.zeros((), dtype=torch.int64, device=device)
         self.restorations = torch.zeros((), dtype=torch.int64, device=device)
-        self.rate_scale = torch.ones((), device=device)
+        self.rate_scale = torch.ones(copies, device=device)
         self._good: Tensor | None = None
         self._good_table: Tensor | None = None
 
     def count(self, sound: Tensor) -> None:
-        """Count a step."""
+        """Count a step; `sound` tells of each copy whether it counted."""
         wrong = ~sound
-        self.skipped += wrong
+        self.skipped += wrong.any()
         self.in_a_row.add_(1).mul_(wrong)
 
     def look(self, parameters: Parameters) -> None:
@@ -44,15 +46,15 @@ class Guard:
         fits = self._good is not None and self._good.shape == parameters.block[0].shape
         if not fits or self._good is None:
             self._good = parameters.block[0].clone()
-        lost = self.in_a_row >= PATIENCE
-        good = self.in_a_row == 0
+        lost = (self.in_a_row >= PATIENCE).unsqueeze(1)
+        good = (self.in_a_row == 0).unsqueeze(1)
         torch.where(lost, self._good, parameters.block[0], out=parameters.block[0])
         torch.where(good, parameters.block[0], self._good, out=self._good)
         if parameters.table is not None:
             self._look_at_table(parameters.table[0], lost, good)
-        self.restorations += lost
-        self.rate_scale.mul_(torch.where(lost, 0.5, 1.0))
-        self.in_a_row.mul_(~lost)
+        self.restorations += lost.any()
+        self.rate_scale.mul_(torch.where(lost, 0.5, 1.0).squeeze(1))
+        self.in_a_row.mul_(~lost.squeeze(1))
 
     def _look_at_table(self, table: Tensor, lost: Tensor, good: Tensor) -> None:
         """Do the same for the table."""

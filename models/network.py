@@ -21,7 +21,7 @@ from models.features import Sparse
 
 Shape = tuple[int, ...]
 LossGradient = Callable[[Tensor], Tensor]
-"""Outputs, shape (rows, outputs) → gradient of the loss with respect to them."""
+"""Outputs, shape (copies, rows, outputs) → gradient of the loss with respect to them."""
 
 
 class Rate(NamedTuple):
@@ -77,14 +77,24 @@ class Entries:
         return cls(*(to_device(array, device) for array in arrays))
 
     def sum_by_row(self, block: Tensor, *, squared: bool = False) -> Tensor:
-        """Return for each example the sum of its places' rows of `block` times their amounts (or these squared)."""
+        """Return for each example the sum of its places' rows of `block` times their amounts (or these squared).
+
+        From shape (places, copies, width) to (copies, rows, width).
+        """
         amounts = self.amounts.square() if squared else self.amounts
-        return embedding_bag(self.inside, block, self.starts, mode="sum", per_sample_weights=amounts)
+        flat = block.flatten(1)
+        sums = embedding_bag(self.inside, flat, self.starts, mode="sum", per_sample_weights=amounts)
+        return sums.view(len(sums), *block.shape[1:]).transpose(0, 1)
 
     def sum_by_place(self, rows: Tensor, *, squared: bool = False) -> Tensor:
-        """Return for each place the sum of its examples' `rows` times their amounts (or these squared)."""
+        """Return for each place the sum of its examples' `rows` times their amounts (or these squared).
+
+        From shape (copies, rows, width) to (places, copies, width).
+        """
         amounts = self.owned.square() if squared else self.owned
-        return embedding_bag(self.owners, rows, self.place_starts, mode="sum", per_sample_weights=amounts)
+        flat = rows.transpose(0, 1).flatten(1)
+        sums = embedding_bag(self.owners, flat, self.place_starts, mode="sum", per_sample_weights=amounts)
+        return sums.view(len(sums), len(rows), rows.shape[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ class Inputs:
     entries
         Hashed strings; None where there are none, or the network has no table.
     block
-        Rows of the table that the entries name, shape (places, table width).
+        Rows of the table that the entries name, shape (places, copies, table width).
     seed
         What random layers draw from.
     """
@@ -110,7 +120,7 @@ class Inputs:
 
 
 class Network(Protocol):
-    """A function of inputs with parameters.
+    """A function of inputs with parameters, of which there may be several copies side by side.
 
     Its parameters live in memory that others own: see :meth:`bind`. `inputs` is the number of dense columns and
     `outputs` that of logits (or 1). Both may grow; every parameter's new values are then put beside the old ones.
@@ -122,11 +132,13 @@ class Network(Protocol):
     """Rows of the recent past to learn again with each step."""
     table_kinds: ClassVar[frozenset[Kind]]
     """Kinds of strings that have rows of the table."""
+    side_by_side: bool
+    """Whether there may be several copies of it."""
     spare: ClassVar[bool]
     """Whether inputs and outputs are rounded up to powers of two, the spare ones without any effect."""
 
     def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
-        """Return the parameters' names and shapes."""
+        """Return the names and shapes of a copy's parameters; they come as tensors of shape (copies, …)."""
 
     def buffers(self) -> Mapping[str, Tensor]:
         """Return what is learned without gradients, changed in place by :meth:`learn`; often nothing."""
@@ -138,7 +150,7 @@ class Network(Protocol):
         """Fill new parameters, which are zeros; not called for what grows later."""
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
-        """Fill a new table, shape (rows, width), which is zeros."""
+        """Fill a new table, shape (rows, copies, width), which is zeros."""
 
     def add_inputs(
         self, parameters: Mapping[str, Tensor], first: int, roles: Sequence[Role], generator: torch.Generator
@@ -152,7 +164,7 @@ class Network(Protocol):
         """Use this memory from now on: parameters, and where their gradients are to be written."""
 
     def outputs(self, inputs: Inputs) -> Tensor:
-        """Return the outputs, float32, shape (rows, outputs), for predicting."""
+        """Return the outputs, float32, shape (copies, rows, outputs), for predicting."""
 
     def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
         """Compute the gradient of a loss and write it where :meth:`bind` said, over what was there.
@@ -160,7 +172,7 @@ class Network(Protocol):
         Returns
         -------
         outputs
-            float32, shape (rows, outputs).
+            float32, shape (copies, rows, outputs).
         block_gradient
             Gradient of ``inputs.block``; None where there is none.
         """
@@ -170,6 +182,7 @@ class BuiltIn:
     """What the built-in networks share."""
 
     table_kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.CATEGORY, Kind.TOKENS})
+    side_by_side: bool = True
     spare: ClassVar[bool] = True
 
     def __init__(self) -> None:

@@ -24,6 +24,7 @@ from models.learner import Json, LearnerOptions
 from models.losses import create_loss
 from models.moments import OUTLIER
 from models.network import Entries, Inputs, Network, Shape
+from models.network_rates import RateShares, several_rates
 from models.optimizers import create_optimizer
 from models.parameters import Parameters, named_views, table_rows
 from models.replay import Replay
@@ -71,13 +72,15 @@ class NetworkExpert(Defaults):
         name = next(iter(network.default_rates)) if options.optimizer == "auto" else options.optimizer
         optimizer = create_optimizer(name, options)
         default = network.default_rates[name]
-        rate = positive("learning_rate", options.learning_rate, default.rate)
+        rates = self._rates(default.rate)
         loss = create_loss(options.loss, task)
         clips = options.gradient_clip, options.chunk_size, event_clip
-        self._step = Step(network, loss, optimizer, rate, default.table, *clips)
+        copies = torch.tensor(rates, device=device)
+        self._step = Step(network, loss, optimizer, copies, default.table, *clips)
+        self._shares = RateShares.equal(len(rates), device)
         self._replayed = int(positive("replay", options.replay, network.default_replay, zero=True))
-        self.parameters = Parameters(network, optimizer.memories, device)
-        self.guard = Guard(device)
+        self.parameters = Parameters(network, optimizer.memories, device, len(rates))
+        self.guard = Guard(device, len(rates))
         self.replay = Replay(device, torch.float32 if task is Task.REGRESSION else torch.int64)
         self._generator = torch.Generator().manual_seed(options.seed)
         self.steps = 0
@@ -86,6 +89,13 @@ class NetworkExpert(Defaults):
         self._width = 0
         self._touched = Touched()
         self._table: Tensor | None = None
+
+    def _rates(self, default: float) -> list[float]:
+        """Return the learning rates of the network's copies."""
+        given = self._options.learning_rate
+        if given == "auto":
+            return several_rates(default) if self.network.side_by_side else [default]
+        return [positive("learning_rate", given, default)]
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
@@ -119,18 +129,22 @@ class NetworkExpert(Defaults):
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
+        return self._shares.mixed(self._answers(rows, prior), logarithms=self._task is not Task.REGRESSION)
+
+    def _answers(self, rows: Encoded, prior: Tensor) -> Tensor:
+        """Return what each copy answers, float32, shape (copies, rows, columns)."""
         outputs = self._outputs(rows)
         if self._task is Task.REGRESSION:
-            return outputs[:, :1]
+            return outputs[..., :1]
         if not self._single:
-            return (outputs[:, : len(prior)] + prior).log_softmax(1)
+            return (outputs[..., : len(prior)] + prior).log_softmax(2)
         if len(prior) < 2:
-            return torch.zeros((len(rows), len(prior)), device=outputs.device)
-        logit = outputs[:, :1] + (prior[1] - prior[0])
-        return torch.nn.functional.logsigmoid(torch.cat([-logit, logit], 1))
+            return torch.zeros((*outputs.shape[:2], len(prior)), device=outputs.device)
+        logit = outputs[..., :1] + (prior[1] - prior[0])
+        return torch.nn.functional.logsigmoid(torch.cat([-logit, logit], 2))
 
     def _outputs(self, rows: Encoded) -> Tensor:
-        """Return what the network makes of rows, float32, shape (rows, outputs)."""
+        """Return what the network makes of rows, float32, shape (copies, rows, outputs)."""
         inputs, table = Inputs(rows.dense), self._table
         sparse = rows.sparse.get(self.network.table_kinds)
         if table is not None and sparse is not None and len(sparse.places):
@@ -143,6 +157,8 @@ class NetworkExpert(Defaults):
         sparse = None if self.parameters.table is None else rows.sparse.get(self.network.table_kinds)
         if self._task is Task.REGRESSION:
             targets = targets.clamp(-OUTLIER, OUTLIER)
+        if len(self._shares.shares) > 1:
+            self._shares.learn(self._answers(rows, prior), targets, weights)
         given = Rows(rows.dense, targets, weights, sparse)
         if self._replayed:
             self.replay.add(given.dense, given.targets, given.weights, sparse)
@@ -191,12 +207,14 @@ class NetworkExpert(Defaults):
             tensors["network/parameters"] = self.parameters.block[0]
         if self.parameters.table is not None:
             tensors["table/parameters"] = self.parameters.table[0]
-        return tensors
+        return tensors | {"rates/shares": self._shares.shares}
 
     def changed(self) -> Mapping[str, Ranges]:
         """See :class:`models.expert.Expert`: everything but the rows of the table that nobody met."""
         table = self.parameters.table
-        return {} if table is None else {"table/parameters": self._touched.take(tuple(table.shape[1:]))}
+        if table is None:
+            return {}
+        return {"table/parameters": self._touched.take((table.shape[1], table[0, 0].numel()))}
 
     def describe(self) -> dict[str, Any]:
         """See :class:`models.expert.Expert`."""
@@ -207,6 +225,7 @@ class NetworkExpert(Defaults):
         inputs, outputs = description["shape"]
         shapes: dict[str, Shape] = self.network.shapes(inputs, outputs) if inputs else {}
         if shapes:
+            self._shares = RateShares(tensors["rates/shares"])
             self.network.bind(named_views(tensors["network/parameters"], shapes), None)
             for name, buffer in self.network.buffers().items():
                 buffer.data = tensors[f"buffers/{name}"]
@@ -218,6 +237,7 @@ class NetworkExpert(Defaults):
         tensors |= {f"buffers/{name}": buffer for name, buffer in self.network.buffers().items()}
         if self.parameters.table is not None:
             tensors["table/block"] = self.parameters.table
+        tensors["rates/shares"] = self._shares.shares
         tensors |= {f"replay/{name}": tensor for name, tensor in self.replay.state().items()}
         tensors |= {f"guard/{name}": tensor for name, tensor in self.guard.state().items()}
         return {"shape": list(self._shape), "steps": self.steps}, tensors
@@ -228,6 +248,7 @@ class NetworkExpert(Defaults):
         inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
         self._roles, self._width = space.layout.roles, len(space.layout.roles)
         self.parameters.adopt(self.network.shapes(inputs, outputs) if inputs else {}, tensors["network/block"])
+        self._shares = RateShares(tensors["rates/shares"])
         self._generator.set_state(tensors["network/generator"].cpu())
         for name, buffer in self.network.buffers().items():
             buffer.copy_(tensors[f"buffers/{name}"])

@@ -64,14 +64,14 @@ class FactorizationMachine(BuiltIn):
         pulls at all of them alike is nothing to a softmax, and no factor would ever move.
         """
         interactions = parameters["interactions"]
-        if interactions.shape[1] == 1:
+        if interactions.shape[2] == 1:
             interactions.fill_(1.0)
         else:
             interactions.copy_(torch.randn(interactions.shape, generator=generator))
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
         """See :class:`models.network.Network`."""
-        factors = table[:, : self._factors]
+        factors = table[..., : self._factors]
         factors.copy_(torch.randn(factors.shape, generator=generator) * SPREAD)
 
     def add_inputs(
@@ -80,24 +80,26 @@ class FactorizationMachine(BuiltIn):
         """See :class:`models.network.Network`."""
         for column, role in enumerate(roles, first):
             if role is Role.VALUE:
-                parameters["factors"][column] = torch.randn(self._factors, generator=generator) * SPREAD
+                of_column = parameters["factors"][:, column]
+                of_column.copy_(torch.randn(of_column.shape, generator=generator) * SPREAD)
 
     def _sums(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return Σ v x and Σ (v x)², both of shape (rows, factors)."""
+        """Return Σ v x and Σ (v x)², both of shape (copies, rows, factors)."""
         factors = self._parameters["factors"]
         sums, squares = inputs.dense @ factors, inputs.dense.square() @ factors.square()
         if inputs.entries is not None and inputs.block is not None:
-            hashed = inputs.block[:, : self._factors].contiguous()
+            hashed = inputs.block[..., : self._factors]
             sums += inputs.entries.sum_by_row(hashed)
             squares += inputs.entries.sum_by_row(hashed.square(), squared=True)
         return sums, squares
 
     def _combine(self, inputs: Inputs, pairs: Tensor) -> Tensor:
         """Return the outputs."""
-        outputs = torch.addmm(self._parameters["bias"], inputs.dense, self._parameters["weight"])
-        outputs.addmm_(pairs, self._parameters["interactions"])
+        weight, bias = self._parameters["weight"], self._parameters["bias"].unsqueeze(1)
+        outputs = torch.baddbmm(bias, inputs.dense.expand(len(weight), -1, -1), weight)
+        outputs.baddbmm_(pairs, self._parameters["interactions"])
         if inputs.entries is not None and inputs.block is not None:
-            outputs += inputs.entries.sum_by_row(inputs.block[:, self._factors :].contiguous())
+            outputs += inputs.entries.sum_by_row(inputs.block[..., self._factors :])
         return outputs
 
     def outputs(self, inputs: Inputs) -> Tensor:
@@ -112,15 +114,16 @@ class FactorizationMachine(BuiltIn):
         outputs = self._combine(inputs, pairs)
         gradient = loss_gradient(outputs)
         written, factors = self._gradients, self._parameters["factors"]
-        torch.sum(gradient, 0, out=written["bias"])
-        torch.mm(inputs.dense.t(), gradient, out=written["weight"])
-        torch.mm(pairs.t(), gradient, out=written["interactions"])
-        of_pairs = gradient @ self._parameters["interactions"].t()
+        across = inputs.dense.t().expand(len(gradient), -1, -1)
+        torch.sum(gradient, 1, out=written["bias"])
+        torch.bmm(across, gradient, out=written["weight"])
+        torch.bmm(pairs.mT, gradient, out=written["interactions"])
+        of_pairs = gradient @ self._parameters["interactions"].mT
         pulled = of_pairs * sums
-        torch.mm(inputs.dense.t(), pulled, out=written["factors"])
+        torch.bmm(across, pulled, out=written["factors"])
         written["factors"].addcmul_(factors, inputs.dense.square().t() @ of_pairs, value=-1)
         if inputs.entries is None or inputs.block is None:
             return outputs, None
-        entries, hashed = inputs.entries, inputs.block[:, : self._factors]
+        entries, hashed = inputs.entries, inputs.block[..., : self._factors]
         of_factors = entries.sum_by_place(pulled) - hashed * entries.sum_by_place(of_pairs, squared=True)
-        return outputs, torch.cat([of_factors, entries.sum_by_place(gradient)], 1)
+        return outputs, torch.cat([of_factors, entries.sum_by_place(gradient)], 2)

@@ -65,6 +65,7 @@ class UserNetwork:
     default_replay: ClassVar[int] = 64
     table_kinds: ClassVar[frozenset[Kind]] = frozenset()
     spare: ClassVar[bool] = False
+    side_by_side: bool = False
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
         self._kind = kind
@@ -152,7 +153,7 @@ class UserNetwork:
         seed = int(torch.randint(1 << 31, (), generator=generator))
         made = self._build(self._inputs, self._outputs, seed)
         for name, parameter in made.named_parameters():
-            parameters[name].copy_(parameter.detach())
+            parameters[name][0].copy_(parameter.detach())
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
         """See :class:`models.network.Network`."""
@@ -167,13 +168,13 @@ class UserNetwork:
         device = next(iter(parameters.values())).device
         self.module.to(device)
         for name, parameter in self.module.named_parameters():
-            parameter.data = parameters[name]
-            parameter.grad = None if gradients is None else gradients[name]
+            parameter.data = parameters[name][0]
+            parameter.grad = None if gradients is None else gradients[name][0]
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """See :class:`models.network.Network`."""
         with torch.no_grad():
-            return self._run(self.module.eval(), inputs.dense, None)
+            return self._run(self.module.eval(), inputs.dense, None).unsqueeze(0)
 
     def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
         """See :class:`models.network.Network`."""
@@ -182,8 +183,8 @@ class UserNetwork:
                 parameter.grad.zero_()
         with _seeded(inputs.seed, inputs.dense.device), torch.enable_grad():
             outputs = self._run(self.module.train(), inputs.dense, None)
-            torch.autograd.backward(outputs, loss_gradient(outputs.detach()))
-        return outputs.detach(), None
+            torch.autograd.backward(outputs, loss_gradient(outputs.detach().unsqueeze(0)).squeeze(0))
+        return outputs.detach().unsqueeze(0), None
 
 
 @contextmanager

@@ -44,7 +44,8 @@ class Linear(BuiltIn):
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """See :class:`models.network.Network`."""
-        outputs = torch.addmm(self._parameters["bias"], inputs.dense, self._parameters["weight"])
+        weight, bias = self._parameters["weight"], self._parameters["bias"].unsqueeze(1)
+        outputs = torch.baddbmm(bias, inputs.dense.expand(len(weight), -1, -1), weight)
         if inputs.entries is not None and inputs.block is not None:
             outputs += inputs.entries.sum_by_row(inputs.block)
         return outputs
@@ -53,8 +54,8 @@ class Linear(BuiltIn):
         """See :class:`models.network.Network`."""
         outputs = self.outputs(inputs)
         gradient = loss_gradient(outputs)
-        torch.sum(gradient, 0, out=self._gradients["bias"])
-        torch.mm(inputs.dense.t(), gradient, out=self._gradients["weight"])
+        torch.sum(gradient, 1, out=self._gradients["bias"])
+        torch.bmm(inputs.dense.t().expand(len(gradient), -1, -1), gradient, out=self._gradients["weight"])
         return outputs, None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
 
 
@@ -120,16 +121,18 @@ class Mlp(BuiltIn):
         bound = 1 / math.sqrt(max(first + len(roles), 1))
         for column, role in enumerate(roles, first):
             if role is Role.VALUE:
-                fill_uniformly(parameters["weight0"][column], bound, generator)
+                fill_uniformly(parameters["weight0"][:, column], bound, generator)
 
     def _activations(self, inputs: Inputs) -> list[Tensor]:
         """Return what goes into each layer, and last the outputs."""
         parameters, last = self._parameters, len(self._hidden)
-        flow = [inputs.dense]
+        dense = inputs.dense.expand(len(parameters["skip"]), -1, -1)
+        flow = [dense]
         for layer in range(last):
-            flow.append(torch.addmm(parameters[f"bias{layer}"], flow[-1], parameters[f"weight{layer}"]).relu_())
-        outputs = torch.addmm(parameters[f"bias{last}"], flow[-1], parameters[f"weight{last}"])
-        outputs.addmm_(inputs.dense, parameters["skip"])
+            bias = parameters[f"bias{layer}"].unsqueeze(1)
+            flow.append(torch.baddbmm(bias, flow[-1], parameters[f"weight{layer}"]).relu_())
+        outputs = torch.baddbmm(parameters[f"bias{last}"].unsqueeze(1), flow[-1], parameters[f"weight{last}"])
+        outputs.baddbmm_(dense, parameters["skip"])
         if inputs.entries is not None and inputs.block is not None:
             outputs += inputs.entries.sum_by_row(inputs.block)
         return [*flow, outputs]
@@ -143,13 +146,13 @@ class Mlp(BuiltIn):
         *flow, outputs = self._activations(inputs)
         gradient = loss_gradient(outputs)
         block_gradient = None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
-        torch.mm(inputs.dense.t(), gradient, out=self._gradients["skip"])
+        torch.bmm(flow[0].mT, gradient, out=self._gradients["skip"])
         for layer in reversed(range(len(flow))):
-            torch.sum(gradient, 0, out=self._gradients[f"bias{layer}"])
-            torch.mm(flow[layer].t(), gradient, out=self._gradients[f"weight{layer}"])
+            torch.sum(gradient, 1, out=self._gradients[f"bias{layer}"])
+            torch.bmm(flow[layer].mT, gradient, out=self._gradients[f"weight{layer}"])
             if layer:
                 # Where a unit was 0, nothing flows back.
-                gradient = torch.mm(gradient, self._parameters[f"weight{layer}"].t()).mul_(flow[layer] > 0)
+                gradient = torch.bmm(gradient, self._parameters[f"weight{layer}"].mT).mul_(flow[layer] > 0)
         return outputs, block_gradient
 
 

@@ -38,11 +38,11 @@ class Optimizer(Protocol):
         Parameters
         ----------
         block
-            float32, shape (1 + memories, …): parameters, then memories.
+            float32, shape (1 + memories, …, copies, count): parameters, then memories.
         gradient
-            float32, shape (…).
+            float32, shape (…, copies, count).
         rate
-            Learning rate, shape ().
+            Learning rates of the copies, shape (copies, 1).
         step
             Number of the step, from 1.
         """

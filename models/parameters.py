@@ -1,7 +1,8 @@
 """All parameters of a network, with what the optimizer remembers of them, in two blocks of memory.
 
-The dense ones are one flat block of shape (1 + memories, count): a gradient step is then a few operations on one
-tensor, and publishing it is one copy. The table for hashed strings is a block of shape (1 + memories, rows, width), of
+There are several copies of a network side by side, which learn at rates of their own; often only one. The dense
+parameters are one block of shape (1 + memories, copies, count): a gradient step is then a few operations on one tensor,
+and publishing it is one copy. The table for hashed strings is a block of shape (1 + memories, rows, copies, width), of
 which a step touches only the rows that its examples name. When the network grows, old values go to the beginning of
 every dimension, optimizer memories alike.
 """
@@ -25,11 +26,11 @@ def table_rows(most: int, width: int) -> int:
 
 
 def named_views(flat: Tensor, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
-    """Return parts of a flat tensor, shape (count,), under their names and in their shapes."""
+    """Return parts of flat parameters, shape (copies, count), under their names, in shapes (copies, …)."""
     views, start = {}, 0
     for name, shape in shapes.items():
         size = math.prod(shape)
-        views[name] = flat[start : start + size].view(shape)
+        views[name] = flat[:, start : start + size].view(len(flat), *shape)
         start += size
     return views
 
@@ -37,25 +38,37 @@ def named_views(flat: Tensor, shapes: Mapping[str, Shape]) -> dict[str, Tensor]:
 class Parameters:
     """Parameters of one network on one device.
 
+    Parameters
+    ----------
+    network
+        Whose.
+    memories
+        Numbers that the optimizer remembers for each.
+    device
+        Where.
+    copies
+        Of the network.
+
     Attributes
     ----------
     block
-        float32, shape (1 + memories, count).
+        float32, shape (1 + memories, copies, count).
     gradient
-        float32, shape (count,).
+        float32, shape (copies, count).
     table
-        float32, shape (1 + memories, rows, width), or None.
+        float32, shape (1 + memories, rows, copies, width), or None.
     shapes
-        The dense parameters' names and shapes, in the order of the block.
+        The dense parameters' names and shapes within a copy, in the order of the block.
     """
 
-    def __init__(self, network: Network, memories: int, device: torch.device) -> None:
+    def __init__(self, network: Network, memories: int, device: torch.device, copies: int = 1) -> None:
         self._network = network
         self._rows = 1 + memories
+        self._copies = copies
         self._device = device
         self.shapes: dict[str, Shape] = {}
         self.table: Tensor | None = None
-        self.adopt({}, torch.zeros((self._rows, 0), device=device))
+        self.adopt({}, torch.zeros((self._rows, copies, 0), device=device))
 
     def adopt(self, shapes: Mapping[str, Shape], block: Tensor) -> None:
         """Take over parameters of these shapes."""
@@ -72,7 +85,7 @@ class Parameters:
             return
         before, old = self.shapes, self.block
         count = sum(math.prod(shape) for shape in shapes.values())
-        self.adopt(shapes, torch.zeros((self._rows, count), device=self._device))
+        self.adopt(shapes, torch.zeros((self._rows, self._copies, count), device=self._device))
         if not before:
             self._network.initialise(self.views, generator)
         for row in range(self._rows if before else 0):
@@ -86,10 +99,10 @@ class Parameters:
             self.clear_inputs_of(flat, columns)
 
     def clear_inputs_of(self, flat: Tensor, columns: Tensor) -> None:
-        """Make zeros of all that belongs to some input columns in a copy of the parameters, shape (count,)."""
+        """Make zeros of all that belongs to some input columns in flat parameters, shape (copies, count)."""
         views = named_views(flat, self.shapes)
         for name, dimension in self._network.input_dimensions().items():
-            views[name].index_fill_(dimension, columns, 0.0)
+            views[name].index_fill_(1 + dimension, columns, 0.0)
 
     def grow_table(self, rows: int, width: int, generator: torch.Generator) -> None:
         """Take on another width of the table, or make the first one.
@@ -98,11 +111,11 @@ class Parameters:
         zeros, so that nearly all values keep what was learned.
         """
         held = self.table
-        if held is not None and held.shape[1:] == (rows, width):
+        if held is not None and (held.shape[1], held.shape[3]) == (rows, width):
             return
-        self.table = torch.zeros((self._rows, rows, width), device=self._device)
+        self.table = torch.zeros((self._rows, rows, self._copies, width), device=self._device)
         if held is None:
             self._network.initialise_table(self.table[0], generator)
         else:
-            folded = held.reshape(self._rows, -1, rows, held.shape[2]).sum(1)
-            self.table[:, :, : held.shape[2]] = folded
+            folded = held.reshape(self._rows, -1, rows, self._copies, held.shape[3]).sum(1)
+            self.table[..., : held.shape[3]] = folded

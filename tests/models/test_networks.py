@@ -25,9 +25,9 @@ def entries(seed: int = 0, *, empty: bool = False) -> Entries:
     return Entries.of(Sparse(places, random.normal(size=starts[-1]).astype(np.float32), starts), TABLE, CPU)
 
 
-def parameters_of(network: Network, outputs: int) -> Parameters:
-    """Return random parameters of a network."""
-    parameters = Parameters(network, 1, CPU)
+def parameters_of(network: Network, outputs: int, copies: int = 2) -> Parameters:
+    """Return random parameters of copies of a network."""
+    parameters = Parameters(network, 1, CPU, copies)
     parameters.grow(network.shapes(INPUTS, outputs), torch.Generator().manual_seed(0))
     parameters.grow_table(TABLE, network.table_width(outputs), torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
@@ -59,7 +59,7 @@ def test_gradients_are_those_of_autograd(kind: str, outputs: int, strings: str) 
     found = None if strings == "no table" else entries(empty=strings == "none")
     assert parameters.table is not None
     given = Inputs(dense, found, None if found is None else parameters.table[0].index_select(0, found.places))
-    slopes = torch.randn((ROWS, outputs), generator=torch.Generator().manual_seed(3))
+    slopes = torch.randn((2, ROWS, outputs), generator=torch.Generator().manual_seed(3))
     expected, of_block = autograd(network, parameters, given, slopes)
     with torch.no_grad():
         outputs_found, block_gradient = network.learn(given, lambda _: slopes.clone())
@@ -71,15 +71,15 @@ def test_gradients_are_those_of_autograd(kind: str, outputs: int, strings: str) 
 
 def test_sums_by_row_and_by_place_are_those_of_a_matrix() -> None:
     """A string's parameters would be added to another row."""
-    found = entries(4)
+    found, copies = entries(4), 2
     matrix = torch.zeros((ROWS, len(found.places)))
     ends = torch.cat([found.starts[1:], torch.tensor([len(found.inside)])])
     for row, (start, end) in enumerate(zip(found.starts.tolist(), ends.tolist(), strict=True)):
         for value in range(start, end):
             matrix[row, found.inside[value]] += found.amounts[value]
-    block, rows = torch.randn(len(found.places), 3), torch.randn(ROWS, 2)
-    torch.testing.assert_close(found.sum_by_row(block), matrix @ block)
-    torch.testing.assert_close(found.sum_by_place(rows), matrix.t() @ rows)
+    block, rows = torch.randn(len(found.places), copies, 3), torch.randn(copies, ROWS, 4)
+    torch.testing.assert_close(found.sum_by_row(block), matrix @ block.transpose(0, 1))
+    torch.testing.assert_close(found.sum_by_place(rows), (matrix.t() @ rows).transpose(0, 1))
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -95,8 +95,8 @@ def test_new_inputs_change_no_output_of_rows_without_them(kind: str) -> None:
     late = torch.zeros((ROWS, INPUTS))
     late[:, [1, 3]] = 1.0  # the new features are missing, and marked so
     after = network.outputs(Inputs(torch.cat([dense, late], 1)))
-    torch.testing.assert_close(after[:, :3], before)
-    assert not after[:, 3].any()
+    torch.testing.assert_close(after[..., :3], before)
+    assert not after[..., 3].any()
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -125,8 +125,8 @@ def test_rows_that_fall_together_share_their_sum() -> None:
     generator = torch.Generator()
     parameters.grow_table(8, 2, generator)
     assert parameters.table is not None
-    parameters.table[:, 6] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    parameters.table[:, 6, 0] = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     parameters.grow_table(4, 3, generator)
-    assert parameters.table.shape == (2, 4, 3)
-    torch.testing.assert_close(parameters.table[:, 6 % 4], torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]))
+    assert parameters.table.shape == (2, 4, 1, 3)
+    torch.testing.assert_close(parameters.table[:, 6 % 4, 0], torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]))
     assert float(parameters.table.sum()) == 10

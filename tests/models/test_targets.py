@@ -57,7 +57,8 @@ def test_labels_that_are_all_the_same_have_no_unit(value: float) -> None:
     """A division by a deviation of zero would make everything learned not a number."""
     targets = NumberTargets({})
     assert targets.observe(np.full(10, value)) is None
-    assert targets.scale() == (pytest.approx(value), 0.0)
+    assert targets.scale().mean == pytest.approx(value)
+    assert targets.scale().deviation == 0.0
     assert not targets.standard(np.full(10, value)).any()
     moved = targets.observe(np.array([value + abs(value) + 1.0] * 10))
     assert moved is None or np.isfinite(moved).all()

@@ -47,7 +47,9 @@ def test_every_combination_learns(kind: str, task: Task, loss: str, optimizer: s
 @pytest.mark.parametrize("chunk", [5, 48])
 def test_chunks_learn_what_the_whole_step_learns(kind: str, task: Task, chunk: int) -> None:
     """A microbatch split for memory would be another update, and a restart with other memory another model."""
-    whole, split = (learner(task, kind=kind, step_size=0, chunk_size=size) for size in (0, chunk))
+    # One rate, a small one: Adam makes large differences of the rounding of gradients that are nearly zero.
+    sizes = {"step_size": 0, "learning_rate": 1e-3}
+    whole, split = (learner(task, kind=kind, chunk_size=size, **sizes) for size in (0, chunk))
     for given in microbatches(task, 3):
         whole.learn(given)
         split.learn(given)
@@ -91,7 +93,8 @@ def grown_stream() -> list[Examples]:
 @pytest.mark.parametrize("kind", NAMED)
 def test_growth_leaves_the_answers_for_earlier_rows(kind: str) -> None:
     """A feature or class that appears would make the model forget what it had learned."""
-    made = trained(Task.MULTICLASS, kind=kind)
+    # One rate, for copies that learn at several take unlike shares for a new class.
+    made = trained(Task.MULTICLASS, kind=kind, learning_rate=0.01)
     earlier = stream(Task.MULTICLASS, 50, 9).features
     before, kept = answers(made, earlier), memories(made)
     # Of its numbers and categories, only the new ones: known ones move what they are standardised by.
@@ -221,7 +224,7 @@ def test_after_several_bad_steps_the_last_good_parameters_come_back() -> None:
     status = made.status()
     assert status.restorations == 1
     assert status.skipped == {"non_finite": INTERVAL - 3}
-    assert float(network(made).guard.rate_scale) == 0.5
+    assert network(made).guard.rate_scale.tolist() == [0.5] * 3
     for given in microbatches(Task.BINARY, 20, first=99):
         made.learn(given)
     assert made.status().skipped == status.skipped

@@ -1,0 +1,81 @@
+"""Copies of a network that learn at different rates, and how much each is heeded: what ``learning_rate: auto`` means.
+
+Which rate is right depends on the stream and changes with it. So several are learned at once, in one batched update,
+and the answers are mixed by fixed shares (Herbster and Warmuth, 1998): each copy's share falls with its losses on new
+rows, before it learns any of the microbatch.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+STEPS = (-1, 0, 1)
+"""Rates beside each other, as powers of :data:`BETWEEN` times the network's default."""
+
+BETWEEN = math.sqrt(10)
+SHARE = 1e-3  # of all shares, dealt out anew each row: a rate whose time has come is soon back
+WORST = 100.0  # loss of a row that a copy can have
+HEDGE = 0.1  # what losses are multiplied by: labels come late and together, so losses say less than their number
+
+
+def several_rates(default: float) -> list[float]:
+    """Return the learning rates to be tried beside each other."""
+    return [default * BETWEEN**power for power in STEPS]
+
+
+class RateShares(NamedTuple):
+    """How much each copy is heeded.
+
+    Attributes
+    ----------
+    shares
+        Logarithms of the shares, float32, shape (copies,); changed in place.
+    """
+
+    shares: Tensor
+
+    @classmethod
+    def equal(cls, copies: int, device: torch.device) -> "RateShares":
+        """Return equal shares."""
+        return cls(torch.full((copies,), -math.log(copies), device=device))
+
+    def mixed(self, answers: Tensor, *, logarithms: bool) -> Tensor:
+        """Return the mean of the copies' answers, shape (copies, rows, columns), by shares: shape (rows, columns).
+
+        Parameters
+        ----------
+        answers
+            Of the copies; what is not a number is passed over by the others.
+        logarithms
+            Whether they are logarithms of what is to be averaged.
+        """
+        if len(self.shares) == 1:
+            return answers[0]
+        sound = torch.isfinite(answers).all(2).all(1)
+        shares = torch.where(sound, self.shares, -torch.inf).log_softmax(0).view(-1, 1, 1)
+        # Where no copy is sound, neither is the mean: whoever asks takes care of that.
+        known = torch.where(sound.view(-1, 1, 1), answers, 0.0)
+        return (known + shares).logsumexp(0) if logarithms else (known * shares.exp()).sum(0)
+
+    def learn(self, answers: Tensor, targets: Tensor, weights: Tensor) -> None:
+        """Take in what the copies answered for rows that none of them has learned.
+
+        Parameters
+        ----------
+        answers
+            Logarithms of probabilities where targets are indices of classes, otherwise values; float32, shape (copies,
+            rows, columns).
+        targets, weights
+            See :class:`models.expert.Expert`.
+        """
+        if targets.is_floating_point():
+            losses = (answers[..., 0] - targets).square()
+        else:
+            losses = answers.gather(2, targets.view(1, -1, 1).expand(len(answers), -1, 1))[..., 0].neg()
+        losses = losses.nan_to_num(WORST, WORST, WORST).clamp_(max=WORST) @ weights
+        rows = len(targets)
+        dealt = 1 - (1 - SHARE) ** rows
+        kept = (self.shares - HEDGE * losses).softmax(0).mul_(1 - dealt).add_(dealt / len(self.shares))
+        self.shares.copy_(kept.log_())
