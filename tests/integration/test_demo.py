@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 
+from service.config import Settings
 from tests.support.processes import free_port
 
 PATIENCE = 120.0
@@ -39,17 +40,24 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def publications() -> set[str]:
-    """Return the folders in memory in which services publish."""
-    return {path.name for path in Path("/dev/shm").glob("headrace-*")}
+def publication(demo: "subprocess.Popen[str]", folder: Path) -> Path:
+    """Return the folder, mostly in memory, in which a demo publishes what it learns in `folder`."""
+    until = time.monotonic() + PATIENCE
+    while demo.poll() is None and time.monotonic() < until:
+        for found in folder.glob("headrace-demo-*"):
+            publishes_in = Settings(data_dir=found / "data").resolved_publish_dir()
+            if publishes_in.exists():
+                return publishes_in
+        time.sleep(0.02)
+    raise AssertionError("the demo published nothing")
 
 
 def test_a_demo_that_ends_with_its_stream(tmp_path: Path) -> None:
     """`make run` would not learn its stream, would count wrong, or would leave processes and files behind."""
-    before = publications()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         demo = start_demo(tmp_path, "--stream", "phishing", "--exit", "--json", SERVE__PORT=port)
+        published_in = publication(demo, tmp_path)
         out, err = demo.communicate(timeout=PATIENCE)
     assert demo.returncode == 0, err
     result = json.loads(out.splitlines()[-1])
@@ -60,7 +68,7 @@ def test_a_demo_that_ends_with_its_stream(tmp_path: Path) -> None:
     assert f"port {port} is taken" in err
     assert not listens(int(result["address"].rpartition(":")[2]))
     assert list(tmp_path.iterdir()) == []
-    assert publications() <= before
+    assert not published_in.exists()
 
 
 def test_a_demo_stays_up_until_it_is_told_to_end(tmp_path: Path) -> None:
