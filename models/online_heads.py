@@ -19,7 +19,8 @@ from river.optim.losses import Absolute, Huber, RegressionLoss, Squared
 from models.errors import LearnerOptionsInvalid
 from models.examples import Task
 from models.learner import LearnerOptions
-from models.online_rows import LIMIT, Row
+from models.moments import WARM
+from models.online_rows import LIMIT, Row, bounded
 
 RATES = {
     (Task.BINARY, "sgd"): 0.1,
@@ -215,6 +216,8 @@ class RegressionHead:
     def learn(self, row: Row, target: float, weight: float) -> None:
         """See :class:`Head`."""
         target = min(max(target, -LIMIT), LIMIT)
+        if self._labels.mean.n >= WARM:
+            target = bounded(target, self._labels.mean.get(), self.deviation)
         self._labels.update(target)
         self._low, self._high = min(self._low, target), max(self._high, target)
         if self.deviation > 0:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from river.preprocessing import FeatureHasher, StandardScaler
 
 from models.examples import FeatureKey, Features, Kind
+from models.moments import OUTLIER, WARM
 
 Row = dict[str | int, float]
 
@@ -44,7 +45,15 @@ class RowEncoder:
 
     def learn(self, numbers: dict[str, float]) -> None:
         """Take the numbers of one row into the running means and variances."""
-        self._scaler.learn_one(self._placed(numbers, OWN - len(self._scaler.counts)))
+        placed = self._placed(numbers, OWN - len(self._scaler.counts))
+        self._scaler.learn_one({name: self._bounded(name, value) for name, value in placed.items()})
+
+    def _bounded(self, name: str, value: float) -> float:
+        """Return a value, or a bound on it, so that a single one cannot stretch the scale at will."""
+        scaler = self._scaler
+        if scaler.counts[name] < WARM:
+            return value
+        return bounded(value, scaler.means[name], math.sqrt(scaler.vars[name]))
 
     def _placed(self, numbers: dict[str, float], room: int = 0) -> dict[str, float]:
         """Return numbers by their places, where so many more may have one of their own."""
@@ -71,6 +80,12 @@ class RowEncoder:
         if items:
             row.update(self._hasher.transform_one(items))
         return row
+
+
+def bounded(value: float, mean: float, deviation: float) -> float:
+    """Return `value`, or a value that is ``OUTLIER`` deviations from the mean, if it is farther out than that."""
+    reach = OUTLIER * deviation or math.inf
+    return min(max(value, mean - reach), mean + reach)
 
 
 def _shared(name: str) -> str:
