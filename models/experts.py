@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from models.baseline_experts import LastExpert, PriorExpert
+from models.bayes import NaiveBayes
 from models.errors import LearnerOptionsInvalid
 from models.examples import Task
 from models.expert import Expert
@@ -21,8 +22,8 @@ from models.rls import RecursiveLeastSquares
 
 Make = Callable[[LearnerOptions, Task, torch.device, float | None], Expert]
 
-MEMBERS = ("mlp", "linear", "last", "prior")
-"""The experts of a mixture, where the configuration does not name others."""
+MEMBERS = ("rls", "mlp", "linear", "bayes", "last", "prior")
+"""The experts of a mixture, where the configuration does not name others; the fourth only for classes."""
 
 
 def _last(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
@@ -37,8 +38,9 @@ def _prior(options: LearnerOptions, task: Task, device: torch.device, event_clip
 
 def _mixture(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:
     """Return a mixture, each of whose members has the other options too."""
+    default = [kind for kind in MEMBERS if task is not Task.REGRESSION or kind != "bayes"]
 
-    def members(experts: Sequence[str] = MEMBERS) -> dict[str, Expert]:
+    def members(experts: Sequence[str] = default) -> dict[str, Expert]:
         made = (replace(options, kind=kind, network={}) for kind in experts)
         # Of a user's own network, the name of its class; names of tensors are made of it.
         return {own.kind.rpartition(":")[2]: create_expert(own, task, device, event_clip) for own in made}
@@ -51,7 +53,12 @@ def _rls(options: LearnerOptions, task: Task, device: torch.device, event_clip: 
     return RecursiveLeastSquares(task, options.loss, device, options.seed, **options.network)
 
 
-EXPERTS: dict[str, Make] = {"last": _last, "prior": _prior, "rls": _rls, "mixture": _mixture}
+def _bayes(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
+    """Return naive Bayes."""
+    return NaiveBayes(task, device)
+
+
+EXPERTS: dict[str, Make] = {"last": _last, "prior": _prior, "rls": _rls, "bayes": _bayes, "mixture": _mixture}
 """Kind → what makes it of options, task, device and the bound on one event; every other kind is a network."""
 
 
