@@ -71,3 +71,13 @@ class ClassBlend:
 
     def restore(self, tensors: Tensors) -> None:
         """See :class:`models.mixing_blend.Blend`: nothing."""
+
+
+def widened(before: Tensor | None, now: Tensor) -> Tensor:
+    """Return the prior of before a microbatch, with room for classes that came with it.
+
+    The one with the microbatch's own labels in it would give away what they are, most of all to the mixing.
+    """
+    if before is None:
+        return torch.zeros_like(now).log_softmax(0)
+    return torch.cat([before, now[len(before) :].clamp(max=LEAST)])

@@ -16,7 +16,7 @@ from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
 from models.learner import Json
 from models.mixing import Mixing
-from models.mixing_classes import LEAST
+from models.mixing_classes import widened
 from models.touched import Ranges
 
 MIXING = "mixing"
@@ -87,7 +87,7 @@ class Mixture:
         if latest is not None and answered is latest[0]:
             _, each, cleaned = latest
         else:  # no member has learned these rows yet, so it is still what they would have answered
-            _, cleaned = self._ask(rows, _widened(self._prior, prior))
+            _, cleaned = self._ask(rows, widened(self._prior, prior))
             each = [None] * len(self._members)
         self._prior = prior
         self._mixing.learn(cleaned, targets, weights)
@@ -177,16 +177,6 @@ class Mixture:
                 key = name if name in SUMMED else f"{measure}.{part}{dot}{rest}"
                 found[key] = found.get(key, 0.0) + value if name in SUMMED else value
         return found
-
-
-def _widened(before: Tensor | None, now: Tensor) -> Tensor:
-    """Return the prior of before a microbatch, with room for classes that came with it.
-
-    The one with the microbatch's own labels in it would give away what they are, most of all to the mixing.
-    """
-    if before is None:
-        return torch.zeros_like(now).log_softmax(0)
-    return torch.cat([before, now[len(before) :].clamp(max=LEAST)])
 
 
 def _of(part: str, tensors: Tensors) -> dict[str, Tensor]:
