@@ -1,7 +1,7 @@
 # Headrace. `make` alone lists what there is. Everything runs in .venv, which `make env` makes from requirements.lock.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env run test test-faults lint format bench soak docs fuzz audit lock clean
+.PHONY: help env run test test-faults lint format bench bench-learning soak docs fuzz audit lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,6 +43,9 @@ format: $(STAMP) ## put the code into the style that lint asks for
 bench: $(STAMP) ## measure, and keep the results in benchmarks/results/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+bench-learning: $(STAMP) .venv-peers/.installed .venv-deep-river/.installed ## compare learning with other libraries (ARGS="--help")
+	@$(BIN)/python -m benchmarks.learning $(ARGS)
+
 soak: $(STAMP) ## run for an hour (ARGS="--minutes 60") while the broker restarts, and keep what grew, got lost or failed
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
@@ -60,7 +63,7 @@ lock: $(BIN)/uv ## renew requirements.lock from pyproject.toml (ARGS=--upgrade f
 		--generate-hashes --group dev --extra parquet --extra plot --no-header $(ARGS)
 
 clean: ## delete the environment and every cache, but no data
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	@rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 
 # uv first, by pip, from the lock's own entry for it, so that its hash is checked like all the others.
 $(BIN)/uv:
@@ -71,6 +74,14 @@ $(BIN)/uv:
 		"apt-get install python3-venv" >&2; exit 1; }
 	@awk '/^uv==/{found = 1} found{print} found && !/\\$$/{exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
+
+# Environments of other libraries, for bench-learning only. What cannot be installed is said, and shown as missing in its tables.
+.venv-peers/.installed: GROUP := peers
+.venv-deep-river/.installed: GROUP := peers-deep-river
+.venv-peers/.installed .venv-deep-river/.installed: pyproject.toml | $(STAMP)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@$(BIN)/uv pip install --python $(@D)/bin/python --group $(GROUP) && touch $@ || \
+		{ rm -rf $(@D); echo "The group $(GROUP) could not be installed: its learners will be missing." >&2; }
 
 # The project itself goes in last, editable and without build isolation, so that nothing unpinned is ever fetched.
 $(STAMP): requirements.lock pyproject.toml | $(BIN)/uv

@@ -1,0 +1,163 @@
+"""The one measure: a block is answered, its answers are scored, its labels are learned. The same code for all.
+
+With blocks of N every label is learned N events late at most, as it is with microbatches of N.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.learning.streams import Stream
+from benchmarks.peers.competitor import Competitor
+from models.examples import Label, Task
+from models.learner import Predictions
+
+FLOOR = 1e-6
+"""Log loss counts a smaller probability as this one: one surprise costs 13.8 at most."""
+
+BINS = 15
+"""Of confidence, for the expected calibration error (Guo et al., On Calibration of Modern Neural Networks, 2017)."""
+
+WORST = 1e290
+"""The largest error that counts, small enough that millions of them have a mean."""
+
+BEFORE, AFTER, WITHIN = 2_000, 500, 0.02
+"""Events over which the score before a drift and the running score after it are taken, and how near is back."""
+
+
+class TimeIsUp(Exception):
+    """A stream was not learned within the time allowed; the message says how far it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one learner did with one stream.
+
+    Attributes
+    ----------
+    scores
+        Name → value: ``accuracy``, ``log_loss``, ``calibration_error`` (binary streams), ``recovery`` (streams with
+        abrupt drifts), or ``mae`` for regression.
+    seconds
+        Of processor time, for answering and learning alone.
+    """
+
+    scores: dict[str, float]
+    seconds: float
+
+
+class Scores:
+    """Takes in answers block by block.
+
+    Parameters
+    ----------
+    stream
+        Whose task decides what is scored.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._hits: list[NDArray[np.float64]] = []
+        self._true: list[NDArray[np.float64]] = []
+        self._confidence: list[NDArray[np.float64]] = []
+
+    def add(self, answers: Predictions, labels: Sequence[Label]) -> None:
+        """Score a block whose labels nobody has learned yet."""
+        if answers.values is not None:
+            # What is no number is as wrong as can be: it must not look better by being left out.
+            errors = np.abs(answers.values - np.asarray(labels, np.float64))
+            self._hits.append(np.nan_to_num(errors, nan=WORST, posinf=WORST).clip(max=WORST))
+            return
+        assert answers.probabilities is not None, "answers are values or probabilities"
+        places = {(type(label), label): place for place, label in enumerate(answers.classes)}
+        truth = np.array([places.get((type(label), label), -1) for label in labels])
+        # A column for "no class": what a class has that nobody knew, and what wins where there is no answer.
+        padded = np.pad(np.nan_to_num(answers.probabilities.astype(np.float64)), ((0, 0), (0, 1)))
+        best = padded[:, :-1].max(axis=1, initial=0.0)
+        chosen = np.where(best > 0, padded.argmax(axis=1), -2)
+        self._hits.append((chosen == truth).astype(np.float64))
+        self._true.append(padded[np.arange(len(truth)), truth])
+        self._confidence.append(best)
+
+    def report(self) -> dict[str, float]:
+        """Return the scores over everything that was added."""
+        hits = np.concatenate(self._hits)
+        if self._stream.task is Task.REGRESSION:
+            return {"mae": float(hits.mean())}
+        scores = {"accuracy": float(hits.mean())}
+        # What was said before any label was learned shows only who was told the classes beforehand.
+        said = slice(len(self._hits[0]), None)
+        true, confidence = np.concatenate(self._true)[said], np.concatenate(self._confidence)[said]
+        if len(true):
+            scores["log_loss"] = float(-np.log(np.clip(true, FLOOR, 1.0)).mean())
+        if len(true) and self._stream.task is Task.BINARY:
+            scores["calibration_error"] = calibration_error(confidence, hits[said])
+        if self._stream.drifts:
+            scores["recovery"] = recovery(hits, self._stream.drifts)
+        return scores
+
+
+def calibration_error(confidence: NDArray[np.float64], hits: NDArray[np.float64]) -> float:
+    """Return by how much confidence and accuracy differ on the mean over bins of confidence, weighted by their rows.
+
+    Parameters
+    ----------
+    confidence
+        Probability of the class that was answered; shape (rows,).
+    hits
+        1 where it was right; shape (rows,).
+    """
+    bins = np.clip((confidence * BINS).astype(np.int64), 0, BINS - 1)
+    gaps = np.bincount(bins, confidence - hits, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(hits))
+
+
+def recovery(hits: NDArray[np.float64], drifts: Sequence[int]) -> float:
+    """Return how many events pass after a drift until the score is back, on the mean over the drifts.
+
+    Back is the first event from which on the next 500 are answered within two points of the 2,000 before the drift.
+    Where that never comes, the events up to the next drift count: the true number is larger.
+    """
+    taken = []
+    for drift, end in zip(drifts, [*drifts[1:], len(hits)], strict=True):
+        goal = hits[max(drift - BEFORE, 0) : drift].mean() - WITHIN
+        sums = np.concatenate([[0.0], np.cumsum(hits[drift:end])])
+        ahead = (sums[AFTER:] - sums[:-AFTER]) / AFTER
+        back = np.flatnonzero(ahead >= goal)
+        taken.append(int(back[0]) if len(back) else end - drift)
+    return float(np.mean(taken))
+
+
+def prequential(competitor: Competitor, stream: Stream, delay: int, limit: float = math.inf) -> Measured:
+    """Learn a stream in blocks of `delay` rows, each answered before any of its labels is learned.
+
+    Parameters
+    ----------
+    limit
+        Seconds of real time that it may take.
+
+    Raises
+    ------
+    TimeIsUp
+    """
+    scores = Scores(stream)
+    seconds, began = 0.0, time.monotonic()
+    rows = len(stream.examples)
+    for start in range(0, rows, delay):
+        block = stream.examples.slice(start, start + delay)
+        at = time.process_time()
+        answers = competitor.predict(block.features)
+        answered = time.process_time()
+        scores.add(answers, block.labels)
+        learning = time.process_time()
+        competitor.learn(block)
+        seconds += time.process_time() - learning
+        if not competitor.answers_while_learning:
+            seconds += answered - at
+        if time.monotonic() - began > limit and start + delay < rows:
+            raise TimeIsUp(f"{start + delay:,} of {rows:,} rows in {limit:,.0f} s")
+    return Measured(scores.report(), seconds)

@@ -1,0 +1,85 @@
+"""Cells are run one after the other, each in a process of its own on one thread, in its learner's environment."""
+
+import json
+import os
+import pickle
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.learning.cell import Job
+from benchmarks.learning.results import Cell, now
+from benchmarks.peers.table import ROOT, family_of
+
+STARTING = 120.0
+"""Seconds beyond a job's own limit for imports and for starting Java."""
+
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "CAPYMOA_JVM_ARGS": "-Xmx6g -Xss10M -XX:+UseSerialGC",
+}
+"""What makes libraries compute on one thread; Java collects its garbage on one, too."""
+
+
+class CellFailed(Exception):
+    """A process gave no result; the message says why."""
+
+
+def run_cell(job: Job, *, core: int | None = None) -> Cell:
+    """Return the cell of a job, with its failure where it failed."""
+    rows = len(job.stream.examples) - job.warm_up
+    cell = Cell(job.learner, job.stream.name, job.delay, job.seed, rows, measured_at=now())
+    try:
+        return replace(cell, **run(job, core))
+    except CellFailed as failure:
+        return replace(cell, failure=str(failure))
+
+
+def run(job: Job, core: int | None = None) -> dict[str, Any]:
+    """Return what ``cell.py`` says of a job.
+
+    Parameters
+    ----------
+    core
+        The one processor core that it gets; any where None.
+
+    Raises
+    ------
+    CellFailed
+    """
+    python = family_of(job.learner).python
+    if not python.exists():
+        raise CellFailed(f"not installed: {python.parents[1].name} could not be made")
+    with tempfile.TemporaryDirectory(prefix="headrace-cell-") as folder:
+        job_file, result_file = Path(folder) / "job", Path(folder) / "result"
+        job_file.write_bytes(pickle.dumps(job))
+        command = [str(python), "-m", "benchmarks.learning.cell", str(job_file), str(result_file)]
+        if core is not None:
+            command = ["taskset", "--cpu-list", str(core), *command]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=os.environ | ONE_THREAD,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=job.limit + STARTING,
+            )
+        except subprocess.TimeoutExpired:
+            raise CellFailed(f"not within {job.limit:,.0f} s") from None
+        if not result_file.exists():
+            raise CellFailed(_reason(done))
+        result: dict[str, Any] = json.loads(result_file.read_text())
+        return result
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the last line of a traceback, without the name of the exception's module."""
+    lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
+    name, colon, message = lines[-1].partition(": ")
+    return f"{name.rpartition('.')[2]}{colon}{message}"[:200]
