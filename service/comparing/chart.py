@@ -31,6 +31,9 @@ WAYS: dict[Way, str] = {
 DASHES: Sequence[tuple[int, ...]] = ((), (7, 4), (2, 3), (11, 3, 2, 3))
 """For the first line of a colour, the second and so on: on and off, in units of about a pixel."""
 
+TOGETHER = 5
+"""Points of the curve that are one of the recent chart: fewer would show more chance than change."""
+
 _SETTLING = 0.1  # share of the stream after which a running score says something
 _FAR = 3.0  # times the best error beyond which a line may leave the chart
 
@@ -54,7 +57,7 @@ class Line:
     label_at
         Where the label goes, from 0 at the foot of the chart to 1 at its top.
     beyond
-        Whether the line ends beyond the chart.
+        An arrow to where the line ends, if that is off the chart; else empty.
     """
 
     label: str
@@ -63,7 +66,7 @@ class Line:
     best: bool
     points: Sequence[tuple[float, float]]
     label_at: float
-    beyond: bool
+    beyond: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +109,27 @@ def running(comparison: Comparison, space: float) -> Chart | None:
     space
         Height of a label, as a share of the chart's.
     """
-    return _chart(comparison, comparison.ranked, "", space)
+    key = comparison.measures[0].key
+    return _chart(comparison, [(each, _points(each, key)) for each in comparison.ranked], space)
 
 
 def recent(comparison: Comparison, space: float) -> Chart | None:
-    """Return the chart of the score over each part of the stream by itself, for the best learner of each way."""
+    """Return the chart of the score over each part of the stream by itself, for the best learner of each way.
+
+    Its parts are those between :data:`TOGETHER` points of the running score.
+    """
     firsts: dict[Way, Result] = {}
     for result in comparison.ranked:
         firsts.setdefault(result.entrant.way, result)
-    return _chart(comparison, list(firsts.values()), "recent_", space)
+    key = f"recent_{comparison.measures[0].key}"
+    return _chart(comparison, [(each, _averaged(_points(each, key))) for each in firsts.values()], space)
 
 
-def _chart(comparison: Comparison, results: Sequence[Result], scope: str, space: float) -> Chart | None:
+def _chart(
+    comparison: Comparison, lines_of: Sequence[tuple[Result, list[tuple[float, float]]]], space: float
+) -> Chart | None:
     measure = comparison.measures[0]
-    drawn = [(result, _points(result, scope + measure.key)) for result in results]
-    drawn = [(result, points) for result, points in drawn if points]
+    drawn = [(result, points) for result, points in lines_of if points]
     if not drawn:
         return None
     low, high = _ends([points for _, points in drawn], measure, comparison.rows)
@@ -132,19 +141,31 @@ def _chart(comparison: Comparison, results: Sequence[Result], scope: str, space:
         way = result.entrant.way
         lines.append(
             Line(
-                label=f"{result.entrant.name} {number(result.score(measure), measure)}",
+                label=_label(comparison, result),
                 way=way,
                 dashes=DASHES[used[way] % len(DASHES)],
-                best=result is results[0],
+                best=result is drawn[0][0],
                 points=points,
                 label_at=place,
-                beyond=not -0.01 <= end <= 1.01,
+                beyond="↑" if end > 1.01 else "↓" if end < -0.01 else "",
             )
         )
         used[way] += 1
     marks = [(value, _mark(value, measure)) for value in _steps(low, high, 5)]
     rows = [(value, f"{value:,.0f}") for value in _steps(0, comparison.rows, 6)]
     return Chart(lines, comparison.rows, low, high, marks, rows)
+
+
+def _label(comparison: Comparison, result: Result) -> str:
+    measure = comparison.measures[0]
+    partial = "" if comparison.whole(result) else " (partial)"
+    return f"{result.entrant.name} {number(result.score(measure), measure)}{partial}"
+
+
+def _averaged(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the mean score of every few points; where the last one of them was."""
+    groups = [points[start : start + TOGETHER] for start in range(0, len(points), TOGETHER)]
+    return [(group[-1][0], sum(score for _, score in group) / len(group)) for group in groups]
 
 
 def _points(result: Result, key: str) -> list[tuple[float, float]]:

@@ -74,6 +74,7 @@ def _survey(stream: StreamOrder) -> Survey:
 def _compare(order: CompareOrder, found: Survey, entrants: Sequence[Entrant], processes: TurnProcesses) -> Comparison:
     stream = replace(order.stream, task=found.task)
     limit = SECONDS if order.seconds is None and order.learners is None else order.seconds
+    processes.wait()
     began, results = time.monotonic(), []
     for place, entrant in enumerate(entrants):
         # What the quick ones leave over goes to those after them.
@@ -90,7 +91,7 @@ def _compare(order: CompareOrder, found: Survey, entrants: Sequence[Entrant], pr
         delay=order.delay,
         seed=order.seed,
         left_out=left_out,
-        results=rank(results, found.task, found.rows),
+        results=rank(results, found.task),
     )
 
 

@@ -80,8 +80,8 @@ class Comparison:
     left_out
         Reason → rows that were not used, ``unlabelled`` among them.
     results
-        The best first; those that did not get through the stream after those that did, for their scores are over fewer
-        rows; those that could not be tested last.
+        The best first; after them those that did not get through the stream, for their scores are over other rows, by
+        how far they came; those that could not be tested last.
     """
 
     stream: str
@@ -138,13 +138,13 @@ class Comparison:
         }
 
 
-def rank(results: Sequence[Result], task: Task, rows: int) -> list[Result]:
+def rank(results: Sequence[Result], task: Task) -> list[Result]:
     """Return results in the order of :attr:`Comparison.results`."""
     measure = MEASURES[task][0]
 
-    def key(result: Result) -> tuple[bool, bool, float]:
+    def key(result: Result) -> tuple[bool, int, float]:
         score = result.score(measure)
         worse = math.inf if score is None or math.isnan(score) else (-score if measure.higher else score)
-        return score is None, result.outcome.rows < rows, worse
+        return score is None, -result.outcome.rows, worse
 
     return sorted(results, key=key)

@@ -5,7 +5,7 @@ from html import escape
 from service.comparing.chart import Chart, Line
 
 _WIDTH, _HEIGHT = 960, 420
-_LEFT, _RIGHT, _TOP, _FOOT = 62, 208, 12, 44  # margins: for the axis, the names, and the rows
+_LEFT, _RIGHT, _TOP, _FOOT = 62, 220, 12, 44  # margins: for the axis, the names, and the rows
 _ACROSS, _UP = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _FOOT
 
 LABEL = 17 / _UP
@@ -57,7 +57,7 @@ def _line(chart: Chart, line: Line, inside: str) -> str:
     x, y = _x(chart, end), _y(min(max(chart.height(score), 0.0), 1.0))
     right, label = _LEFT + _ACROSS, _y(line.label_at)
     dashes = f' stroke-dasharray="{" ".join(map(str, line.dashes))}"' if line.dashes else ""
-    text = escape(line.label) + (" (off the chart)" if line.beyond else "")
+    text = escape(f"{line.label} {line.beyond}".rstrip())
     best = " best" if line.best else ""
     return (
         f'<g class="{line.way}{best}"><title>{text}</title>'

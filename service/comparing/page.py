@@ -4,12 +4,15 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from service.comparing.chart import COLOURS, WAYS, Chart, recent, running
+from service.comparing.chart import COLOURS, TOGETHER, WAYS, Chart, recent, running
 from service.comparing.comparison import Comparison, Result
 from service.comparing.drawing import LABEL, draw
+from service.comparing.outcome import POINTS
 from service.comparing.words import amount, conclusion, duration, memory, method, notes, number
 
 _TEMPLATES = Path(__file__).parent / "templates"
+
+_PART = f"{100 * TOGETHER // POINTS} %"  # of the stream, in the chart of its parts
 
 
 def write_page(comparison: Comparison, folder: Path) -> Path:
@@ -24,19 +27,21 @@ def make_page(comparison: Comparison) -> str:
     measure = comparison.measures[0]
     better = "Higher" if measure.higher else "Lower"
     whole, parts = running(comparison, LABEL), recent(comparison, LABEL)
-    told = notes(comparison)
+    told, score = notes(comparison), measure.name.capitalize()
+    beyond = whole is not None and any(line.beyond for line in whole.lines)
+    arrow = " An arrow says that a line ends off the chart." if beyond else ""
     return Template((_TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
         stream=escape(comparison.stream),
         style=_style(),
         conclusion=escape(conclusion(comparison)),
         method=escape(method(comparison)),
         notes=f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in told)}</ul>" if told else "",
-        running_caption=f"{measure.name.capitalize()} so far. {better} is better.",
-        running=_drawn(whole, "running", f"{measure.name.capitalize()} so far", comparison),
+        running_caption=f"{score} so far. {better} is better.{arrow}",
+        running=_drawn(whole, "running", f"{score} so far", comparison),
         legend=_legend(whole),
-        recent_caption=f"{measure.name.capitalize()} over each hundredth of the stream by itself: where the stream "
+        recent_caption=f"{score} over each {_PART} of the stream by itself: where the stream "
         "changes, and who follows. The best of each way to learn; the numbers are those of the whole stream.",
-        recent=_drawn(parts, "recent", f"{measure.name.capitalize()} over each hundredth", comparison),
+        recent=_drawn(parts, "recent", f"{score} over each {_PART}", comparison),
         head="".join(f'<th scope="col">{escape(name)}</th>' for name in _head(comparison)),
         rows="\n".join(_row(comparison, result) for result in comparison.results),
     )

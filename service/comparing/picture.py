@@ -58,7 +58,7 @@ def _draw(axes: "Axes", chart: Chart) -> None:
         at = min(max(height, 0.0), 1.0)
         lead = ([end / chart.rows, 1.0, 1.025], [at, at, line.label_at])
         axes.plot(*lead, transform=axes.transAxes, color=colour, linewidth=0.6, linestyle=":", clip_on=False)
-        text = f"{line.label}{' (off the chart)' if line.beyond else ''}"
+        text = f"{line.label} {line.beyond}".rstrip()
         weight = "bold" if line.best else "normal"
         style = {"color": colour, "fontsize": 9.5, "fontweight": weight, "va": "center"}
         axes.text(1.03, line.label_at, text, style, transform=axes.transAxes)

@@ -39,6 +39,12 @@ class TurnProcesses:
         finally:
             signal.signal(signal.SIGINT, before)
 
+    def wait(self) -> None:
+        """Wait until all is imported: that is no learner's time."""
+        process = self._context.Process(target=_ready, daemon=True)
+        process.start()
+        process.join()
+
     def run(self, turn: Turn, notice: Callable[[Step], None]) -> Outcome:
         """Test a learner in a process of its own and return how it did.
 
@@ -67,6 +73,10 @@ class TurnProcesses:
             # It has told all it knows, or nobody wants to hear it any more.
             process.kill()
             process.join(_PATIENCE)
+
+
+def _ready() -> None:
+    """Be a process that was started."""
 
 
 def _run(turn: Turn, connection: Connection) -> None:

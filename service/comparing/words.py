@@ -39,12 +39,7 @@ def duration(seconds: float) -> str:
 def notes(comparison: Comparison) -> list[str]:
     """Return what has to be known of the results: who did not finish or failed, and which rows were left out."""
     told = [f"{result.entrant.name} could not be tested: {result.outcome.error}" for result in _failed(comparison)]
-    partial = [result for result in comparison.ranked if not comparison.whole(result)]
-    told += [
-        f"{result.entrant.name} was stopped after {result.outcome.rows:,} of {comparison.rows:,} rows: its scores are "
-        "over those; give --seconds 0 to see it to the end"
-        for result in partial
-    ]
+    told += [_stopped(comparison, result) for result in comparison.ranked if not comparison.whole(result)]
     if comparison.left_out:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in comparison.left_out.items())
         told.append(f"rows that were left out: {reasons}")
@@ -76,6 +71,21 @@ def method(comparison: Comparison) -> str:
         f"{comparison.rows:,} rows, {comparison.delay:,} at a time: each block was predicted before the first of its "
         f"labels was learned."
     )
+
+
+def _stopped(comparison: Comparison, result: Result) -> str:
+    """Return how far a learner came, and how the best one did as far as that."""
+    rows, measure = result.outcome.rows, comparison.measures[0]
+    told = (
+        f"{result.entrant.name} was stopped after {rows:,} of {comparison.rows:,} rows: its scores are over those; "
+        "give --seconds 0 to see it to the end"
+    )
+    best = comparison.results[0]
+    curve = best.outcome.curve
+    until = [score for at, score in zip(curve["rows"], curve.get(measure.key, ()), strict=False) if at and at <= rows]
+    if not comparison.whole(best) or not until:
+        return told
+    return f"{told} (so far {best.entrant.name} had a {measure.name} of {number(until[-1], measure)})"
 
 
 def _failed(comparison: Comparison) -> list[Result]:
