@@ -98,6 +98,12 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     assert value(found, "trainer_up") == 1
 
 
+def test_drift_shows_in_the_metrics() -> None:
+    """Without it, nobody is alerted to a stream that means something else now."""
+    found = scrape({"default": msgspec.structs.replace(a_status(), drift=4)}, {})
+    assert value(found, "drift_total") == 4
+
+
 def test_self_repair_shows_in_the_metrics() -> None:
     """Without it, nobody is alerted to a learner that breaks again and again, or to a device that is full."""
     canary = CanaryStatus(verdict="bad", loss=6.5, reference_loss=0.5)
