@@ -5,6 +5,7 @@ runs in the environment of the learner's family, and imports nothing that is not
 """
 
 import json
+import os
 import pickle
 import resource
 import sys
@@ -32,6 +33,8 @@ class Job:
         Seconds that it may take.
     warm_up
         Rows that are learned before the time is taken.
+    core
+        The one processor core that it gets; any where None.
     """
 
     learner: str
@@ -40,10 +43,13 @@ class Job:
     seed: int
     limit: float
     warm_up: int = 0
+    core: int | None = None
 
 
 def perform(job: Job) -> dict[str, object]:
     """Return what is kept of it, as JSON can carry it."""
+    if job.core is not None:
+        os.sched_setaffinity(0, {job.core})
     family = family_of(job.learner)
     stream = job.stream if family.reads_dates else replace(job.stream, examples=readable(job.stream.examples))
     create: Create = import_module(family.module).create

@@ -29,23 +29,18 @@ class CellFailed(Exception):
     """A process gave no result; the message says why."""
 
 
-def run_cell(job: Job, *, core: int | None = None) -> Cell:
+def run_cell(job: Job) -> Cell:
     """Return the cell of a job, with its failure where it failed."""
     rows = len(job.stream.examples) - job.warm_up
     cell = Cell(job.learner, job.stream.name, job.delay, job.seed, rows, measured_at=now())
     try:
-        return replace(cell, **run(job, core))
+        return replace(cell, **run(job))
     except CellFailed as failure:
         return replace(cell, failure=str(failure))
 
 
-def run(job: Job, core: int | None = None) -> dict[str, Any]:
+def run(job: Job) -> dict[str, Any]:
     """Return what ``cell.py`` says of a job.
-
-    Parameters
-    ----------
-    core
-        The one processor core that it gets; any where None.
 
     Raises
     ------
@@ -58,8 +53,6 @@ def run(job: Job, core: int | None = None) -> dict[str, Any]:
         job_file, result_file = Path(folder) / "job", Path(folder) / "result"
         job_file.write_bytes(pickle.dumps(job))
         command = [str(python), "-m", "benchmarks.learning.cell", str(job_file), str(result_file)]
-        if core is not None:
-            command = ["taskset", "--cpu-list", str(core), *command]
         try:
             done = subprocess.run(
                 command,

@@ -31,11 +31,11 @@ def measure(learners: tuple[str, ...], rounds: int, rows: int = ROWS) -> Iterato
     for number in range(rounds):
         for microbatch in MICROBATCHES:
             for learner in learners:
-                yield _one(Job(learner, stream, microbatch, number, LIMIT, WARM_UP), run, core)
+                yield _one(Job(learner, stream, microbatch, number, LIMIT, WARM_UP, core), run)
 
 
-def _one(job: Job, run: str, core: int) -> Speed:
-    cell = run_cell(job, core=core)
+def _one(job: Job, run: str) -> Speed:
+    cell = run_cell(job)
     if cell.failure:
         return Speed(job.learner, job.delay, run, job.seed, failure=cell.failure)
     return Speed(job.learner, job.delay, run, job.seed, cell.rows / cell.seconds)

@@ -1,0 +1,140 @@
+"""The measure of learning: what is answered before which label is learned, and what the scores are."""
+
+import numpy as np
+import pytest
+
+from benchmarks.learning.measure import (
+    AFTER,
+    BEFORE,
+    FLOOR,
+    WORST,
+    Scores,
+    TimeIsUp,
+    calibration_error,
+    prequential,
+    recovery,
+)
+from benchmarks.learning.streams import Stream, examples_of
+from benchmarks.peers.headrace_peers import Headrace
+from models.examples import Examples, Features, Label, Task
+from models.learner import Predictions
+
+
+def stream(labels: list[Label], task: Task = Task.MULTICLASS, drifts: tuple[int, ...] = ()) -> Stream:
+    """Return a stream whose one feature counts its rows."""
+    return Stream("made", task, examples_of([{"row": row} for row in range(len(labels))], labels), drifts=drifts)
+
+
+class LastLabel:
+    """Answers the label that it learned last, and writes down what happens."""
+
+    answers_while_learning = False
+
+    def __init__(self) -> None:
+        self.known: list[Label] = []
+        self.calls: list[tuple[str, int]] = []
+
+    def predict(self, features: Features) -> Predictions:
+        """Answer the same for all rows."""
+        self.calls.append(("predict", int(features.numbers[0, 0])))
+        classes = tuple(self.known[-1:])
+        return Predictions(classes, np.ones((len(features), len(classes)), np.float32))
+
+    def learn(self, examples: Examples) -> None:
+        """Remember the last label."""
+        self.calls.append(("learn", int(examples.features.numbers[0, 0])))
+        self.known.extend(examples.labels)
+
+
+@pytest.mark.parametrize(
+    ("delay", "accuracy"),
+    [
+        # a b a b b is answered by: nothing, a, b, a, b
+        (1, 1 / 5),
+        # by: nothing, nothing, b, b, b
+        (2, 2 / 5),
+        # by: nothing, nothing, nothing, a, a
+        (3, 0.0),
+        (64, 0.0),
+    ],
+)
+def test_labels_come_late_by_a_block(delay: int, accuracy: float) -> None:
+    """Learners would be compared at another delay than the one that the table names."""
+    found = prequential(LastLabel(), stream(["a", "b", "a", "b", "b"]), delay)
+    assert found.scores["accuracy"] == pytest.approx(accuracy)
+
+
+def test_each_block_is_answered_before_it_is_learned() -> None:
+    """A learner could have seen the labels that it is scored by."""
+    competitor = LastLabel()
+    prequential(competitor, stream(["a"] * 5), 2)
+    assert competitor.calls == [
+        ("predict", 0), ("learn", 0), ("predict", 2), ("learn", 2), ("predict", 4), ("learn", 4)
+    ]  # fmt: skip
+
+
+def test_probabilities_are_scored_by_hand() -> None:
+    """Log loss or calibration would be another number than the one that it is called."""
+    scores = Scores(stream(["no", "yes"], Task.BINARY))
+    scores.add(Predictions((), np.zeros((2, 0), np.float32)), ["no", "yes"])
+    given = np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7]], np.float32)
+    scores.add(Predictions(("no", "yes"), given), ["no", "no", "other"])
+    found = scores.report()
+    # The first block counts as wrong, and its surprise is left out: nobody had seen a label.
+    assert found["accuracy"] == pytest.approx(1 / 5)
+    assert found["log_loss"] == pytest.approx(-(np.log(0.8) + np.log(0.4) + np.log(FLOOR)) / 3, rel=1e-6)
+    assert found["calibration_error"] == pytest.approx((0.2 + 0.6 + 0.7) / 3, rel=1e-6)
+
+
+def test_a_class_is_a_type_too() -> None:
+    """The class 1 would be taken for the class true."""
+    scores = Scores(stream([1, True]))
+    scores.add(Predictions((True, 1), np.array([[0.9, 0.1], [0.9, 0.1]], np.float32)), [1, True])
+    assert scores.report()["accuracy"] == pytest.approx(0.5)
+
+
+def test_no_number_is_the_worst_answer() -> None:
+    """A learner that diverged would look good, or nothing that comes after it could be read."""
+    scores = Scores(stream([1.0, 2.0, 4.0], Task.REGRESSION))
+    scores.add(Predictions(values=np.array([2.0, 2.0, 2.0])), [1.0, 2.0, 4.0])
+    assert scores.report() == {"mae": 1.0}
+    scores.add(Predictions(values=np.array([np.nan, np.inf])), [1.0, 2.0])
+    assert WORST / 3 < scores.report()["mae"] < WORST
+
+
+def test_calibration_by_hand() -> None:
+    """Confident and wrong would count as well calibrated."""
+    assert calibration_error(np.array([0.8] * 5), np.array([1.0, 1, 1, 1, 0])) == pytest.approx(0.0)
+    assert calibration_error(np.array([1.0, 1.0]), np.array([1.0, 0.0])) == pytest.approx(0.5)
+    assert calibration_error(np.array([0.9, 0.1]), np.array([0.0, 1.0])) == pytest.approx(0.9)
+
+
+def test_recovery_counts_events_until_the_score_is_back() -> None:
+    """A slow learner would seem to come back as fast as a quick one."""
+    before = np.ones(BEFORE)
+    at_once, after_700 = np.ones(3000), np.r_[np.zeros(700), np.ones(2300)]
+    assert recovery(np.r_[before, at_once], [BEFORE]) == 0
+    # Of the next 500, ten may be wrong: two points.
+    assert recovery(np.r_[before, after_700], [BEFORE]) == 700 - 0.02 * AFTER
+    assert recovery(np.r_[before, np.zeros(3000)], [BEFORE]) == 3000
+    both = np.r_[before, after_700, before, at_once]
+    assert recovery(both, [BEFORE, 2 * BEFORE + 3000]) == (700 - 0.02 * AFTER) / 2
+
+
+def test_time_runs_out() -> None:
+    """One slow peer would hold up all the others."""
+    with pytest.raises(TimeIsUp, match="2 of 6 rows"):
+        prequential(LastLabel(), stream(["a"] * 6), 2, limit=-1)
+
+
+def test_our_own_score_is_the_same() -> None:
+    """Ours would be measured otherwise than the service measures itself."""
+    generator = np.random.default_rng(0)
+    points = generator.normal(size=(300, 3))
+    labels: list[Label] = ["up" if point.sum() > 0 else "down" for point in points]
+    rows = [dict(zip("abc", point, strict=True)) for point in points.tolist()]
+    given = Stream("made", Task.BINARY, examples_of(rows, labels))
+    competitor = Headrace("linear", given, seed=0)
+    found = prequential(competitor, given, 64)
+    assert found.scores["accuracy"] == pytest.approx(competitor.scores["accuracy"], abs=1e-6)
+    assert found.scores["accuracy"] > 0.5
