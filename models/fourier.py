@@ -22,6 +22,7 @@ from torch import Tensor
 from models.devices import to_device
 from models.encoder_layout import HASHED, NONE, Layout, Role
 from models.expert import Tensors
+from models.folding import PLAIN, Folding, folded_width
 
 SINGLES, PAIRS, WIDE = 40, 210, 50
 """Features that look at one column, at two, and at all."""
@@ -31,10 +32,6 @@ ARITIES = np.repeat([1, 2, 0], [SINGLES, PAIRS, WIDE])  # columns that each feat
 WIDE_SCALE = 0.5  # of ω where all columns are looked at, for standardised ones as many as there are
 ENUMERATED = 4096  # pairs up to which each has its turn; of more, all are too many anyway
 
-PLAIN = 256
-"""Dense columns that are taken as they are; those after them share ``FOLDED`` columns by signed hashing."""
-
-FOLDED = 64
 MARK_IMPORTANCE = 0.3  # of the mark that something is missing: the standard deviation of one in ten
 FIRST = 1 + COUNT  # place of the first dense column among the features: after the constant and the Fourier features
 
@@ -79,7 +76,7 @@ class FourierFeatures:
         self._importance = np.zeros(0, np.float32)
         self._drawn = np.zeros((0, COUNT), np.float32)
         self._inputs = self._draws = 0
-        self._fold = torch.zeros((0, FOLDED), device=device)
+        self._folding = Folding()
         self._adopt(torch.zeros((0, COUNT), device=device), torch.zeros(COUNT, device=device))
 
     def _adopt(self, projection: Tensor, phases: Tensor) -> None:
@@ -93,22 +90,13 @@ class FourierFeatures:
     @property
     def _columns(self) -> int:
         """Columns after folding."""
-        return self._inputs if self._inputs <= PLAIN else PLAIN + FOLDED
+        return folded_width(self._inputs)
 
     def of(self, dense: Tensor) -> Tensor:
         """Return the features of rows, float32, shape (rows, columns)."""
-        narrow = self._narrow(dense)
+        narrow = self._folding(dense)
         waves = torch.addmm(self.phases, narrow, self.projection).cos_().mul_(math.sqrt(2.0))
         return torch.cat([narrow.new_ones((len(narrow), 1)), waves, narrow], 1)
-
-    def _narrow(self, dense: Tensor) -> Tensor:
-        """Return the columns, those beyond ``PLAIN`` folded."""
-        if dense.shape[1] <= PLAIN:
-            return dense
-        beyond = dense.shape[1] - PLAIN
-        if len(self._fold) != beyond:
-            self._fold = to_device(_signed_hashing(beyond), dense.device)
-        return torch.cat([dense[:, :PLAIN], dense[:, PLAIN:] @ self._fold], 1)
 
     def grow(self, layout: Layout, inputs: int) -> list[int]:
         """Make room for all columns of a layout; return the places of the features that were drawn anew.
@@ -184,15 +172,6 @@ class FourierFeatures:
         self._inputs, self._draws = meta["inputs"], meta["draws"]
         self._importance = tensors["importance"].cpu().numpy()
         self._drawn = tensors["projection"].cpu().numpy().copy()
-
-
-def _signed_hashing(columns: int) -> NDArray[np.float32]:
-    """Return a matrix that adds each of so many columns, or subtracts it, to one of ``FOLDED``."""
-    places = np.arange(columns, dtype=np.int64)
-    mixed = places * 0x9E3779B1 >> 7  # a multiplicative hash (Knuth, The Art of Computer Programming, 6.4)
-    fold = np.zeros((columns, FOLDED), np.float32)
-    fold[places, mixed % FOLDED] = np.where(mixed // FOLDED % 2, 1.0, -1.0)
-    return fold
 
 
 def _subsets(

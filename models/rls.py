@@ -17,13 +17,14 @@ from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
 from models.examples import Task
-from models.expert import Defaults, Encoded, Space, Tensors
+from models.expert import Encoded, Space, Tensors
 from models.fourier import FourierFeatures
 from models.learner import Json
-from models.mixing import Mixing
+from models.mixing_classes import LEAST as UNKNOWN
 from models.moments import OUTLIER
 from models.network_expert import within
 from models.rls_solutions import REGRESSIONS, TURNS, Solutions
+from models.self_mixed import SelfMixed
 from models.touched import Ranges
 
 BLOCK = 64  # rows of a block, for each of which two solutions are solved
@@ -31,7 +32,6 @@ FIRST_BLOCK = 16  # rows of a block until there were BLOCK of them: there is all
 ADDED = 128  # rows that are added to the sums at once: within them, all count alike
 EARLY = 2_048  # rows up to which each block has all solutions solved
 LEAST = 0.03  # probability below which a regression on ones and zeros says nothing
-LEAST_LOGARITHM = -10.0  # what a class had for a probability before it was known
 
 
 class Waiting(NamedTuple):
@@ -51,7 +51,7 @@ class Waiting(NamedTuple):
         return Waiting(*(tensor[start:stop] for tensor in self))
 
 
-class RecursiveLeastSquares(Defaults):
+class RecursiveLeastSquares(SelfMixed):
     """See :class:`models.expert.Expert`.
 
     Parameters
@@ -67,16 +67,14 @@ class RecursiveLeastSquares(Defaults):
     """
 
     def __init__(self, task: Task, loss: str, device: torch.device, seed: int) -> None:
-        self._device = device
-        self._numeric = task is Task.REGRESSION
+        super().__init__(len(REGRESSIONS), task, loss, device)
         self._outputs = 1 if self._numeric else 0
         self._fourier = FourierFeatures(seed, device)
         self._solutions = Solutions(device)
-        self._mixing = Mixing(len(REGRESSIONS) + (not self._numeric), task, loss, device)
         self._waiting: Waiting | None = None
-        self._prior: Tensor | None = None
         self._rows = self._turn = 0
         self._drawn = True
+        self._seen: tuple[Tensor, Tensor] | None = None
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
@@ -86,7 +84,7 @@ class RecursiveLeastSquares(Defaults):
         if self._waiting is not None:
             features, targets, weights, answers = self._waiting
             more, others = self._fourier.columns - features.shape[1], self._outputs - answers.shape[2]
-            answers = pad(answers, (0, others), value=LEAST_LOGARITHM)
+            answers = pad(answers, (0, others), value=UNKNOWN)
             self._waiting = Waiting(pad(features, (0, more)), targets, weights, answers)
         self._forget(drawn)
         self._drawn = True
@@ -97,6 +95,7 @@ class RecursiveLeastSquares(Defaults):
 
     def _forget(self, places: Sequence[int]) -> None:
         """Forget what was learned for some features."""
+        self._seen = None
         if places:
             columns = torch.tensor(places, device=self._device)
             self._solutions.clear(columns)
@@ -111,30 +110,26 @@ class RecursiveLeastSquares(Defaults):
             features, targets, weights, answers = self._waiting
             self._waiting = Waiting(features, targets * factor + shift, weights, answers * factor + shift)
 
-    def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
-        """See :class:`models.expert.Expert`."""
-        return self._mixing.answer(self._answers(self._fourier.of(rows.dense), prior))
+    def _features(self, dense: Tensor) -> Tensor:
+        """Return the features of rows; of the latest, they are kept, for rows are mostly answered and then learned."""
+        if self._seen is None or self._seen[0] is not dense:
+            self._seen = dense, self._fourier.of(dense)
+        return self._seen[1]
 
-    def _answers(self, features: Tensor, prior: Tensor) -> Tensor:
-        """Return what each solution answers, and for classes the prior as well; shape (rows, answers, outputs)."""
-        found = self._solutions.answers(features)
+    def _ways(self, dense: Tensor, prior: Tensor) -> list[Tensor]:
+        """See :class:`models.self_mixed.SelfMixed`: one for each solution."""
+        found = self._solutions.answers(self._features(dense))
         if self._numeric:
-            return self._mixing.blend.clean(found.unbind(1), prior)
-        found = torch.lerp(prior.exp(), found, self._solutions.known.view(-1, 1))
-        found = found.clamp_(LEAST, 1.0)
-        logarithms = (found / found.sum(2, keepdim=True)).log_()
-        return self._mixing.blend.clean([*logarithms.unbind(1), prior.expand(len(found), -1)], prior)
+            return list(found.unbind(1))
+        found = torch.lerp(prior.exp(), found, self._solutions.known.view(-1, 1)).clamp_(LEAST, 1.0)
+        return list((found / found.sum(2, keepdim=True)).log_().unbind(1))
 
-    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - what each solution answered is needed
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`."""
-        features = self._fourier.of(rows.dense)
+        before = self._before(rows, prior, answered)
         if self._numeric:
             targets = targets.clamp(-OUTLIER, OUTLIER)
-        # The given prior has counted these rows: answers were made with the one before.
-        before = prior if self._prior is None else self._prior
-        before = pad(before, (0, len(prior) - len(before)), value=LEAST_LOGARITHM)
-        ready = Waiting(features, targets, weights, self._answers(features, before))
-        self._prior = prior
+        ready = Waiting(self._features(rows.dense), targets, weights, before)
         if self._waiting is not None:
             ready = self._waiting.joined(ready)
         block = BLOCK if self._rows >= BLOCK else FIRST_BLOCK
@@ -164,7 +159,7 @@ class RecursiveLeastSquares(Defaults):
         return {
             **{f"fourier/{name}": tensor for name, tensor in self._fourier.published().items()},
             **{f"solutions/{name}": tensor for name, tensor in self._solutions.published().items()},
-            **{f"mixing/{name}": tensor for name, tensor in self._mixing.published().items()},
+            **self._mixing_published(),
         }
 
     def changed(self) -> Mapping[str, Ranges]:
@@ -189,24 +184,21 @@ class RecursiveLeastSquares(Defaults):
         parts = {
             "fourier": drawn,
             "solutions": self._solutions.state(),
-            "mixing": self._mixing.state(),
             "waiting": waiting,
         }
-        if self._prior is not None:
-            parts["prior"] = {"prior": self._prior}
         meta = {"fourier": fourier, "mixing": self._mixing.rows, "rows": self._rows, "turn": self._turn}
-        return meta, {f"{part}/{name}": tensor for part, found in parts.items() for name, tensor in found.items()}
+        tensors = {f"{part}/{name}": tensor for part, found in parts.items() for name, tensor in found.items()}
+        return meta, tensors | self._mixing_state()
 
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
         self._outputs = space.outputs
         self._fourier.restore(meta["fourier"], within("fourier", tensors))
         self._solutions.restore(within("solutions", tensors))
-        self._mixing.restore(within("mixing", tensors), meta["mixing"])
+        self._restore_mixing(meta["mixing"], tensors)
         waiting = within("waiting", tensors)
         self._waiting = Waiting(**waiting) if waiting else None
-        self._prior = tensors.get("prior/prior")
-        self._rows, self._turn, self._drawn = meta["rows"], meta["turn"], True
+        self._rows, self._turn, self._drawn, self._seen = meta["rows"], meta["turn"], True, None
 
     def held(self) -> Sequence[Tensor]:
         """See :class:`models.expert.Expert`."""
