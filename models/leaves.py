@@ -1,0 +1,284 @@
+"""The expert of axis-aligned concepts: a linear model over the leaves of random oblivious trees.
+
+It is random binning (Rahimi and Recht, 2007), or tile coding, of raw columns: a row falls into one leaf of each tree,
+and its outputs are the sums of these leaves' weights, which AdaGrad learns (``leaves_weights.py``). The tests
+(``leaves_trees.py``) begin after a few rows and are never done. Trees grow test by test as there are more rows to tell
+apart, and now and then the tests that tell least apart make room for new ones, as connections do in sparse evolutionary
+training (Mocanu et al., 2018): thresholds at values that were met lately, columns drawn by how useful tests of them
+are. A tree that loses a test keeps what its leaves have learned by the others, and a new test changes no answer.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, pad
+
+from models.encoder_layout import rounded_up
+from models.errors import StateMismatch
+from models.examples import Task
+from models.expert import Defaults, Encoded, Space, Tensors
+from models.learner import Json, LearnerOptions
+from models.leaves_trees import FEWEST, LEAVES, RECENT, TESTS, Trees
+from models.leaves_weights import Gradient, Weights, add_at, bags
+from models.losses import create_loss
+from models.moments import OUTLIER
+from models.network_expert import positive, within
+from models.touched import Ranges
+
+TREES = 300
+"""So many that which ones they are hardly matters."""
+
+RATE = 2.0
+"""Learning rate of all leaves of a row together, times the root of the number of trees; of one that one row has met."""
+
+STEP = 8
+"""Rows of a gradient step. Fewer are hardly better, many more are worse: they would all correct the same error."""
+
+CHUNK = 64
+"""Rows whose leaves and rates are computed at once."""
+
+MOST_STEPS = 128
+"""Gradient steps of a microbatch of any size: with more rows, steps are larger, for an accelerator's sake."""
+
+ANSWERED = 256
+"""Rows that are answered at once: what they need stays in a processor's cache."""
+
+LEVELS = (8, 64, 128, 256, 512, 1024, 2048)
+"""Rows from which trees have one test, two, and so on."""
+
+PERIOD = 500
+"""Rows after which tests are renewed again."""
+
+RENEWED = 0.1
+"""Share of the tests that are renewed each time: those that tell least apart, and all that tell nothing."""
+
+MOST_CLASSES = 256
+"""Classes that have weights, 80 MB of them; any more are answered as by their shares."""
+
+SMALLEST = 1e-12  # norm of a gradient that is not divided by
+
+
+class LeavesExpert(Defaults):
+    """See :class:`models.expert.Expert`.
+
+    Parameters
+    ----------
+    options
+        Of these, loss, learning rate and seed.
+    task
+        What is predicted.
+    device
+        Where to.
+    event_clip
+        See :class:`models.gradient_step.Step`.
+    trees
+        How many.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+    """
+
+    uses_raw = True
+
+    def __init__(
+        self,
+        options: LearnerOptions,
+        task: Task,
+        device: torch.device,
+        event_clip: float | None = None,
+        trees: int = TREES,
+    ) -> None:
+        self._device, self._count, self._clip = device, trees, event_clip
+        self._numeric = task is Task.REGRESSION
+        # Two classes share one logit where the loss allows it.
+        self._single = task is Task.BINARY and options.loss in ("auto", "bce")
+        self._loss = create_loss(options.loss, task)
+        # The weights of two logits would be stepped apart; one logit has to take both steps.
+        rate = RATE * (2.0 if self._single else 1.0)
+        self._rate = positive("learning_rate", options.learning_rate, rate) / trees
+        self._trees = Trees(trees, options.seed, device)
+        self._weights = Weights(trees, device)
+        self._raws = 0  # raw columns in use
+        self._rows = self._level = self._turn = 0
+        self._tests_changed = True
+
+    def grow(self, space: Space) -> None:
+        """See :class:`models.expert.Expert`."""
+        self._raws = space.raws_used
+        self._trees.grow(space.raws)
+        width = 1 if self._numeric or self._single else rounded_up(min(space.classes, MOST_CLASSES))
+        if width > self._weights.values.shape[1]:
+            self._weights.grow(width)
+
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:  # noqa: ARG002 - it sees raw columns only
+        """See :class:`models.expert.Expert`: leaves that only these columns told apart become one."""
+        if raws:
+            self._weights.merge(self._trees.remove(raws))
+            self._tests_changed = True
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """See :class:`models.expert.Expert`."""
+        if self._level:
+            self._weights.rescale(factor, shift)
+
+    def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
+        """See :class:`models.expert.Expert`."""
+        starts = range(0, len(rows), ANSWERED)
+        found = [self._outputs(rows.raw[start : start + ANSWERED]) for start in starts]
+        outputs = found[0] if len(found) == 1 else torch.cat(found)
+        if self._numeric:
+            return outputs
+        if not self._single:
+            return self._logits(outputs, prior).log_softmax(1)
+        if len(prior) < 2:
+            return torch.zeros((len(rows), len(prior)), device=outputs.device)
+        logit = self._logits(outputs, prior)
+        return logsigmoid(torch.cat([-logit, logit], 1))
+
+    def _outputs(self, raw: Tensor) -> Tensor:
+        """Return sums of weights, float32, shape (rows, width)."""
+        return bags(self._weights.values, self._trees.places(raw))
+
+    def _logits(self, outputs: Tensor, prior: Tensor) -> Tensor:
+        """Return what the loss is of, float32: outputs beside the prior, which is what there is without learning."""
+        if self._numeric:
+            return outputs
+        if self._single:
+            return outputs + (prior[1] - prior[0] if len(prior) > 1 else 0.0)
+        more = len(prior) - outputs.shape[1]
+        return (pad(outputs, (0, more)) if more > 0 else outputs[:, : len(prior)]) + prior
+
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - what was answered before is computed anew, with the tests of now
+        """See :class:`models.expert.Expert`."""
+        if self._numeric:
+            targets = targets.clamp(-OUTLIER, OUTLIER)
+        step = max(STEP, -(-len(rows) // MOST_STEPS))
+        # As many rows are remembered at least as are learned at once.
+        size = min(max(CHUNK, step), RECENT)
+        for start in range(0, len(rows), size):
+            chosen = slice(start, start + size)
+            raw = rows.raw[chosen]
+            self._trees.remember(raw, self._rows)
+            self._change_tests(len(raw))
+            if self._level:
+                gradient = self._gradient(targets[chosen], weights[chosen].unsqueeze(1), prior)
+                self._weights.learn(self._trees.places(raw), gradient, self._rate, step)
+
+    def _gradient(self, targets: Tensor, weights: Tensor, prior: Tensor) -> Gradient:
+        """Return what the loss's gradient with respect to outputs is, for the rows of these targets and weights."""
+        width = self._weights.values.shape[1]
+
+        def gradient(outputs: Tensor, rows: slice) -> Tensor:
+            slopes = self._loss.gradient(self._logits(outputs, prior), targets[rows]).mul_(weights[rows])
+            if self._clip is not None:  # as in gradient_step.py
+                norms = torch.linalg.vector_norm(slopes, dim=1, keepdim=True)
+                slopes.mul_((self._clip / norms.clamp_(min=SMALLEST)).clamp_(max=1.0))
+            more = width - slopes.shape[1]
+            return pad(slopes, (0, more)) if more else slopes  # fewer than the classes, where these are too many
+
+        return gradient
+
+    def _change_tests(self, rows: int) -> None:
+        """Grow trees and renew tests where it is time to, with `rows` more rows remembered."""
+        before, self._rows = self._rows, self._rows + rows
+        level = sum(self._rows >= start for start in LEVELS)
+        again = self._level > 0 and before // PERIOD < self._rows // PERIOD
+        if not self._raws or (level == self._level and not again):
+            return
+        trees, weights = self._trees, self._weights
+        use = weights.use().masked_fill_(~trees.in_use(), torch.inf)
+        slots = trees.lacking(level)
+        useful = self._use_of_columns(use)
+        if again:
+            held = self._count * min(self._level, (FEWEST + TESTS) / 2)  # about so many tests
+            least = max(int(RENEWED * held), 1)
+            renewed = (use <= use.view(-1).kthvalue(least).values) & trees.in_use()
+            weights.merge(renewed)
+            slots |= renewed
+            weights.visits.mul_(0.5)
+        self._turn += 1
+        weights.split(slots)
+        trees.draw(slots, useful, min(self._rows, RECENT), self._turn)
+        self._level, self._tests_changed = level, True
+
+    def _use_of_columns(self, use: Tensor) -> Tensor:
+        """Return the mean use of each raw column's tests, shape (raws in use,); of one that has none, the largest.
+
+        Parameters
+        ----------
+        use
+            Of each test, shape (TESTS, trees); infinite where there is none.
+        """
+        tested = (use < torch.inf).view(-1)
+        sums = torch.zeros((2, self._raws), device=use.device)
+        columns = self._trees.columns.view(-1).clamp(0, self._raws - 1).long()
+        add_at(sums[0], columns, torch.where(tested, use.view(-1), 0.0))
+        add_at(sums[1], columns, tested.float())
+        mean = sums[0] / sums[1].clamp(min=1.0)
+        return torch.where(sums[1] > 0, mean, mean.max()).clamp_(min=1e-30)
+
+    def published(self) -> dict[str, Tensor]:
+        """See :class:`models.expert.Expert`."""
+        tests = {"columns": self._trees.columns, "thresholds": self._trees.thresholds}
+        return {**tests, "weights": self._weights.values}
+
+    def changed(self) -> Mapping[str, Ranges]:
+        """See :class:`models.expert.Expert`: weights, and seldom tests."""
+        changed, self._tests_changed = self._tests_changed, False
+        return {} if changed else {"columns": [], "thresholds": []}
+
+    def describe(self) -> dict[str, Any]:
+        """See :class:`models.expert.Expert`."""
+        return {"trees": self._count}
+
+    def attach(self, description: Json, tensors: Tensors) -> None:
+        """See :class:`models.expert.Expert`.
+
+        Raises
+        ------
+        StateMismatch
+            It was published by another version.
+        """
+        if description["trees"] != self._count or len(tensors["weights"]) != self._count * LEAVES:
+            raise StateMismatch(f"{self._count} trees expected, not {description['trees']}: use the trainer's version")
+        self._trees.columns, self._trees.thresholds = tensors["columns"], tensors["thresholds"]
+        self._weights.values = tensors["weights"]
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See :class:`models.expert.Expert`."""
+        trees, weights = self._trees, self._weights
+        tensors = {
+            "tests/columns": trees.columns,
+            "tests/thresholds": trees.thresholds,
+            "tests/depths": trees.depths,
+            "recent/rows": trees.recent,
+            "leaves/weights": weights.values,
+            "leaves/squares": weights.squares,
+            "leaves/visits": weights.visits,
+        }
+        return {"rows": self._rows, "level": self._level, "turn": self._turn, "trees": self._count}, tensors
+
+    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
+        """See :class:`models.expert.Expert`.
+
+        Raises
+        ------
+        StateMismatch
+            It was saved by another version.
+        """
+        if meta["trees"] != self._count:
+            raise StateMismatch(f"{self._count} trees expected, not {meta['trees']}: start the model anew")
+        self._rows, self._level, self._turn = meta["rows"], meta["level"], meta["turn"]
+        tests, leaves = within("tests", tensors), within("leaves", tensors)
+        self._trees.columns, self._trees.thresholds = tests["columns"], tests["thresholds"]
+        self._trees.depths, self._trees.recent = tests["depths"], tensors["recent/rows"]
+        weights = self._weights
+        weights.values, weights.squares, weights.visits = leaves["weights"], leaves["squares"], leaves["visits"]
+        self._raws, self._tests_changed = space.raws_used, True
+
+    def held(self) -> Sequence[Tensor]:
+        """See :class:`models.expert.Expert`."""
+        return [self._weights.values, self._weights.squares]

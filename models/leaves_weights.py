@@ -1,0 +1,158 @@
+"""What each leaf adds to the answer, learned by AdaGrad, and what becomes of it when its tree's tests change.
+
+AdaGrad (Duchi, Hazan and Singer, 2011) divides each weight's rate by the root of the sum of its squared gradients: a
+leaf that few rows fall into learns fast. Here the squares of some rows are summed first, from their gradients before
+any of them was learned, and the rows are then learned in small steps at these rates: so nothing but answers and
+weights is computed step by step.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from models.leaves_trees import LEAVES, TESTS
+
+Gradient = Callable[[Tensor, slice], Tensor]
+"""Outputs of some of the rows, shape (rows, width), and which → the loss's gradient with respect to them."""
+
+FIRST = 0.1
+"""Added to the sum of squared gradients: rows that were right by chance must not make the rates of others unbounded."""
+
+
+def bags(weights: Tensor, places: Tensor) -> Tensor:
+    """Return each row's sum of the weights at its places, float32, shape (rows, width).
+
+    Parameters
+    ----------
+    weights
+        float32, shape (cells, width).
+    places
+        int64, shape (rows, trees); each below the number of cells.
+    """
+    return torch.nn.functional.embedding_bag(places, weights, mode="sum")
+
+
+def add_at(sums: Tensor, places: Tensor, values: Tensor) -> None:
+    """Add each of some values to the row of `sums` that its place names, in an order that is always the same."""
+    if sums.device.type == "cpu":
+        sums.index_add_(0, places, values)
+    else:  # sorts first; adding by index would do so in any order
+        sums.index_put_((places,), values, accumulate=True)
+
+
+class Weights:
+    """Weights of leaves, and the memory of learning them.
+
+    Parameters
+    ----------
+    trees
+        How many trees.
+    device
+        Where to.
+
+    Attributes
+    ----------
+    values, squares
+        float32, shape (trees · LEAVES, width): weights, and sums of squared gradients.
+    visits
+        float32, shape (trees · LEAVES,): rows that fell into each leaf, older ones counting less.
+    """
+
+    def __init__(self, trees: int, device: torch.device) -> None:
+        self._trees = trees
+        self.values = torch.zeros((trees * LEAVES, 0), device=device)
+        self.squares = torch.zeros_like(self.values)
+        self.visits = torch.zeros(trees * LEAVES, device=device)
+
+    def grow(self, width: int) -> None:
+        """Make room for more outputs; they begin at 0."""
+        more = (0, width - self.values.shape[1])
+        self.values = torch.nn.functional.pad(self.values, more)
+        self.squares = torch.nn.functional.pad(self.squares, more)
+
+    def rescale(self, factor: float, shift: float) -> None:
+        """Have every row's sum s of weights be factor · s + shift."""
+        self.values.mul_(factor).add_(shift / self._trees)
+        self.squares.mul_(factor * factor)
+
+    def learn(self, places: Tensor, gradient: Gradient, rate: float, step: int) -> None:
+        """Learn from rows, `step` of them at a time.
+
+        Parameters
+        ----------
+        places
+            int64, shape (rows, trees).
+        gradient
+            See :data:`Gradient`.
+        rate
+            Of a leaf whose squared gradients sum to 1.
+        step
+            Rows of a step.
+        """
+        count, width = len(places), self.values.shape[1]
+        flat = places.reshape(-1)
+        slopes = gradient(bags(self.values, places), slice(0, count))
+        add_at(self.squares, flat, slopes.square().unsqueeze(1).expand(-1, self._trees, -1).reshape(-1, width))
+        self.visits.index_add_(0, flat, torch.ones_like(flat, dtype=torch.float32))  # counts add up in any order
+        rates = self.squares.index_select(0, flat).add_(FIRST).rsqrt_().mul_(-rate).view(count, self._trees, width)
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            slope = gradient(bags(self.values, places[rows]), rows) if start else slopes[rows]
+            steps = rates[rows] * slope.unsqueeze(1)
+            add_at(self.values, flat[start * self._trees : (start + step) * self._trees], steps.view(-1, width))
+
+    def use(self) -> Tensor:
+        """Return what each test is good for, float32, shape (TESTS, trees); 0 where it tells nothing apart.
+
+        It is the variance of the outputs that follows from the difference of the weights on its two sides, summed over
+        the rows that came lately.
+        """
+        found = []
+        for slot in range(TESTS):
+            low, high = _sides(self.values, slot)
+            seen_low, seen_high = _sides(self.visits.unsqueeze(1), slot)
+            both = seen_low * seen_high / (seen_low + seen_high).clamp_(min=1e-6)
+            found.append(((high - low).square_().sum(3, keepdim=True) * both).sum((1, 2, 3)))
+        return torch.stack(found)
+
+    def merge(self, slots: Tensor) -> None:
+        """Have leaves that only tests in these slots, bool, shape (TESTS, trees), tell apart become one: the lower one.
+
+        Its weight is their mean by the squared gradients that each has met.
+        """
+        for slot, chosen in enumerate(slots.view(TESTS, -1, 1, 1, 1)):
+            low, high = _sides(self.values, slot)
+            square_low, square_high = _sides(self.squares, slot)
+            seen_low, seen_high = _sides(self.visits.unsqueeze(1), slot)
+            square = square_low + square_high
+            mean = torch.lerp(low, high, square_high / square.clamp(min=1e-12))
+            _choose(chosen, low, mean, high)
+            _choose(chosen, square_low, square, square_high)
+            _choose(chosen, seen_low, seen_low + seen_high, seen_high)
+
+    def split(self, slots: Tensor) -> None:
+        """Have leaves be told apart by new tests in these slots: both sides begin as what the lower one was."""
+        for slot, chosen in enumerate(slots.view(TESTS, -1, 1, 1, 1)):
+            low, high = _sides(self.values, slot)
+            high.copy_(torch.where(chosen, low, high))
+            for memory in (self.squares, self.visits.unsqueeze(1)):
+                low, high = _sides(memory, slot)
+                half = low / 2
+                low.copy_(torch.where(chosen, half, low))
+                high.copy_(torch.where(chosen, half, high))
+
+
+def _sides(cells: Tensor, slot: int) -> tuple[Tensor, Tensor]:
+    """Return views of cells, shape (trees · LEAVES, width), on either side of the tests in a slot.
+
+    Their shape is (trees, LEAVES >> (slot + 1), 1 << slot, width).
+    """
+    pairs = cells.view(-1, LEAVES >> (slot + 1), 2, 1 << slot, cells.shape[1])
+    return pairs[:, :, 0], pairs[:, :, 1]
+
+
+def _choose(chosen: Tensor, low: Tensor, value: Tensor, high: Tensor) -> None:
+    """Write `value` to the lower side, and 0 to the higher, where `chosen`."""
+    low.copy_(torch.where(chosen, value, low))
+    high.masked_fill_(chosen, 0.0)
