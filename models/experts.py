@@ -14,7 +14,9 @@ from models.bayes import NaiveBayes
 from models.errors import LearnerOptionsInvalid
 from models.examples import Task
 from models.expert import Expert
+from models.knn import NearestNeighbours
 from models.learner import LearnerOptions
+from models.leaves import LeavesExpert
 from models.mixture import Mixture
 from models.network_expert import NetworkExpert
 from models.networks import create_network
@@ -58,7 +60,25 @@ def _bayes(options: LearnerOptions, task: Task, device: torch.device, event_clip
     return NaiveBayes(task, device)
 
 
-EXPERTS: dict[str, Make] = {"last": _last, "prior": _prior, "rls": _rls, "bayes": _bayes, "mixture": _mixture}
+def _leaves(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:
+    """Return a linear model over the leaves of random trees."""
+    return LeavesExpert(options, task, device, event_clip, **options.network)
+
+
+def _knn(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it takes no gradients
+    """Return nearest neighbours."""
+    return NearestNeighbours(task, options.loss, device, **options.network)
+
+
+EXPERTS: dict[str, Make] = {
+    "leaves": _leaves,
+    "last": _last,
+    "prior": _prior,
+    "rls": _rls,
+    "knn": _knn,
+    "bayes": _bayes,
+    "mixture": _mixture,
+}
 """Kind → what makes it of options, task, device and the bound on one event; every other kind is a network."""
 
 
