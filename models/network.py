@@ -141,7 +141,7 @@ class Network(Protocol):
         """Return the names and shapes of a copy's parameters; they come as tensors of shape (copies, …)."""
 
     def buffers(self) -> Mapping[str, Tensor]:
-        """Return what is learned without gradients, changed in place by :meth:`learn`; often nothing."""
+        """Return what is learned without gradients, shapes (copies, …), in place; often nothing."""
 
     def table_width(self, outputs: int) -> int:
         """Return how many parameters there are for each hashed string; 0 for no table."""
@@ -160,8 +160,13 @@ class Network(Protocol):
     def input_dimensions(self) -> Mapping[str, int]:
         """Return the parameters of which each input column has values of its own, and along which dimension."""
 
-    def bind(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None) -> None:
-        """Use this memory from now on: parameters, and where their gradients are to be written."""
+    def bind(
+        self,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        buffers: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Use this memory from now on: parameters, where their gradients go, and buffers if they are not its own."""
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """Return the outputs, float32, shape (copies, rows, outputs), for predicting."""
@@ -204,7 +209,12 @@ class BuiltIn:
     ) -> None:
         """See :class:`Network`: leave zeros."""
 
-    def bind(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None) -> None:
+    def bind(
+        self,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        buffers: Mapping[str, Tensor] | None = None,  # noqa: ARG002 - there are none
+    ) -> None:
         """See :class:`Network`."""
         self._parameters, self._gradients = parameters, gradients or {}
 

@@ -226,9 +226,8 @@ class NetworkExpert(Defaults):
         shapes: dict[str, Shape] = self.network.shapes(inputs, outputs) if inputs else {}
         if shapes:
             self._shares = RateShares(tensors["rates/shares"])
-            self.network.bind(named_views(tensors["network/parameters"], shapes), None)
-            for name, buffer in self.network.buffers().items():
-                buffer.data = tensors[f"buffers/{name}"]
+            views = named_views(tensors["network/parameters"], shapes)
+            self.network.bind(views, None, within("buffers", tensors))
         self._table = tensors.get("table/parameters")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -9,6 +9,8 @@ is the class. The contract:
 - ``forward(x)`` takes float32 of shape (rows, inputs), standardised numbers and hashed strings, and returns float32 of
   shape (rows, outputs).
 - Its parameters are float32, and made in the constructor. It may have buffers. Random layers are seeded for each step.
+- Copies of it learn at several rates at once, by ``torch.func``, where that can map it over their parameters: where
+  ``forward`` does not branch on their values, and changes buffers in place. Otherwise there is one.
 - When features or classes are added, a new module is made with the new numbers; each parameter and buffer then takes
   over its old values at the beginning of every dimension, and what is new in a parameter becomes 0.
 """
@@ -19,12 +21,14 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from models.devices import FAILURES
 from models.encoder_layout import Role
@@ -65,14 +69,17 @@ class UserNetwork:
     default_replay: ClassVar[int] = 64
     table_kinds: ClassVar[frozenset[Kind]] = frozenset()
     spare: ClassVar[bool] = False
-    side_by_side: bool = False
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
         self._kind = kind
         self._options = dict(options)
         self._make = _load(kind)
         self._module: nn.Module | None = None
+        self._parameters: Mapping[str, Tensor] = {}
+        self._gradients: Mapping[str, Tensor] | None = None
+        self._buffers: Mapping[str, Tensor] = {}
         self._probe()
+        self.side_by_side = self._maps()
 
     def _probe(self) -> None:
         """Make a small module and run it, so that what is wrong shows at start-up."""
@@ -87,6 +94,40 @@ class UserNetwork:
         if not found.requires_grad:
             raise NetworkInvalid(f"{self._kind}: what forward returns does not depend on any parameter")
 
+    def _maps(self) -> bool:
+        """Return whether copies of it can be run at once."""
+        inputs, outputs = PROBE
+        module = self._build(inputs, outputs, seed=0).train()
+        parameters, buffers = (
+            {name: torch.stack([tensor.detach()] * 2) for name, tensor in found}
+            for found in (module.named_parameters(), module.named_buffers())
+        )
+        try:
+            self._map(module, parameters, buffers, torch.zeros(4, inputs), outputs)
+        except NetworkInvalid:
+            return False
+        return True
+
+    def _map(
+        self,
+        module: nn.Module,
+        parameters: Mapping[str, Tensor],
+        buffers: Mapping[str, Tensor],
+        dense: Tensor,
+        outputs: int | None,
+    ) -> Tensor:
+        """Return what copies of a module make of the same input, shape (copies, rows, outputs)."""
+
+        def one(of_parameters: dict[str, Tensor], of_buffers: dict[str, Tensor]) -> Tensor:
+            held = {**of_parameters, **of_buffers}
+            found = self._run(partial(functional_call, module, held), dense, outputs)
+            if any(held[name] is not buffer for name, buffer in of_buffers.items()):
+                raise NetworkInvalid(f"{self._kind}: forward assigns buffers instead of changing them in place")
+            return found
+
+        found: Tensor = vmap(one, randomness="different")(dict(parameters), dict(buffers))
+        return found
+
     def _build(self, inputs: int, outputs: int, seed: int) -> nn.Module:
         """Return a new module."""
         with _seeded(seed, torch.device("cpu")):
@@ -100,10 +141,10 @@ class UserNetwork:
             raise NetworkInvalid(f"{self._kind}: makes a {type(module).__name__}, not a torch.nn.Module")
         return module
 
-    def _run(self, module: nn.Module, dense: Tensor, outputs: int | None) -> Tensor:
-        """Return what the module makes of its input."""
+    def _run(self, forward: Callable[[Tensor], Any], dense: Tensor, outputs: int | None) -> Tensor:
+        """Return what a module makes of its input."""
         try:
-            found = module(dense)
+            found = forward(dense)
         except FAILURES:
             raise
         except Exception as error:
@@ -117,9 +158,7 @@ class UserNetwork:
     def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
         """See :class:`models.network.Network`."""
         self._inputs, self._outputs = inputs, outputs
-        before, self._module = self._module, self._build(inputs, outputs, seed=0)
-        if before is not None:
-            _carry(before, self._module)
+        self._module = self._build(inputs, outputs, seed=0)
         return {name: tuple(parameter.shape) for name, parameter in self._module.named_parameters()}
 
     @property
@@ -131,7 +170,7 @@ class UserNetwork:
 
     def buffers(self) -> dict[str, Tensor]:
         """See :class:`models.network.Network`."""
-        return dict(self._module.named_buffers()) if self._module is not None else {}
+        return dict(self._buffers)
 
     def input_dimensions(self) -> dict[str, int]:
         """See :class:`models.network.Network`: those that have one more with one more input."""
@@ -153,7 +192,7 @@ class UserNetwork:
         seed = int(torch.randint(1 << 31, (), generator=generator))
         made = self._build(self._inputs, self._outputs, seed)
         for name, parameter in made.named_parameters():
-            parameters[name][0].copy_(parameter.detach())
+            parameters[name].copy_(parameter.detach())
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
         """See :class:`models.network.Network`."""
@@ -163,28 +202,49 @@ class UserNetwork:
     ) -> None:
         """Leave zeros: see :class:`models.network.Network`."""
 
-    def bind(self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor] | None) -> None:
+    def bind(
+        self,
+        parameters: Mapping[str, Tensor],
+        gradients: Mapping[str, Tensor] | None,
+        buffers: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """See :class:`models.network.Network`."""
-        device = next(iter(parameters.values())).device
-        self.module.to(device)
-        for name, parameter in self.module.named_parameters():
-            parameter.data = parameters[name][0]
-            parameter.grad = None if gradients is None else gradients[name][0]
+        self._parameters, self._gradients = parameters, gradients
+        some = next(iter(parameters.values()))
+        self.module.to(some.device)
+        if buffers is None:
+            own = {name: torch.stack([buffer] * len(some)) for name, buffer in self.module.named_buffers()}
+            _carry(self._buffers, own)
+            buffers = own
+        self._buffers = buffers
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """See :class:`models.network.Network`."""
         with torch.no_grad():
-            return self._run(self.module.eval(), inputs.dense, None).unsqueeze(0)
+            return self._forward(self.module.eval(), self._parameters, inputs.dense)
+
+    def _forward(self, module: nn.Module, parameters: Mapping[str, Tensor], dense: Tensor) -> Tensor:
+        """Return what the copies make of an input, shape (copies, rows, outputs)."""
+        if len(next(iter(parameters.values()))) > 1:
+            return self._map(module, parameters, self._buffers, dense, None)
+        only = {name: held[0] for name, held in (*parameters.items(), *self._buffers.items())}
+        found = self._run(partial(functional_call, module, only), dense, None).unsqueeze(0)
+        for name, buffer in self._buffers.items():
+            if only[name].data_ptr() != buffer.data_ptr():  # it was assigned, not changed in place
+                buffer[0].copy_(only[name].detach())
+        return found
 
     def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
         """See :class:`models.network.Network`."""
-        for parameter in self.module.parameters():
-            if parameter.grad is not None:
-                parameter.grad.zero_()
+        leaves = {name: held.detach().requires_grad_() for name, held in self._parameters.items()}
         with _seeded(inputs.seed, inputs.dense.device), torch.enable_grad():
-            outputs = self._run(self.module.train(), inputs.dense, None)
-            torch.autograd.backward(outputs, loss_gradient(outputs.detach().unsqueeze(0)).squeeze(0))
-        return outputs.detach().unsqueeze(0), None
+            outputs = self._forward(self.module.train(), leaves, inputs.dense)
+            slopes = loss_gradient(outputs.detach())
+            found = torch.autograd.grad(outputs, list(leaves.values()), slopes, allow_unused=True)
+        for name, gradient in zip(leaves, found, strict=True):
+            written = (self._gradients or {})[name]
+            written.zero_() if gradient is None else written.copy_(gradient)
+        return outputs.detach(), None
 
 
 @contextmanager
@@ -196,13 +256,12 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _carry(before: nn.Module, after: nn.Module) -> None:
-    """Copy a module's buffers into the beginning of another's."""
-    old = dict(before.named_buffers())
-    for name, buffer in after.named_buffers():
-        if name in old and old[name].dim() == buffer.dim():
-            region = tuple(slice(0, min(sizes)) for sizes in zip(old[name].shape, buffer.shape, strict=True))
-            buffer[region] = old[name][region].to(buffer.device)
+def _carry(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+    """Copy buffers into the beginning of others."""
+    for name, buffer in after.items():
+        if name in before and before[name].dim() == buffer.dim():
+            region = tuple(slice(0, min(sizes)) for sizes in zip(before[name].shape, buffer.shape, strict=True))
+            buffer[region] = before[name][region].to(buffer.device)
 
 
 def _load(kind: str) -> Callable[..., Any]:

@@ -3,16 +3,19 @@
 import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from models import network_user
 from models.errors import NetworkInvalid
 from models.examples import Task
+from models.network_rates import several_rates
 from models.networks import create_network
 from models.registry import load_predictor
-from tests.support.learning import answers, learner, numbers_of, stream, trained
+from tests.support.learning import answers, learner, network, numbers_of, stream, trained
 
 FILE = Path(__file__).parent / "user_networks.py"
 
@@ -35,6 +38,32 @@ def test_the_same_seed_makes_the_same_module() -> None:
         np.testing.assert_array_equal(right.arrays[name], array, err_msg=name)
     other = trained(kind=f"{FILE}:Small", seed=5).state()
     assert (other.arrays["network/block"] != left.arrays["network/block"]).any()
+
+
+@pytest.mark.parametrize("name", ["Plain", "Small"])
+def test_copies_that_learn_at_several_rates_learn_what_each_would_alone(name: str) -> None:
+    """Which rate is best would be found out about networks that are none of them."""
+    options: dict[str, Any] = {"kind": f"{FILE}:{name}", "replay": 0, "optimizer": "sgd", "momentum": 0.0}
+    options |= {"network": {"dropout": 0.0}} if name == "Small" else {}
+    made = trained(Task.BINARY, 4, **options)
+    assert network(made).network.side_by_side
+    for copy, rate in enumerate(several_rates(0.01)):
+        alone = trained(Task.BINARY, 4, learning_rate=rate, **options)
+        torch.testing.assert_close(
+            network(made).parameters.block[0, copy], network(alone).parameters.block[0, 0], rtol=1e-4, atol=1e-5
+        )
+        for name_of, buffer in network(alone).network.buffers().items():
+            torch.testing.assert_close(network(made).network.buffers()[name_of][copy], buffer[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["Branching", "Counting"])
+def test_a_network_that_cannot_be_mapped_learns_at_one_rate(name: str) -> None:
+    """It would be refused, or copies would take the branch, or the buffers, of one."""
+    made = trained(kind=f"{FILE}:{name}", count=4, replay=0)
+    assert not network(made).network.side_by_side
+    assert len(network(made).guard.rate_scale) == 1
+    if name == "Counting":
+        assert network(made).network.buffers()["seen"].item() == 4 * 64
 
 
 @pytest.mark.parametrize(

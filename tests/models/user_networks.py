@@ -37,6 +37,33 @@ class Plain(nn.Module):
         return self.layers(x)  # type: ignore[no-any-return] # a module's call is untyped
 
 
+class Branching(Plain):
+    """Computes something else where a parameter says so: copies of it cannot be run at once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        first = next(self.parameters())
+        return super().forward(x) * (2 if float(first.detach().sum()) > 0 else 1)
+
+
+class Counting(nn.Module):
+    """Linear, with a buffer that is assigned anew instead of being changed: copies of it cannot be run at once."""
+
+    seen: Tensor
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        if self.training:
+            self.seen = self.seen + len(x)
+        found: Tensor = self.linear(x)
+        return found
+
+
 class Fragile(nn.Module):
     """Linear, and infinite where the first input is above 3."""
 
