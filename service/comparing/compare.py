@@ -67,7 +67,7 @@ def _survey(stream: StreamOrder) -> Survey:
     with StreamProgress(f"reading {stream.file.name}") as progress:
         found = survey(stream, lambda share, rows: progress.show(share, rows, 0.0, ""))
     if found.first:
-        print(f"{sum(found.refused.values()):,} rows cannot be used; the first is {found.first}", file=sys.stderr)
+        print(f"rows that cannot be used: {sum(found.refused.values()):,}; the first is {found.first}", file=sys.stderr)
     return found
 
 

@@ -85,7 +85,7 @@ def _stopped(comparison: Comparison, result: Result) -> str:
     until = [score for at, score in zip(curve["rows"], curve.get(measure.key, ()), strict=False) if at and at <= rows]
     if not comparison.whole(best) or not until:
         return told
-    return f"{told} (so far {best.entrant.name} had a {measure.name} of {number(until[-1], measure)})"
+    return f"{told} (as far as that, {best.entrant.name} came to {number(until[-1], measure)})"
 
 
 def _failed(comparison: Comparison) -> list[Result]:

@@ -1,0 +1,170 @@
+"""The page and the picture: complete in themselves, safe whatever things are called, and readable by everybody."""
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from models.examples import Task
+from service.comparing.comparison import Comparison
+from service.comparing.outcome import Outcome
+from service.comparing.page import make_page, write_page
+from service.comparing.picture import write_picture
+from tests.support.comparing import comparison, outcome
+
+NASTY = "<script>alert('x')</script>&\"$stream.csv"
+VOID = {"meta"}
+
+
+class Reading(HTMLParser):
+    """Reads a page as a browser does: its elements, its text by element, and whether all of them are closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.texts.setdefault(self.open[-1], []).append(data.strip())
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def usual() -> Comparison:
+    """Return a comparison with something of everything."""
+    return comparison(
+        {
+            "auto": outcome([0.7, 0.8], log_loss=0.5),
+            "auto@256": outcome([0.6, 0.75], log_loss=0.5),
+            "batch": outcome([0.6, 0.7], log_loss=0.9),
+            "online": outcome([0.9], rows=100, log_loss=0.9),
+            "majority": outcome([0.5, 0.55], log_loss=0.7),
+            "mlp": Outcome(error=f"broken by {NASTY}"),
+        },
+        stream=NASTY,
+    )
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
+    """A page that is sent to a colleague would be empty, tell somebody that it was opened, or run a stream's name."""
+    page = make_page(usual())
+    read = Reading(page)
+    assert read.open == []
+    assert not {"script", "link", "img", "iframe", "object", "use", "a"} & {tag for tag, _ in read.elements}
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", page)
+    assert not [name for _, attributes in read.elements for name in attributes if name.startswith("on")]
+    policy = next(meta["content"] for meta in read.named("meta") if "http-equiv" in meta)
+    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+    assert NASTY not in page
+    assert read.texts["h1"] == [f"Learners compared on {NASTY}"]
+
+
+def test_the_page_says_the_result_first_and_shows_all_of_it() -> None:
+    """A person would not understand it at a glance, or would miss a learner."""
+    page = make_page(usual())
+    read = Reading(page)
+    assert read.texts["p"][0].startswith("auto predicted best: 80.0% of all rows right; batch training came to 70.0%")
+    assert page.index("predicted best") < page.index("<svg") < page.index("<table")
+    assert [
+        text for text in read.texts["th"] if text in {"auto", "auto@256", "batch", "online", "majority", "mlp"}
+    ] == [
+        "auto",
+        "auto@256",
+        "batch",
+        "majority",
+        "online",
+        "mlp",
+    ]
+    assert "first 100" in read.texts["td"]
+    assert f"broken by {NASTY}" in read.texts["td"]
+    assert any("online was stopped after 100 of 1,000 rows" in text for text in read.texts["li"])
+    assert read.texts["figcaption"][0] == "Accuracy so far. Higher is better."
+
+
+def test_every_line_carries_its_name_and_the_drawings_their_description() -> None:
+    """Lines would have to be looked up by colour, which not everybody sees, and which is never read aloud."""
+    page = make_page(usual())
+    drawings = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page, re.DOTALL)]
+    assert len(drawings) == 2
+    for drawing in drawings:
+        assert drawing.get("role") == "img"
+        names = (drawing.get("aria-labelledby") or "").split()
+        told = {element.get("id"): element.text for element in drawing}
+        assert all(told[name] for name in names)
+    labels = [text.text for text in drawings[0].iterfind("g/text")]
+    assert labels == ["online 0.900 (partial)", "majority 0.550", "batch 0.700", "auto@256 0.750", "auto 0.800"]
+    assert "At the end of the stream: auto 0.800, auto@256 0.750" in (drawings[0].findtext("desc") or "")
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    width = 960.0
+    for points in re.findall(r'points="([^"]+)"', page):
+        assert all(0 <= float(point.split(",")[0]) <= width for point in points.split())
+
+
+def test_the_page_suits_a_light_and_a_dark_screen_and_is_a_table_to_those_who_listen() -> None:
+    """Somebody could not read it at night, or not at all."""
+    page = make_page(usual())
+    read = Reading(page)
+    assert "@media (prefers-color-scheme: dark)" in page
+    assert {"name": "color-scheme", "content": "light dark"} in read.named("meta")
+    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
+    assert style is not None
+    rest = re.sub(r":root \{[^}]*\}", "", style[1])
+    # Every colour is one that the dark screen has another of.
+    assert not re.search(r"#[0-9a-f]{3,6}\b", rest)
+    assert all(cell.get("scope") in {"col", "row"} for cell in read.named("th"))
+    assert ("html", {"lang": "en"}) in read.elements
+    assert read.texts["caption"]
+
+
+@pytest.mark.parametrize("found", [comparison({}), comparison({"auto": Outcome(error="no")})])
+def test_a_page_without_a_result_can_be_read(found: Comparison) -> None:
+    """A comparison in which all failed would end with a traceback."""
+    read = Reading(make_page(found))
+    assert read.texts["p"].count("There is nothing to draw.") == 2
+
+
+def test_errors_are_drawn_with_lower_being_better() -> None:
+    """A person would take the worst regressor for the best."""
+    errors = {"auto": outcome([2.0, 1.0], "mae"), "linear": outcome([2.0, 1e11], "mae")}
+    read = Reading(make_page(comparison(errors, Task.REGRESSION)))
+    assert read.texts["figcaption"][0] == (
+        "Mean absolute error so far. Lower is better. An arrow says that a line ends off the chart."
+    )
+    assert "linear 1e+11 ↑" in read.texts["text"]
+
+
+def test_the_picture_is_drawn(tmp_path: Path) -> None:
+    """There would be nothing to put into a report."""
+    path = write_picture(usual(), tmp_path)
+    assert path == tmp_path / "comparison.png"
+    content = path.read_bytes()
+    assert content.startswith(b"\x89PNG\r\n")
+    assert len(content) > 20_000
+    assert write_page(usual(), tmp_path).read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_without_matplotlib_there_is_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extra that is not installed would cost the whole result."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert write_picture(usual(), tmp_path) is None
+    assert list(tmp_path.iterdir()) == []

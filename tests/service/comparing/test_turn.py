@@ -1,0 +1,113 @@
+"""One learner's turn: its scores along the stream, its time, and its process."""
+
+from pathlib import Path
+
+import pytest
+
+from models.errors import ModelError
+from models.examples import Task
+from service.comparing.learner_names import parse_entrants
+from service.comparing.outcome import POINTS, Outcome, Step, Turn
+from service.comparing.process_memory import MemoryHeld, growth, memory_held
+from service.comparing.processes import TurnProcesses
+from service.comparing.stream import StreamOrder
+from service.comparing.turn import take_turn
+from service.replaying.replay_events import Roles
+from tests.support.comparing import easy_file
+
+BROKEN = """
+import os
+import signal
+
+import torch
+
+
+class Dying(torch.nn.Module):
+    def __init__(self, inputs, outputs):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Failing(torch.nn.Module):
+    def __init__(self, inputs, outputs):
+        raise RuntimeError("told so")
+"""
+
+
+def make_turn(file: Path, name: str, rows: int = 600, delay: int = 5, seconds: float | None = None) -> Turn:
+    """Return a turn of a learner on the file that is easy to learn."""
+    (entrant,) = parse_entrants(name)
+    return Turn(entrant, StreamOrder(file, Roles("y")), Task.MULTICLASS, rows, delay, seconds, 0, 1)
+
+
+def test_the_curve_goes_along_the_stream_and_ends_at_the_score(tmp_path: Path) -> None:
+    """The plot would show something else than the table."""
+    done = Outcome()
+    list(take_turn(make_turn(easy_file(tmp_path), "majority"), done))
+    assert done.rows == 600
+    assert done.curve["rows"][-1] == 600
+    assert POINTS / 2 <= len(done.curve["rows"]) <= POINTS
+    assert done.curve["accuracy"][-1] == done.scores["accuracy"]
+    assert {len(column) for column in done.curve.values()} == {len(done.curve["rows"])}
+    # Six rows a point: the last point's own score is that of the last six rows.
+    assert (done.curve["recent_accuracy"][-1] or 0) * 6 == pytest.approx(
+        round((done.curve["recent_accuracy"][-1] or 0) * 6)
+    )
+    assert 0 < done.learning_seconds < done.seconds
+
+
+def test_a_turn_ends_when_its_time_is_over(tmp_path: Path) -> None:
+    """A slow learner would keep everybody waiting, or its score would be told as that of the whole stream."""
+    done = Outcome()
+    list(take_turn(make_turn(easy_file(tmp_path), "majority", seconds=1e-9), done))
+    assert done.rows == 5
+    assert done.curve["rows"] == [5]
+
+
+def test_numbers_are_not_scored_before_the_first_is_known(tmp_path: Path) -> None:
+    """The curve of a regressor would begin with an error as large as the labels."""
+    path = tmp_path / "numbers.csv"
+    path.write_text("x,y\n" + "".join(f"{n},{1e6 + n % 7 + 0.5}\n" for n in range(40)))
+    turn = Turn(parse_entrants("mean")[0], StreamOrder(path, Roles("y")), Task.REGRESSION, 40, 10, None, 0, 1)
+    done = Outcome()
+    list(take_turn(turn, done))
+    assert done.curve["mae"][0] is None
+    assert done.curve["rows"] == [10, 20, 30, 40]
+    assert all(error is not None and error < 4 for error in done.curve["mae"][1:])
+
+
+def test_options_that_no_learner_takes_are_told(tmp_path: Path) -> None:
+    """A network of one's own that is not there would be a traceback."""
+    with pytest.raises(ModelError, match="missing"):
+        list(take_turn(make_turn(easy_file(tmp_path), f"{tmp_path}/missing.py:Net"), Outcome()))
+
+
+def test_memory_is_what_was_needed_beyond_code() -> None:
+    """Code that PyTorch reads when it is first called would count as a learner's memory, or nothing would."""
+    assert growth(MemoryHeld(100, 30), MemoryHeld(180, 50)) == 60
+    assert growth(MemoryHeld(100, 30), MemoryHeld(100, 50)) == 0
+    assert growth(None, MemoryHeld(1, 1)) is None
+    before = memory_held()
+    block = bytearray(64 * 2**20)
+    block[:: 2**12] = b"x" * (len(block) // 2**12)
+    grown = growth(before, memory_held())
+    # What was freed before may be used again, so that a process grows by less than it asks for.
+    assert grown is None or grown <= 70 * 2**20
+
+
+def test_learners_have_processes_of_their_own_and_one_that_dies_takes_nobody_with_it(tmp_path: Path) -> None:
+    """A learner that runs out of memory would end the whole comparison, and the results of the others with it."""
+    file, steps = easy_file(tmp_path), list[Step]()
+    network = tmp_path / "broken.py"
+    network.write_text(BROKEN)
+    processes = TurnProcesses()
+    processes.prepare()
+    processes.wait()
+    dying, failing, fine = (
+        processes.run(make_turn(file, name, delay=64), steps.append)
+        for name in (f"{network}:Dying", f"{network}:Failing", "online")
+    )
+    assert dying.error == "its process was ended by SIGKILL, probably for lack of memory"
+    assert "told so" in failing.error
+    assert (fine.error, fine.rows) == ("", 600)
+    assert fine.scores["accuracy"] > 0.7
+    assert fine.memory_bytes is None or fine.memory_bytes < 200 * 2**20
