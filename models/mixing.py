@@ -1,8 +1,7 @@
 """Mixes the answers of several experts into one, and learns how: :class:`Mixing`. The mixture's arithmetic.
 
-Several *opinions* are formed of the experts' answers, each by a rule of its own: one by shares, and others by weights,
-which differ in how fast they forget and how much they hold on to what they began with. The answer is the opinions' own
-mean, by how right they have been.
+Several *opinions* are formed of the experts' answers, each by a rule of its own: by shares, or by weights. They differ
+in how fast they learn and forget. The answer is the opinions' own mean, by how right they have been.
 
 *Shares* are fixed-share Hedge (Herbster and Warmuth 1998): each expert's share falls with its losses, exponentially,
 and a little of every share is dealt out anew, so that an expert whose time has come is soon back. *Weights* are
@@ -71,11 +70,11 @@ class Mixing:
     Attributes
     ----------
     shares
-        Logarithms of the experts' shares, float32, shape (experts,).
+        Logarithms of the experts' shares, float32, shape (sets, experts).
     weights
         float32, shape (weighted opinions, experts).
     choice
-        Logarithms of the opinions' shares, float32, shape (opinions,): by shares first, then by weights.
+        Logarithms of the opinions' shares, float32, shape (1, opinions): by shares first, then by weights.
     curvature
         Of the loss by the weights, float64, shape (weighted opinions, experts, experts).
     losses
@@ -90,10 +89,11 @@ class Mixing:
         memories = torch.tensor(MEMORIES, dtype=torch.float64, device=device)
         self._half_lives = memories[:, 0].view(-1, 1, 1)
         self._inertia = memories[:, 1].view(-1, 1, 1) * torch.eye(experts, dtype=torch.float64, device=device)
-        opinions = len(MEMORIES) + 1
-        self.shares = torch.full((experts,), 1 / experts, device=device).log_()
+        self._rates = torch.tensor(self.blend.hedge_rates, device=device).unsqueeze(1)
+        opinions = len(self._rates) + len(MEMORIES)
+        self.shares = torch.full((len(self._rates), experts), 1 / experts, device=device).log_()
         self.weights = torch.full((len(MEMORIES), experts), 1 / experts, device=device)
-        self.choice = torch.full((opinions,), 1 / opinions, device=device).log_()
+        self.choice = torch.full((1, opinions), 1 / opinions, device=device).log_()
         self.curvature = self._inertia.clone()
         self.losses = torch.zeros(experts + 2, device=device)
         self.rows = 0
@@ -106,11 +106,11 @@ class Mixing:
         answers
             The experts', as ``blend.clean`` returned them, shape (rows, experts, columns).
         """
-        return self.blend.by_shares(self._opinions(answers), self.choice)
+        return self.blend.by_shares(self._opinions(answers), self.choice).squeeze(1)
 
     def _opinions(self, answers: Tensor) -> Tensor:
         """Return what each opinion answers, shape (rows, opinions, columns)."""
-        by_shares = self.blend.by_shares(answers, self.shares).unsqueeze(1)
+        by_shares = self.blend.by_shares(answers, self.shares)
         return torch.cat([by_shares, self.blend.by_weights(answers, self.weights)], 1)
 
     def learn(self, answers: Tensor, targets: Tensor, relative: Tensor) -> None:
@@ -126,12 +126,12 @@ class Mixing:
         blend, rows = self.blend, len(targets)
         targets = blend.bounded(targets)
         opinions = self._opinions(answers)
-        mixed = blend.by_shares(opinions, self.choice).unsqueeze(1)
+        mixed = blend.by_shares(opinions, self.choice)
         blend.settle(mixed, targets, relative)
         everything = torch.cat([answers, mixed, opinions], 1)
         losses = relative @ blend.losses(everything, targets)
-        experts = len(self.shares)
-        self.shares = _dealt(self.shares - blend.hedge_rate * losses[:experts], rows)
+        experts = answers.shape[1]
+        self.shares = _dealt(self.shares - self._rates * losses[:experts], rows)
         self.choice = _dealt(self.choice - blend.choice_rate * losses[experts + 1 :], rows)
         self.losses.mul_(0.5 ** (rows / REPORTED))
         self.losses[:-1] += losses[: experts + 1]
@@ -158,8 +158,8 @@ class Mixing:
     def worth(self) -> Tensor:
         """Return how much of the answer each expert makes up, float32, shape (experts,); their sum is 1."""
         weights = self.weights.abs()
-        parts = torch.cat([self.shares.exp().unsqueeze(0), weights / weights.sum(1, keepdim=True)])
-        return self.choice.exp() @ parts
+        parts = torch.cat([self.shares.exp(), weights / weights.sum(1, keepdim=True)])
+        return (self.choice.exp() @ parts).squeeze(0)
 
     def running_losses(self) -> Tensor:
         """Return the recent mean loss of each expert and, last, of the mixed answer, shape (experts + 1,)."""
@@ -191,4 +191,4 @@ class Mixing:
 def _dealt(shares: Tensor, rows: int) -> Tensor:
     """Return logarithms of shares that sum to 1, with a little of each dealt out anew, for so many rows."""
     dealt = 1 - (1 - SHARE) ** rows
-    return shares.softmax(0).mul_(1 - dealt).add_(dealt / len(shares)).log_()
+    return shares.softmax(1).mul_(1 - dealt).add_(dealt / shares.shape[1]).log_()

@@ -16,8 +16,8 @@ from models.expert import Tensors
 class Blend(Protocol):
     """How answers are mixed, and how wrong they are. Memory is on the device; nothing waits for it."""
 
-    hedge_rate: ClassVar[float]
-    """What losses are multiplied by where experts' shares are made of them."""
+    hedge_rates: ClassVar[Sequence[float]]
+    """What losses are multiplied by where experts' shares are made of them: one for each set of shares."""
     choice_rate: ClassVar[float]
     """The same for the opinions' shares."""
 
@@ -28,7 +28,13 @@ class Blend(Protocol):
         """Return the targets within what can be answered."""
 
     def by_shares(self, answers: Tensor, shares: Tensor) -> Tensor:
-        """Return the mean of the answers by shares, whose logarithms are given; shape (rows, columns)."""
+        """Return means of the answers by shares, whose logarithms are given, shape (sets, experts).
+
+        Returns
+        -------
+        Tensor
+            Shape (rows, sets, columns).
+        """
 
     def by_weights(self, answers: Tensor, weights: Tensor) -> Tensor:
         """Return the answers stacked by weights, shape (opinions, experts); shape (rows, opinions, columns)."""

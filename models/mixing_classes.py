@@ -14,7 +14,8 @@ LEAST = -10.0  # logarithm of the smallest probability: no expert may be surer t
 class ClassBlend:
     """Classes: the loss is the logarithmic one."""
 
-    hedge_rate: ClassVar[float] = 0.1  # labels come late and together, so losses say less than their number
+    # At 1, shares are what Bayes' rule makes of them; but labels come late and together: they say less than so many.
+    hedge_rates: ClassVar[Sequence[float]] = (1.0, 0.1)
     choice_rate: ClassVar[float] = 0.3
 
     def clean(self, answers: Sequence[Tensor], prior: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ class ClassBlend:
 
     def by_shares(self, answers: Tensor, shares: Tensor) -> Tensor:
         """See :class:`models.mixing_blend.Blend`."""
-        return (answers + shares.unsqueeze(1)).logsumexp(1)
+        return (answers.unsqueeze(1) + shares.unsqueeze(2)).logsumexp(2)
 
     def by_weights(self, answers: Tensor, weights: Tensor) -> Tensor:
         """See :class:`models.mixing_blend.Blend`."""

@@ -31,7 +31,7 @@ class NumberBlend:
         Where to.
     """
 
-    hedge_rate: ClassVar[float] = 0.03
+    hedge_rates: ClassVar[Sequence[float]] = (0.3, 0.03)
     choice_rate: ClassVar[float] = 0.1
 
     def __init__(self, loss: str, device: torch.device) -> None:
