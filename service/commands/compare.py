@@ -19,6 +19,25 @@ class TaskName(StrEnum):
     REGRESSION = "regression"
 
 
+LearnersOption = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Names, divided by commas: {NAMES}, and networks of your own as path/to/file.py:ClassName. NAME@SIZE "
+        f"learns in microbatches of SIZE rows, NAME alone in those of the delay. Without it: {', '.join(DEFAULT)}.",
+        metavar="NAME[@SIZE],…",
+    ),
+]
+
+SecondsOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Time for all learners together, divided among them; what is not done by then shows as partial. 0 for no "
+        "bound. Without it: 90 where --learners is not given, no bound where it is.",
+        min=0,
+    ),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     app.command()(compare)
@@ -36,28 +55,14 @@ def compare(
     ] = None,
     timestamp: Annotated[str | None, typer.Option(help="Column of the event's time.", metavar="COLUMN")] = None,
     task: Annotated[TaskName, typer.Option(help="What is predicted; auto reads it off the labels.")] = TaskName.AUTO,
-    learners: Annotated[
-        str | None,
-        typer.Option(
-            help=f"Names, divided by commas: {NAMES}, and networks of your own as path/to/file.py:ClassName. NAME@SIZE "
-            f"learns in microbatches of SIZE rows, NAME alone in those of the delay. Without it: {','.join(DEFAULT)}.",
-            metavar="NAME[@SIZE],…",
-        ),
-    ] = None,
+    learners: LearnersOption = None,
     delay: Annotated[
         int,
         typer.Option(help="Rows that are predicted before the first of their labels is known.", min=1, max=1_000_000),
     ] = 64,
     rows: Annotated[int | None, typer.Option(help="Only so many rows from the start.", min=1)] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(
-            help="Time for all learners together, divided among them; what is not done by then shows as partial. 0 for "
-            "no bound. Without it: 90 where --learners is not given, no bound where it is.",
-            min=0,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the learners' initial values.", min=0)] = 0,
+    seconds: SecondsOption = None,
+    seed: Annotated[int, typer.Option(help="Of the learners' initial values.", min=0, max=2**63 - 1)] = 0,
     output: Annotated[
         Path, typer.Option(help="Folder for comparison.json, comparison.html and comparison.png.", metavar="FOLDER")
     ] = Path("comparison"),

@@ -1,7 +1,6 @@
 """What ``--learners`` takes: names of learners and baselines, each perhaps with the size of its microbatches.
 
-Light, because ``--help`` lists the names; ``tests/service/comparing/test_learner_names.py`` keeps them in step with the
-registries in ``models``.
+Light, because ``--help`` lists the names.
 """
 
 import difflib
@@ -11,15 +10,13 @@ from importlib.metadata import entry_points
 from typing import Literal
 
 from service.errors import ConfigurationInvalid
+from service.settings.learner_kinds import KINDS
 
 Way = Literal["microbatch", "batch", "online", "baseline"]
 """How a learner comes to know what it knows."""
 
 WAYS: dict[str, Way] = {
-    "auto": "microbatch",
-    "linear": "microbatch",
-    "mlp": "microbatch",
-    "fm": "microbatch",
+    **dict.fromkeys(KINDS, "microbatch"),
     "batch": "batch",
     "online": "online",
     "majority": "baseline",

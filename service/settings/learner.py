@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from models.learner import LearnerOptions
+from service.settings.learner_kinds import KINDS
 
-KINDS = ("auto", "linear", "mlp", "fm", "online", "batch")
 LOSSES = ("auto", "bce", "ce", "mse", "mae", "huber")
 OPTIMIZERS = ("auto", "sgd", "adam", "adamw", "adagrad")
 

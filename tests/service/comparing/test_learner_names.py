@@ -6,7 +6,7 @@ from models.baselines import BASELINES
 from models.examples import Task
 from service.comparing.learner_names import DEFAULT, NAMES, WAYS, Entrant, fitting, parse_entrants
 from service.errors import ConfigurationInvalid
-from service.settings.learner import KINDS
+from service.settings.learner_kinds import KINDS
 
 
 def test_every_learner_can_be_compared() -> None:

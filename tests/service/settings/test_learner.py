@@ -5,11 +5,12 @@ from models.networks import NETWORKS
 from models.optimizers import OPTIMIZERS
 from models.registry import LEARNERS
 from service.settings import learner as config_learner
+from service.settings.learner_kinds import KINDS
 
 
 def test_every_kind_of_learner_can_be_configured() -> None:
     """A network would be in the registry but could not be chosen, or the other way round."""
-    assert set(config_learner.KINDS) == {"auto", *LEARNERS, *NETWORKS}
+    assert set(KINDS) == {"auto", *LEARNERS, *NETWORKS}
 
 
 def test_every_loss_can_be_configured() -> None:

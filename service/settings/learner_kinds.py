@@ -1,0 +1,6 @@
+"""The names of learners, without anything heavy: ``--help`` lists them.
+
+The names are those of the registries in ``models``; ``tests/service/settings/test_learner.py`` keeps the two in step.
+"""
+
+KINDS = ("auto", "linear", "mlp", "fm", "online", "batch")
