@@ -31,6 +31,7 @@ from service.logs import configure_logs
 from service.reading.ingest import IngestLoop, Start
 from service.reading.reading_program import ReadingProgram, start_program
 from service.reading.refusals import make_refusals
+from service.reading.steady_memory import keep_memory_steady
 from service.wiring import make_source, open_dead_letters
 
 _log = structlog.get_logger("headrace.ingest")
@@ -255,6 +256,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
     # A terminal's Ctrl-C is for the trainer, which then ends this program by closing the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    keep_memory_steady()
     configure_logs()
     connection = Connection(int(arguments[0]))
     try:
