@@ -24,8 +24,8 @@ from models.rls import RecursiveLeastSquares
 
 Make = Callable[[LearnerOptions, Task, torch.device, float | None], Expert]
 
-MEMBERS = ("rls", "mlp", "linear", "bayes", "last", "prior")
-"""The experts of a mixture, where the configuration does not name others; the fourth only for classes."""
+MEMBERS = ("leaves", "rls", "knn", "mlp", "linear", "bayes", "last", "prior")
+"""The experts of a mixture, where the configuration does not name others; ``bayes`` only for classes."""
 
 
 def _last(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
