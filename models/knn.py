@@ -230,7 +230,7 @@ def _nearest(relative: Tensor) -> tuple[Tensor, Tensor]:
     With so many groups that costs one neighbour or two of the farther ones, and takes a third of the time: the smallest
     of a group are found in one sweep, and only they are sorted.
     """
-    groups = relative.view(len(relative), -1, GROUPS)
+    groups = relative.view(len(relative), relative.shape[1] // GROUPS, GROUPS)
     _, chosen = groups.amin(1).topk(MORE, largest=False)
     nearest, depths = groups.gather(2, chosen.unsqueeze(1).expand(-1, groups.shape[1], -1)).min(1)
     return nearest, depths * GROUPS + chosen
