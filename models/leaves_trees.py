@@ -62,24 +62,24 @@ class Trees:
         self.columns = torch.zeros((TESTS, count), dtype=torch.int32, device=device)
         self.thresholds = torch.full((TESTS, count), torch.inf, device=device)
         self.recent = torch.empty((RECENT, 0), device=device)
-        self._first = torch.arange(count, device=device) * LEAVES
+        self._numbers = torch.arange(count, device=device)
         self._slots = torch.arange(TESTS, device=device).unsqueeze(1)
 
     def places(self, raw: Tensor) -> Tensor:
-        """Return each row's leaf in each tree, int64, shape (rows, count): tree · LEAVES + leaf.
+        """Return each row's leaf in each tree, int64, shape (rows, count): leaf · count + tree.
 
-        Whatever columns and thresholds are, reading stays within `raw`, and the result within count · LEAVES.
+        Whatever columns and thresholds are, reading stays within `raw`, and the result within LEAVES · count.
         """
         rows, raws = raw.shape
         if not raws:
-            return self._first.expand(rows, -1)
+            return self._numbers.expand(rows, -1)
         columns = self.columns.clamp(0, raws - 1).view(-1)
         values = raw.t().contiguous().index_select(0, columns).view(*self.columns.shape, rows)
         above = (values > self.thresholds.unsqueeze(2)).view(torch.uint8)
         leaf = above[-1].clone()
         for slot in range(TESTS - 2, -1, -1):  # Horner's scheme
             leaf.add_(leaf).add_(above[slot])
-        return leaf.t().long().add_(self._first)
+        return leaf.t().long().mul_(len(self._numbers)).add_(self._numbers)
 
     def grow(self, raws: int) -> None:
         """Make room for raw columns."""

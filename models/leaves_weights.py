@@ -54,9 +54,9 @@ class Weights:
     Attributes
     ----------
     values, squares
-        float32, shape (trees · LEAVES, width): weights, and sums of squared gradients.
+        float32, shape (LEAVES · trees, width): weights, and sums of squared gradients.
     visits
-        float32, shape (trees · LEAVES,): rows that fell into each leaf, older ones counting less.
+        float32, shape (LEAVES · trees,): rows that fell into each leaf, older ones counting less.
     """
 
     def __init__(self, trees: int, device: torch.device) -> None:
@@ -110,10 +110,10 @@ class Weights:
         """
         found = []
         for slot in range(TESTS):
-            low, high = _sides(self.values, slot)
-            seen_low, seen_high = _sides(self.visits.unsqueeze(1), slot)
+            low, high = self._sides(self.values, slot)
+            seen_low, seen_high = self._sides(self.visits.unsqueeze(1), slot)
             both = seen_low * seen_high / (seen_low + seen_high).clamp_(min=1e-6)
-            found.append(((high - low).square_().sum(3, keepdim=True) * both).sum((1, 2, 3)))
+            found.append(((high - low).square_().sum(3) * both[..., 0]).sum((0, 1)))
         return torch.stack(found)
 
     def merge(self, slots: Tensor) -> None:
@@ -121,38 +121,31 @@ class Weights:
 
         Its weight is their mean by the squared gradients that each has met.
         """
-        for slot, chosen in enumerate(slots.view(TESTS, -1, 1, 1, 1)):
-            low, high = _sides(self.values, slot)
-            square_low, square_high = _sides(self.squares, slot)
-            seen_low, seen_high = _sides(self.visits.unsqueeze(1), slot)
-            square = square_low + square_high
-            mean = torch.lerp(low, high, square_high / square.clamp(min=1e-12))
-            _choose(chosen, low, mean, high)
-            _choose(chosen, square_low, square, square_high)
-            _choose(chosen, seen_low, seen_low + seen_high, seen_high)
+        for slot, chosen in enumerate(slots.float().unsqueeze(2)):
+            low, high = self._sides(self.values, slot)
+            square_low, square_high = self._sides(self.squares, slot)
+            share = square_high / (square_low + square_high).clamp_(min=1e-12)
+            low.addcmul_(share.mul_(chosen), high - low)
+            for memory in (self.squares, self.visits.unsqueeze(1)):
+                low, high = self._sides(memory, slot)
+                low.addcmul_(high, chosen)
+                high.mul_(1 - chosen)
 
     def split(self, slots: Tensor) -> None:
         """Have leaves be told apart by new tests in these slots: both sides begin as what the lower one was."""
-        for slot, chosen in enumerate(slots.view(TESTS, -1, 1, 1, 1)):
-            low, high = _sides(self.values, slot)
+        for slot, chosen in enumerate(slots.unsqueeze(2)):
+            low, high = self._sides(self.values, slot)
             high.copy_(torch.where(chosen, low, high))
+            share = 1 - chosen.float() / 2
             for memory in (self.squares, self.visits.unsqueeze(1)):
-                low, high = _sides(memory, slot)
-                half = low / 2
-                low.copy_(torch.where(chosen, half, low))
-                high.copy_(torch.where(chosen, half, high))
+                low, high = self._sides(memory, slot)
+                low.mul_(share)
+                high.copy_(torch.where(chosen, low, high))
 
+    def _sides(self, cells: Tensor, slot: int) -> tuple[Tensor, Tensor]:
+        """Return views of cells, shape (LEAVES · trees, width), on either side of the tests in a slot.
 
-def _sides(cells: Tensor, slot: int) -> tuple[Tensor, Tensor]:
-    """Return views of cells, shape (trees · LEAVES, width), on either side of the tests in a slot.
-
-    Their shape is (trees, LEAVES >> (slot + 1), 1 << slot, width).
-    """
-    pairs = cells.view(-1, LEAVES >> (slot + 1), 2, 1 << slot, cells.shape[1])
-    return pairs[:, :, 0], pairs[:, :, 1]
-
-
-def _choose(chosen: Tensor, low: Tensor, value: Tensor, high: Tensor) -> None:
-    """Write `value` to the lower side, and 0 to the higher, where `chosen`."""
-    low.copy_(torch.where(chosen, value, low))
-    high.masked_fill_(chosen, 0.0)
+        Their shape is (LEAVES >> (slot + 1), 1 << slot, trees, width).
+        """
+        pairs = cells.view(LEAVES >> (slot + 1), 2, 1 << slot, self._trees, -1)
+        return pairs[:, 0], pairs[:, 1]
