@@ -22,9 +22,10 @@ from models.learner import Json
 from models.moments import OUTLIER
 from models.touched import Ranges
 
-HALF_LIFE = 512.0  # rows after which a loss counts half in what an expert has been of late
-BETTER = 0.9  # times the loss of the other that one must have to follow it: a little better may be chance
+HALF_LIFE = 128.0  # rows after which a loss counts half in what an expert has been of late
+BETTER = 0.8  # times the loss of the other that one must have to follow it: a little better may be chance
 LEAST = 256  # rows that one has learned before it may follow: fewer say little
+EARLY = 128  # rows before a drift that one may have begun: it has hardly learned what is gone
 UNCONFIRMED = 1000  # rows after which a suspicion that nothing has confirmed is dropped, and what began with it,
 MOST = 5000  # and rows after which a successor is given up that has not become better
 SURPRISE = 13.8  # the loss of a class with probability 0, or less than 1e-6: as in the scores
@@ -70,8 +71,8 @@ class Succession:
                 self.current = self._fresh(self._space)
             return bool(signs.certain)
         # One that began long before the drift has learned the concept that is gone.
-        late = bool(signs.certain) and self._rows >= UNCONFIRMED
-        if late or (self._beside is None and any(signs)):
+        oldest = UNCONFIRMED if self._certain else EARLY
+        if (signs.certain and self._rows > oldest) or (self._beside is None and any(signs)):
             self._forget_beside()
             self._beside = self._fresh(self._space)
         self._certain = self._certain or bool(signs.certain)
