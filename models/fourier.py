@@ -147,10 +147,16 @@ class FourierFeatures:
         self.phases = phases
         return [int(place) for place in places]
 
-    def touching(self, inputs: Sequence[int]) -> list[int]:
-        """Return the places of the features that stand and fall with some input columns: of one or two columns."""
+    def renew(self, inputs: Sequence[int]) -> list[int]:
+        """Forget input columns that carry other features from now on; return the places that stand and fall with them.
+
+        Those are the columns themselves, and features that look at one or two columns. Those that look at all stay, and
+        do not look at these any more.
+        """
         plain = [column for column in inputs if column < min(PLAIN, len(self._drawn))]
         few = (self._drawn[plain] != 0).any(0) & (ARITIES > 0)
+        self._drawn[np.ix_(plain, ARITIES == 0)] = 0.0
+        self.projection = to_device(self._drawn.copy(), self._device)
         return [1 + int(place) for place in np.flatnonzero(few)] + [FIRST + column for column in plain]
 
     def published(self) -> dict[str, Tensor]:

@@ -91,7 +91,8 @@ class RecursiveLeastSquares(SelfMixed):
 
     def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:  # noqa: ARG002 - it sees no raw columns
         """See :class:`models.expert.Expert`."""
-        self._forget(self._fourier.touching(inputs))
+        self._forget(self._fourier.renew(inputs))
+        self._drawn = True
 
     def _forget(self, places: Sequence[int]) -> None:
         """Forget what was learned for some features."""
