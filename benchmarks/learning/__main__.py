@@ -28,7 +28,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--delay", nargs="+", type=int, default=list(DELAYS), metavar="ROWS", help="%(default)s")
     parser.add_argument("--seeds", nargs="+", type=int, default=list(range(5)), metavar="SEED", help="%(default)s")
     parser.add_argument("--rows", type=int, help="at most; by default as many as streams.py says for each")
-    parser.add_argument("--limit", type=float, default=1800.0, help="seconds for a cell (%(default)s)")
+    parser.add_argument("--limit", type=float, default=900.0, help="seconds of processor time for a cell (%(default)s)")
     parser.add_argument("--again", action="store_true", help="run also what is there already")
     parser.add_argument("--throughput", action="store_true", help="measure events a second instead of scores")
     parser.add_argument("--rounds", type=int, default=3, help="of throughput (%(default)s)")

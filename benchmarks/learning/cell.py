@@ -30,7 +30,7 @@ class Job:
     learner, stream, delay, seed
         Who learns what, in blocks of how many rows.
     limit
-        Seconds that it may take.
+        Seconds of processor time that it may take.
     warm_up
         Rows that are learned before the time is taken.
     core
