@@ -49,6 +49,10 @@ def notes(comparison: Comparison) -> list[str]:
 def conclusion(comparison: Comparison) -> str:
     """Return what the comparison comes to."""
     done = [result for result in comparison.ranked if comparison.whole(result)]
+    if comparison.rows <= comparison.delay:
+        return (
+            "Nothing can be compared: all rows were predicted before the first label was known; give a smaller --delay."
+        )
     if not done:
         return "No learner got through the stream."
     best, measure = done[0], comparison.measures[0]

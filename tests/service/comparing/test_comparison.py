@@ -1,6 +1,7 @@
 """What came out: the order of learners, what programs and people are told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -102,6 +103,13 @@ def test_what_it_comes_to_is_told() -> None:
         ),
     ]
     assert conclusion(comparison({"auto": outcome([0.9], rows=10)})) == "No learner got through the stream."
+
+
+def test_a_stream_of_one_block_compares_nothing() -> None:
+    """Somebody would choose by scores that chance made, before anything was learned."""
+    short = replace(comparison({"auto": outcome([0.8])}), delay=1000)
+    assert conclusion(short).startswith("Nothing can be compared")
+    assert conclusion(short).endswith("give a smaller --delay.")
 
 
 @pytest.mark.parametrize(
