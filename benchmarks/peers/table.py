@@ -70,9 +70,10 @@ class Entry:
         return task in self.tasks and (self.text or not text)
 
 
-OURS = ("auto", "leaves", "rls", "knn", "linear", "mlp", "fm")
+OURS = ("auto", "mixture", "leaves", "rls", "knn", "linear", "mlp", "fm")
 ENTRIES: dict[str, Entry] = {
     **{f"headrace/{kind}": Entry(text=True) for kind in OURS},
+    "headrace/bayes": Entry(CLASSES, text=True, random=False),
     "headrace/online": Entry(text=True, random=False),
     "river/arf-10": Entry(),
     "capymoa/arf-100": Entry(),
