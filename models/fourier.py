@@ -192,10 +192,12 @@ def _subsets(
         # Systematic sampling: each is taken as often as its share says, rounded up or down.
         ends = importance[every].prod(1, dtype=np.float64).cumsum()
         marks = (np.arange(count) + random.random()) * (ends[-1] / max(count, 1))
-        return every[np.searchsorted(ends, marks, side="right").clip(max=len(every) - 1)]
+        taken: NDArray[np.int64] = every[np.searchsorted(ends, marks, side="right").clip(max=len(every) - 1)]
+        return taken
     # Independent draws without replacement: the largest of log importance + Gumbel noise.
     with np.errstate(divide="ignore"):
         keys = np.log(importance) + random.gumbel(size=(count, len(importance)))
     anchors = first + keys[:, first:].argmax(1)
     keys[np.arange(count), anchors] = np.inf
-    return np.argpartition(-keys, arity - 1, axis=1)[:, :arity]
+    chosen: NDArray[np.int64] = np.argpartition(-keys, arity - 1, axis=1)[:, :arity]
+    return chosen

@@ -71,7 +71,7 @@ class NearestNeighbours(SelfMixed):
         }
 
     def grow(self, space: Space) -> None:
-        """See :class:`models.expert.Expert`: new columns count nothing until relevance is renewed."""
+        """See :class:`models.expert.Expert`: columns that come later count nothing until relevance is renewed."""
         ring, columns = self._ring, folded_width(space.inputs)
         self._outputs = space.outputs
         self._relevance.grow(columns, space.outputs)
@@ -84,7 +84,7 @@ class NearestNeighbours(SelfMixed):
             ring |= {
                 "rows": pad(ring["rows"], (0, more)),
                 "columns": torch.cat([ring["columns"], new]),
-                "scales": pad(ring["scales"], (0, more)),
+                "scales": pad(ring["scales"], (0, more), value=0.0 if self._written else 1.0),
             }
             self._touched.add_all()
 
