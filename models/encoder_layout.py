@@ -5,9 +5,10 @@ bounded; who gets one of the last, and who takes over whose, is for ``encoder_ad
 columns that a network sees is the width rounded up, so that shapes seldom change.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Self
 
 from models.examples import FeatureKey, Kind
@@ -38,10 +39,15 @@ NONE = -1
 
 
 class Role(StrEnum):
-    """What an input column carries: a value that is 0 where it is missing, or the mark that something is missing."""
+    """What an input column carries.
+
+    A value that is 0 where it is missing, the mark that something is missing, or an estimate from targets of before, in
+    units of the target's scale, that is 0 where nothing is known.
+    """
 
     VALUE = "value"
     MARK = "mark"
+    ESTIMATE = "estimate"
 
 
 def power_of_two(size: int, least: int) -> int:
@@ -68,6 +74,10 @@ class Layout:
         that it is missing); and of its heavy tail (:data:`NONE` until it is found to have one).
     strings
         Category or bag of tokens → first of its columns of target statistics (:data:`NONE`: it has none).
+    levels
+        Slot of a number with few values → first of its columns of target statistics; others are absent.
+    lags
+        First of the columns for the stream's own lags; :data:`NONE` before the first microbatch.
     hashed
         First of the columns for hashed strings; :data:`NONE` before the first string.
     roles
@@ -92,12 +102,18 @@ class Layout:
     raw_numbers: list[int] = field(default_factory=list)
     raw_strings: dict[FeatureKey, int] = field(default_factory=dict)
     raws: int = 0
+    levels: dict[int, int] = field(default_factory=dict)
+    lags: int = NONE
     taken_over: int = field(default=0, compare=False)
 
     @property
     def width(self) -> int:
         """Input columns in use."""
         return len(self.roles)
+
+    def features(self) -> Iterator[FeatureKey]:
+        """Yield all features that have a place."""
+        return chain(self.strings, self.numbers)
 
     def _room_for_numbers(self) -> int:
         """Return how many more columns numbers may have."""
@@ -125,6 +141,16 @@ class Layout:
         for slot in slots[: self._room_for_numbers()]:
             self.tails[slot] = self._add_columns(1, Role.VALUE)
 
+    def add_lags(self, count: int) -> None:
+        """Give columns to the stream's lags."""
+        self.lags = self._add_columns(count, Role.ESTIMATE)
+
+    def add_levels(self, slots: Sequence[int], statistics: int) -> None:
+        """Give columns of target statistics to numbers with few values, while there is room."""
+        for slot in slots:
+            if self._room_for_statistics(statistics):
+                self.levels[slot] = self._add_columns(statistics, Role.ESTIMATE)
+
     def add_strings(self, keys: Sequence[FeatureKey], statistics: int) -> Sequence[FeatureKey]:
         """Give places to strings of one kind, categories with `statistics` columns each; return those without one."""
         room = max(MOST_STRINGS - self.held(keys[0].kind), 0) if keys else 0
@@ -132,7 +158,7 @@ class Layout:
             if self.hashed == NONE:
                 self.hashed = self._add_columns(HASHED, Role.VALUE)
             has_statistics = key.kind is Kind.CATEGORY and self._room_for_statistics(statistics)
-            self.strings[key] = self._add_columns(statistics, Role.VALUE) if has_statistics else NONE
+            self.strings[key] = self._add_columns(statistics, Role.ESTIMATE) if has_statistics else NONE
             if key.kind is Kind.CATEGORY and self.raws < MOST_RAWS:
                 self.raw_strings[key] = self._add_raw()
         return keys[room:]
@@ -142,14 +168,16 @@ class Layout:
         return sum(key.kind is kind for key in self.strings)
 
     def _room_for_statistics(self, columns: int) -> bool:
-        held = columns * sum(column != NONE for column in self.strings.values())
+        held = columns * (sum(column != NONE for column in self.strings.values()) + len(self.levels))
         return 0 < columns <= min(MOST_STATISTICS - held, MOST_COLUMNS - self.width)
 
-    def take_over_number(self, old: FeatureKey, new: FeatureKey) -> tuple[int, list[int]]:
+    def take_over_number(self, old: FeatureKey, new: FeatureKey, statistics: int) -> tuple[int, list[int]]:
         """Give the place of one number to another; return its slot and its columns."""
         slot = self.numbers[new] = self.numbers.pop(old)
         self.taken_over += 1
-        columns = (self.values[slot], self.marks[slot], self.tails[slot])
+        columns = [self.values[slot], self.marks[slot], self.tails[slot]]
+        if slot in self.levels:
+            columns += range(self.levels[slot], self.levels[slot] + statistics)
         return slot, [column for column in columns if column != NONE]
 
     def take_over_string(self, old: FeatureKey, new: FeatureKey, statistics: int) -> list[int]:
@@ -186,6 +214,8 @@ class Layout:
             "raw_numbers": list(self.raw_numbers),
             "raw_strings": [[key.name, key.kind.value, column] for key, column in self.raw_strings.items()],
             "raws": self.raws,
+            "levels": [[slot, column] for slot, column in self.levels.items()],
+            "lags": self.lags,
         }
 
     @classmethod
@@ -202,4 +232,6 @@ class Layout:
             list(saved["raw_numbers"]),
             {FeatureKey(name, Kind(kind)): column for name, kind, column in saved["raw_strings"]},
             saved["raws"],
+            dict(saved["levels"]),
+            saved["lags"],
         )

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_layout import NONE, Layout
-from models.examples import FeatureKey
+from models.examples import FeatureKey, Kind
+from models.hashing import hash_value
 
 Places = slice | NDArray[np.intp]
 """Columns: a slice where they lie side by side in order, which is the quicker to read and write."""
 
 REMEMBERED = 64  # sets of columns; when there are more, all are forgotten
+BINNED = 64  # numbers that have bins: those of many are no more than weights that are seldom met
 COLUMNS_REMEMBERED = 1 << 16  # and so they are when they have more columns together
 
 
@@ -35,6 +37,13 @@ class Plan(NamedTuple):
         Slots of all other features, and the columns in the input of their marks.
     complete
         Whether every column is known.
+    plain
+        Whether each of the known ones is a number in its own right, no component of a vector, truth value or date.
+    leveled, level_columns, level_seeds
+        Columns of numbers with few values; their first columns of target statistics in the input, int64; and what
+        their hashes begin with, uint64.
+    binned, bin_seeds
+        Places, among the known ones, of those that have bins, and what their hashes begin with, uint64.
     """
 
     known: NDArray[np.intp]
@@ -47,6 +56,12 @@ class Plan(NamedTuple):
     others: frozenset[int]
     absent: list[int]
     complete: bool
+    plain: NDArray[np.bool_]
+    leveled: NDArray[np.intp]
+    level_columns: NDArray[np.int64]
+    level_seeds: NDArray[np.uint64]
+    binned: NDArray[np.intp]
+    bin_seeds: NDArray[np.uint64]
 
 
 def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
@@ -54,6 +69,9 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
     known = [column for column, key in enumerate(keys) if key in layout.numbers]
     slots = [layout.numbers[keys[column]] for column in known]
     raws = [(place, layout.raw_numbers[slot]) for place, slot in enumerate(slots) if layout.raw_numbers[slot] != NONE]
+    leveled = [(column, slot) for column, slot in zip(known, slots, strict=True) if slot in layout.levels]
+    plain = np.array([keys[column].kind is Kind.NUMBER for column in known], np.bool_)
+    binned = np.flatnonzero(plain)[:BINNED]
     others = frozenset(range(len(layout.marks))).difference(slots)
     return Plan(
         np.array(known, np.intp),
@@ -66,7 +84,18 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
         others,
         [layout.marks[slot] for slot in sorted(others) if layout.marks[slot] != NONE],
         len(known) == len(keys),
+        plain,
+        np.array([column for column, _ in leveled], np.intp),
+        np.array([layout.levels[slot] for _, slot in leveled], np.int64),
+        _seeds([keys[column] for column, _ in leveled], "level"),
+        binned,
+        _seeds([keys[known[place]] for place in binned.tolist()], "bin"),
     )
+
+
+def _seeds(keys: Sequence[FeatureKey], purpose: str) -> NDArray[np.uint64]:
+    """Return what the hashes of numbers begin with: their feature's identity and what they are for."""
+    return np.array([hash_value(key, purpose) for key in keys], np.uint64)
 
 
 def side_by_side(places: Sequence[int]) -> Places:

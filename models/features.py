@@ -18,17 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_admission import Admission
+from models.encoder_bins import bins_of
 from models.encoder_layout import HASHED, NONE, WATCHED, Layout, power_of_two, rounded_up
+from models.encoder_levels import Levels
 from models.encoder_numbers import clipped, heavy_tailed, standardised, tails
 from models.encoder_plan import Places, Plans
-from models.encoder_statistics import COLUMNS, ROWS, Scale, add_targets, read_statistics, statistics_width
+from models.encoder_sides import Scale
 from models.encoder_strings import Bag, StringReader, origin
+from models.encoder_targets import TargetColumns
 from models.examples import FeatureKey, Features, Kind, Task
 from models.learner import Array
 from models.moments import COUNT, add_values, new_moments
 
 TABLE_ROWS = 1 << 16
 """Rows of a network's table of parameters for hashed strings."""
+
+SMALL = ("moments", "origins", "lags", "worth")
+"""The encoder's arrays that change with every microbatch and are small."""
 
 LEAST_CAPACITY = 8
 RAW_LIMIT = 1e30  # raw values beyond it count as it: float32 holds no more than 3e38
@@ -116,12 +122,12 @@ class FeatureEncoder:
     Parameters
     ----------
     task
-        Statistics of the target are kept for two classes and for regression.
+        Says what statistics of the target are kept.
     layout
         Places of the features known.
     arrays
-        ``moments`` and ``origins``, float64, and, once there is a category, ``statistics``, float64: taken as they are,
-        not copied. An empty mapping for a new encoder.
+        float64: ``moments``, ``origins``, ``lags``, ``worth``, and, once there is a value to tell apart,
+        ``statistics``; taken as they are, not copied. An empty mapping for a new encoder.
     spare
         Whether the input may have spare columns, which are 0, so that its width seldom changes.
     """
@@ -132,7 +138,9 @@ class FeatureEncoder:
         self.arrays: dict[str, Array] = dict(arrays)
         self.arrays.setdefault("moments", new_moments(LEAST_CAPACITY))
         self.arrays.setdefault("origins", np.full(LEAST_CAPACITY, np.nan))
-        self._statistics = 0 if task is Task.MULTICLASS else statistics_width(numeric=task is Task.REGRESSION)
+        self._targets = TargetColumns(task, layout, self.arrays)
+        self._statistics = self._targets.width
+        self.levels = Levels()
         self._reader = StringReader()
         self._plans = Plans()
         self.admission = Admission()
@@ -163,7 +171,8 @@ class FeatureEncoder:
         if prepared.rows:
             self._encode_numbers(prepared, dense)
             self._encode_strings(prepared, dense)
-            self.encode_statistics(prepared, scale, dense)
+            plan = self._plans.of(self.layout, prepared.keys)
+            self._targets.write(plan, prepared.numbers, prepared.bags, scale, dense)
         return dense
 
     @property
@@ -217,18 +226,13 @@ class FeatureEncoder:
                 signs = 1 - 2 * ((bag.hashes >> 24) & 1)
                 np.add.at(dense, (bag.rows, columns), (bag.amounts * signs).astype(np.float32))
 
-    def encode_statistics(self, prepared: Prepared, scale: Scale, dense: NDArray[np.float32]) -> None:
-        """Write what the target was where a category had the same value."""
-        for key, bag in prepared.bags.items():
-            column = self.layout.strings.get(key, NONE)
-            if column != NONE:
-                width = self._statistics
-                found = read_statistics(self.arrays["statistics"], bag.hashes, scale, width)
-                dense[bag.rows, column : column + width] = found
-
     def sparse(self, prepared: Prepared, kinds: Set[Kind]) -> Sparse:
-        """Return the hashed strings of known features of some kinds, for tables of parameters."""
+        """Return the hashed strings, and bins of numbers, of known features of some kinds, for tables of parameters."""
         bags = [bag for key, bag in prepared.bags.items() if key.kind in kinds and key in self.layout.strings]
+        plan = self._plans.of(self.layout, prepared.keys)
+        if Kind.NUMBER in kinds and len(plan.binned):
+            numbers = prepared.numbers if plan.complete else prepared.numbers.take(plan.known, axis=1)
+            bags.append(bins_of(plan, standardised(self.arrays["moments"][:, plan.slots], numbers)))
         rows = np.concatenate([bag.rows for bag in bags]) if bags else np.empty(0, np.int64)
         hashes = np.concatenate([bag.hashes for bag in bags]) if bags else np.empty(0, np.int64)
         amounts = np.concatenate([bag.amounts for bag in bags]) if bags else np.empty(0, np.float32)
@@ -256,7 +260,11 @@ class FeatureEncoder:
             self.arrays["moments"][:, plan.slots] = moments
         self._add_marks(prepared)
         self._add_tails()
-        return Renewed([*of_numbers.inputs, *of_strings.inputs], [*of_numbers.raws, *of_strings.raws])
+        self._add_levels(prepared)
+        renewed = Renewed([*of_numbers.inputs, *of_strings.inputs], [*of_numbers.raws, *of_strings.raws])
+        self._targets.grow()
+        self._targets.renew(list(renewed.inputs))
+        return renewed
 
     def _set_origins(self, slots: Places, numbers: NDArray[np.float64]) -> None:
         """Note the first value of each column that has none yet."""
@@ -278,10 +286,11 @@ class FeatureEncoder:
         here = set(prepared.keys) if left else set()  # one that is back is idle no longer
         idle = [key for key in self.admission.idle_numbers(layout.numbers) if key not in here] if left else []
         for old, key in zip(idle, left, strict=False):
-            slot, taken = layout.take_over_number(old, key)
+            slot, taken = layout.take_over_number(old, key, self._statistics)
             self.arrays["moments"][:, slot] = 0.0
             self.arrays["origins"][slot] = np.nan
             self.admission.taken_over(slot)
+            self.levels.taken_over(slot)
             columns += taken
             raws += [layout.raw_numbers[slot]] if layout.raw_numbers[slot] != NONE else []
         if columns or len(layout.values) > before:
@@ -326,6 +335,14 @@ class FeatureEncoder:
             self.layout.add_tails(found)
             self._plans.forget()
 
+    def _add_levels(self, prepared: Prepared) -> None:
+        """Give columns of target statistics to numbers that were found to have few values."""
+        layout, plan = self.layout, self._plans.of(self.layout, prepared.keys)
+        found = self.levels.note(plan.slots, prepared.numbers, self.arrays["moments"][COUNT], plan.plain)
+        if found:
+            layout.add_levels(found, self._statistics)
+            self._plans.forget()
+
     def _grow_arrays(self) -> None:
         """Make room in the arrays for all that has a place."""
         slots, held = len(self.layout.values), self.arrays["moments"].shape[1]
@@ -335,17 +352,11 @@ class FeatureEncoder:
             self.arrays["moments"] = grown
             missing = (0, grown.shape[1] - held)
             self.arrays["origins"] = np.pad(self.arrays["origins"], missing, constant_values=np.nan)
-        if "statistics" not in self.arrays and any(column != NONE for column in self.layout.strings.values()):
-            self.arrays["statistics"] = np.zeros((ROWS, COLUMNS))
 
-    def learn_targets(self, prepared: Prepared, targets: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Take in the targets, shape (rows,), for the statistics of categories; return the rows that changed."""
-        changed = [
-            add_targets(self.arrays["statistics"], bag.hashes, targets[bag.rows])
-            for key, bag in prepared.bags.items()
-            if self.layout.strings.get(key, NONE) != NONE
-        ]
-        return np.concatenate(changed) if changed else np.empty(0, np.int64)
+    def learn_targets(self, prepared: Prepared, targets: NDArray[np.float64], scale: Scale) -> NDArray[np.int64]:
+        """Take in the targets, shape (rows,), and their scale; return the rows of statistics that changed."""
+        plan = self._plans.of(self.layout, prepared.keys)
+        return self._targets.learn(plan, prepared.numbers, prepared.bags, targets, scale)
 
     def features(self) -> list[dict[str, str]]:
         """Return name and kind of the features known, numbers first, in order of appearance."""

@@ -107,7 +107,7 @@ class NetworkExpert(Defaults):
             self._shape = shape
             self.parameters.grow(network.shapes(*shape), self._generator)
         columns = network.table_width(shape[1])
-        if columns and any(key.kind in network.table_kinds for key in space.layout.strings):
+        if columns and any(key.kind in network.table_kinds for key in space.layout.features()):
             self.parameters.grow_table(table_rows(TABLE_ROWS, columns), columns, self._generator)
             self._table = None if self.parameters.table is None else self.parameters.table[0]
         if self._width < len(roles):

@@ -79,7 +79,7 @@ class FactorizationMachine(BuiltIn):
     ) -> None:
         """See :class:`models.network.Network`."""
         for column, role in enumerate(roles, first):
-            if role is Role.VALUE:
+            if role is not Role.MARK:
                 of_column = parameters["factors"][:, column]
                 of_column.copy_(torch.randn(of_column.shape, generator=generator) * SPREAD)
 

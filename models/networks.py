@@ -20,7 +20,9 @@ from models.network_user import UserNetwork, is_user_network
 
 
 class Linear(BuiltIn):
-    """A linear model of the dense columns and of the hashed strings, each of which has a row of a table."""
+    """A linear model of the dense columns, and of hashed strings and bins of numbers, which have rows of a table."""
+
+    table_kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.CATEGORY, Kind.TOKENS, Kind.NUMBER})
 
     default_rates: ClassVar[Mapping[str, Rate]] = {
         "adagrad": Rate(0.2, 0.5),
@@ -120,7 +122,7 @@ class Mlp(BuiltIn):
         """See :class:`models.network.Network`: values are 0 in rows without them, so their weights may be anything."""
         bound = 1 / math.sqrt(max(first + len(roles), 1))
         for column, role in enumerate(roles, first):
-            if role is Role.VALUE:
+            if role is not Role.MARK:
                 fill_uniformly(parameters["weight0"][:, column], bound, generator)
 
     def _activations(self, inputs: Inputs) -> list[Tensor]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_layout import power_of_two
-from models.encoder_statistics import Scale
+from models.encoder_sides import Scale
 from models.examples import Label, Task
 from models.learner import Array
 from models.moments import COUNT, LIMIT, MEAN, OUTLIER, add_values, deviations_of

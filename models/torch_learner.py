@@ -213,7 +213,8 @@ class TorchLearner:
         if moved is not None or (answered is not None and answered.shape[1] != len(prior)):
             answered = None
         expert.learn(rows, to_device(standard, model.device), relative, prior, answered)
-        self.touched_statistics.add(model.encoder.learn_targets(prepared, targets.astype(np.float64)))
+        learned = model.encoder.learn_targets(prepared, targets.astype(np.float64), model.targets.scale())
+        self.touched_statistics.add(learned)
 
     def grow(self) -> bool:
         """Have the expert make room for new columns and new classes; return whether there are any."""

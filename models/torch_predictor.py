@@ -20,7 +20,7 @@ from models.learner import Array, Json, LearnerOptions, Predictions, check_spec
 from models.targets import create_targets
 from models.torch_model import TorchModel
 
-SCHEMA = 2
+SCHEMA = 3
 NAME = "microbatch"
 HOST = ("encoder/", "statistics/", "targets/")
 """What published arrays that are not the expert's begin with."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from models.features import SMALL
 from models.learner import Array, Json, Published
 from models.torch_predictor import NAME, SCHEMA
 from models.touched import Ranges
@@ -75,7 +76,7 @@ def arrays_of(learner: "TorchLearner") -> dict[str, Array]:
     encoder = learner.model.encoder
     tensors = learner.expert.published() if learner.model.ready else {}
     arrays: dict[str, Array] = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
-    arrays |= {f"encoder/{name}": encoder.arrays[name] for name in ("moments", "origins")}
+    arrays |= {f"encoder/{name}": encoder.arrays[name] for name in SMALL}
     if "statistics" in encoder.arrays:
         arrays[STATISTICS] = encoder.arrays["statistics"]
     arrays |= {f"targets/{name}": array for name, array in learner.model.targets.arrays.items()}

@@ -12,7 +12,7 @@ import torch
 
 from models.encoder_layout import Layout
 from models.errors import StateMismatch
-from models.features import FeatureEncoder
+from models.features import SMALL, FeatureEncoder
 from models.learner import Array, LearnerState
 from models.targets import create_targets
 from models.torch_predictor import NAME, SCHEMA, section
@@ -20,10 +20,10 @@ from models.torch_predictor import NAME, SCHEMA, section
 if TYPE_CHECKING:
     from models.torch_learner import TorchLearner
 
-NEEDED = frozenset({"encoder/moments", "encoder/origins", "targets/summary"})
+NEEDED = frozenset({*(f"encoder/{name}" for name in SMALL), "levels/judged", "targets/summary"})
 """Arrays that every state has."""
 
-HOST = ("encoder", "statistics", "admission", "targets", "evaluation", "drift")
+HOST = ("encoder", "statistics", "levels", "admission", "targets", "evaluation", "drift")
 """Segments of the learner's own; every other one is the expert's."""
 
 
@@ -48,7 +48,8 @@ def save(learner: "TorchLearner") -> LearnerState:
     drift, watched = learner.drift.state()
     expert, tensors = learner.expert.state()
     host = {
-        "encoder": {name: encoder.arrays[name] for name in ("moments", "origins")},
+        "encoder": {name: encoder.arrays[name] for name in SMALL},
+        "levels": encoder.levels.state(),
         "statistics": {k: v for k, v in encoder.arrays.items() if k == "statistics"},
         "admission": encoder.admission.state(encoder.layout.strings),
         "targets": model.targets.arrays,
@@ -97,6 +98,7 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
     layout = Layout.from_json(meta["layout"])
     model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.expert.spare)
+    model.encoder.levels.restore(section(copies, "levels"))
     # A state of before there was an admission lacks it.
     model.encoder.admission.restore(section(copies, "admission"), len(layout.values), layout.strings)
     model.targets = create_targets(learner.task, meta["classes"], section(copies, "targets"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.encoder_layout import MOST_COLUMNS, NONE, Layout, rounded_up
-from models.encoder_statistics import Scale
+from models.encoder_sides import Scale
 from models.examples import FeatureKey, Features, Kind, Task
 from models.features import FeatureEncoder
 from tests.support.learning import numbers
@@ -137,7 +137,7 @@ def test_statistics_tell_what_the_target_was_before() -> None:
     column = made.layout.strings[FeatureKey("city", Kind.CATEGORY)]
     scale = Scale(100.0, 10.0)
     assert not made.encode(prepared, scale)[:, column : column + 3].any()
-    made.learn_targets(prepared, np.array([110.0, 90.0, 120.0, 1e9]))
+    made.learn_targets(prepared, np.array([110.0, 90.0, 120.0, 1e9]), scale)
     found = made.encode(prepared, scale)[:, column : column + 3]
     # Slow mean of 110 and 120, shrunk; their mean as the recent one; the last.
     np.testing.assert_allclose(found[0], [1.5 * 2 / 12, 1.5, 2.0], rtol=1e-5)

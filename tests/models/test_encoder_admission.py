@@ -83,7 +83,7 @@ def test_a_place_that_is_taken_over_is_as_new() -> None:
     encoder, expert = made.model.encoder, network(made)
     slots = encoder.layout.numbers
     old = next(key for key in slots if key.name != "early")
-    slot, columns = encoder.layout.take_over_number(old, FeatureKey("new", Kind.NUMBER))
+    slot, columns = encoder.layout.take_over_number(old, FeatureKey("new", Kind.NUMBER), 2)
     expert.renew(columns, [])
     index = columns[0]
     assert slots[FeatureKey("new", Kind.NUMBER)] == slot

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.encoder_layout import MOST_RAWS, Layout
-from models.encoder_statistics import Scale
+from models.encoder_sides import Scale
 from models.examples import FeatureKey, Features, Kind, Task
 from models.features import FeatureEncoder
 

@@ -1,0 +1,162 @@
+"""Input columns that come from targets learned before: statistics of categories and of numbers' levels, and lags.
+
+All of them are estimates of the target in units of its scale, and 0 where nothing is known. Those of categories are
+handed on as they are: that a string was told apart by whoever sends it says that it matters. Lags and levels are
+offered to every stream, so they are shrunk by what they were worth (``encoder_worth.py``).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.encoder_lags import add_to_lags, lags_width, new_lags, read_lags, scales_of
+from models.encoder_layout import NONE, Layout, power_of_two
+from models.encoder_levels import hash_numbers
+from models.encoder_numbers import CLIP
+from models.encoder_plan import Plan
+from models.encoder_sides import Matrix, Scale, Scales, as_sides, sides_of
+from models.encoder_statistics import add_targets, new_table, read_statistics, statistics_width
+from models.encoder_strings import Bag
+from models.encoder_worth import add_worth, new_worth, slopes
+from models.examples import FeatureKey, Task
+from models.learner import Array
+
+LEAST_WORTH = 64  # columns
+
+
+class Met(NamedTuple):
+    """Values that have statistics: of categories, and then of levels; int64, shape (values,) each.
+
+    Attributes
+    ----------
+    rows, hashes, columns
+        The row of each, its hash, and the first of its input columns.
+    levels
+        From which on they are of levels.
+    """
+
+    rows: NDArray[np.int64]
+    hashes: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    levels: int
+
+
+class TargetColumns:
+    """Reads and learns the columns that come from targets.
+
+    Parameters
+    ----------
+    task
+        What is predicted.
+    layout
+        Places of the features known.
+    arrays
+        The encoder's; ``lags``, ``worth`` and, once there is a value to tell apart, ``statistics`` are its own here.
+    """
+
+    def __init__(self, task: Task, layout: Layout, arrays: dict[str, Array]) -> None:
+        self._task, self._layout, self._arrays = task, layout, arrays
+        self._sides = sides_of(task)
+        self.width = statistics_width(task)
+        arrays.setdefault("lags", new_lags(self._sides))
+        arrays.setdefault("worth", new_worth(LEAST_WORTH))
+
+    def grow(self) -> None:
+        """Make room for all that has a place."""
+        layout, arrays = self._layout, self._arrays
+        if layout.lags == NONE and lags_width(self._sides):
+            layout.add_lags(lags_width(self._sides))
+        if "statistics" not in arrays and (layout.levels or any(c != NONE for c in layout.strings.values())):
+            arrays["statistics"] = new_table(self._task)
+        missing = power_of_two(layout.width, LEAST_WORTH) - arrays["worth"].shape[1]
+        if missing > 0:
+            arrays["worth"] = np.pad(arrays["worth"], ((0, 0), (0, missing)))
+
+    def renew(self, columns: list[int]) -> None:
+        """Forget what input columns were worth: they carry other features from now on."""
+        self._arrays["worth"][:, columns] = 0.0
+
+    def write(
+        self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag], scale: Scale, dense: NDArray[np.float32]
+    ) -> None:
+        """Write the columns into the input, shape (rows, columns).
+
+        Parameters
+        ----------
+        plan, numbers
+            Of the numbers: all columns, in the order of their keys.
+        bags
+            Hashed strings.
+        scale
+            Of the target.
+        dense
+            Changed.
+        """
+        layout, arrays, scales = self._layout, self._arrays, self._scales(scale)
+        met = self._met(plan, numbers, bags)
+        shrunk = slopes(arrays["worth"])
+        if met is not None:
+            found = read_statistics(arrays["statistics"], met.hashes, scales)
+            places = met.columns[:, None] + np.arange(self.width)
+            found[met.levels :] *= shrunk[places[met.levels :]]
+            dense[met.rows[:, None], places] = found
+        if layout.lags != NONE:
+            columns = slice(layout.lags, layout.lags + lags_width(self._sides))
+            dense[:, columns] = read_lags(arrays["lags"], scales, CLIP) * shrunk[columns]
+
+    def learn(
+        self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag], targets: Matrix, scale: Scale
+    ) -> NDArray[np.int64]:
+        """Take in targets, shape (rows,), at least one; return the rows of the statistics that changed."""
+        scales, sides = self._scales(scale), as_sides(targets, self._sides)
+        met = self._met(plan, numbers, bags)
+        self._compare(met, np.clip(scales.standard(sides), -CLIP, CLIP), scales)
+        add_to_lags(self._arrays["lags"], sides)
+        if met is None:
+            return np.empty(0, np.int64)
+        return add_targets(self._arrays["statistics"], met.hashes, sides[met.rows])
+
+    def _compare(self, met: Met | None, targets: Matrix, scales: Scales) -> None:
+        """Compare lags and levels, as they are before they know the targets, with these, in units of the scale."""
+        layout, arrays = self._layout, self._arrays
+        columns, values = np.empty(0, np.int64), np.empty((len(targets), 0))
+        if layout.lags != NONE:
+            lags = read_lags(arrays["lags"], scales, CLIP)
+            columns = np.arange(layout.lags, layout.lags + len(lags))
+            values = np.broadcast_to(lags, (len(targets), len(lags)))
+        if met is not None and met.levels < len(met.rows):
+            # Which columns of levels there are, and where each value's statistics go among them.
+            firsts, order = np.unique(met.columns[met.levels :], return_inverse=True)
+            read = read_statistics(arrays["statistics"], met.hashes[met.levels :], scales)
+            levels = np.zeros((len(targets), len(firsts), self.width))
+            levels[met.rows[met.levels :], order] = read
+            columns = np.append(columns, (firsts[:, None] + np.arange(self.width)).ravel())
+            values = np.concatenate([values, levels.reshape(len(targets), -1)], 1)
+        if len(columns):
+            add_worth(arrays["worth"], columns, values, np.tile(targets, len(columns) // self._sides))
+
+    def _scales(self, scale: Scale) -> Scales:
+        """Return the scales of the sides: the target's own where there is one side."""
+        if self._sides > 1:
+            return scales_of(self._arrays["lags"])
+        return Scales(np.array([scale.mean]), np.array([scale.deviation]))
+
+    def _met(self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag]) -> Met | None:
+        """Return the values that have statistics; None if there are none."""
+        strings = self._layout.strings
+        found = [(bag, column) for key, bag in bags.items() if (column := strings.get(key, NONE)) != NONE]
+        rows, hashes = [bag.rows for bag, _ in found], [bag.hashes for bag, _ in found]
+        columns = [np.full(len(bag.rows), column) for bag, column in found]
+        count = sum(map(len, rows))
+        if len(plan.leveled):
+            values = numbers[:, plan.leveled]
+            there = ~np.isnan(values)
+            row, place = np.nonzero(there)
+            rows.append(row)
+            hashes.append(hash_numbers(values, plan.level_seeds)[there])
+            columns.append(plan.level_columns[place])
+        if not rows:
+            return None
+        return Met(np.concatenate(rows), np.concatenate(hashes), np.concatenate(columns), count)
