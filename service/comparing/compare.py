@@ -1,6 +1,8 @@
 """What ``headrace compare`` does: a file, a turn for each learner, a table, and files to keep."""
 
+import errno
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -52,7 +54,7 @@ def run_compare(order: CompareOrder, *, as_json: bool) -> int:
     found = _survey(order.stream)
     known = [name for name, tasks in BASELINES.items() if found.task in tasks]
     entrants = fitting(entrants, known, chosen=order.learners is not None, task=found.task.value)
-    order.output.mkdir(parents=True, exist_ok=True)
+    _make_folder(order.output)
     comparison = _compare(order, found, entrants, processes)
     written = _keep(comparison, order.output)
     if as_json:
@@ -61,6 +63,13 @@ def run_compare(order: CompareOrder, *, as_json: bool) -> int:
         show(comparison, Console(width=None if sys.stdout.isatty() else 120))
         print(written, flush=True)
     return 0 if comparison.ranked else 1
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder for the files, and see that they can be written before anybody waits for them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _survey(stream: StreamOrder) -> Survey:

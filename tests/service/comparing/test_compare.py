@@ -119,6 +119,16 @@ def test_rows_that_cannot_be_used_are_told(run: Run, tmp_path: Path) -> None:
     assert "rows that were left out: 1 label, 1 unlabelled" in out
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_first(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Minutes of comparing would be lost at the end."""
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).name != "kept")  # root may write anywhere
+    status, _, err = run(str(easy_file(tmp_path)), "--label", "y", "--learners", "auto", "--output", "kept")
+    assert (status, FakeProcesses.turns) == (1, [])
+    assert "error: kept: Permission denied" in err
+
+
 def test_the_real_command_tests_real_learners(tmp_path: Path) -> None:
     """The command as it is installed would not find its own learners' processes."""
     program = Path(sys.executable).with_name("headrace")
