@@ -165,6 +165,10 @@ class Mixing:
         """Return the recent mean loss of each expert and, last, of the mixed answer, shape (experts + 1,)."""
         return self.losses[:-1] / self.losses[-1].clamp(min=1.0)
 
+    def level(self) -> Tensor:
+        """Return how wrong the mixed answer has been lately, shape (), in units that stay the same."""
+        return self.blend.level(self.running_losses()[-1])
+
     def published(self) -> dict[str, Tensor]:
         """Return what :meth:`answer` reads."""
         return {"shares": self.shares, "weights": self.weights, "choice": self.choice}

@@ -42,6 +42,9 @@ class Blend(Protocol):
     def settle(self, mixed: Tensor, targets: Tensor, relative: Tensor) -> None:
         """Learn how large errors are, from the mixed answer, shape (rows, 1, columns)."""
 
+    def level(self, loss: Tensor) -> Tensor:
+        """Return how large errors are of late, shape (), where the mean loss is `loss`."""
+
     def rescale(self, factor: float) -> float:
         """Go on in other units of the target; return what the weights' curvature is to be multiplied by."""
 

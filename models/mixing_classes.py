@@ -39,6 +39,10 @@ class ClassBlend:
     def settle(self, mixed: Tensor, targets: Tensor, relative: Tensor) -> None:
         """See :class:`models.mixing_blend.Blend`: nothing."""
 
+    def level(self, loss: Tensor) -> Tensor:
+        """See :class:`models.mixing_blend.Blend`: that loss."""
+        return loss
+
     def rescale(self, factor: float) -> float:  # noqa: ARG002 - classes have no units
         """See :class:`models.mixing_blend.Blend`: nothing."""
         return 1.0

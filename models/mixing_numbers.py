@@ -60,6 +60,10 @@ class NumberBlend:
         wrong = ((mixed[:, 0, 0] - targets).abs_() * relative).sum()
         self._errors = self._errors * 0.5 ** (len(targets) / HALF_LIFE) + torch.stack([wrong, relative.sum()])
 
+    def level(self, loss: Tensor) -> Tensor:  # noqa: ARG002 - losses are in units of the error itself
+        """See :class:`models.mixing_blend.Blend`: the mean error."""
+        return self._errors[0] / self._errors[1]
+
     def rescale(self, factor: float) -> float:
         """See :class:`models.mixing_blend.Blend`."""
         self._errors = self._errors * torch.tensor([abs(factor), 1.0], device=self._errors.device)

@@ -1,8 +1,8 @@
 """The mixture of experts, which is what ``learner.kind: auto`` means: an :class:`models.expert.Expert` made of others.
 
-Each member answers every row and learns every row. How their answers become one is learned in ``mixing.py``. Members
-know nothing of one another; what belongs to one has its name in front: the tensor ``leaves.weights`` is what the member
-``leaves`` calls ``weights``.
+Each member answers every row and learns every row, unless it sleeps (``mixture_sleep.py``). How their answers become
+one is learned in ``mixing.py``. Members know nothing of one another; what belongs to one has its name in front: the
+tensor ``leaves.weights`` is what the member ``leaves`` calls ``weights``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.baseline_experts import PriorExpert
 from models.errors import StateMismatch
 from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
 from models.learner import Json
 from models.mixing import Mixing
 from models.mixing_classes import widened
+from models.mixture_sleep import Sleep
 from models.touched import Ranges
 
 MIXING = "mixing"
@@ -50,6 +52,9 @@ class Mixture:
         self.spare = all(member.spare for member in members.values())
         self._prior: Tensor | None = None
         self._latest: tuple[Tensor, list[Tensor], Tensor] | None = None
+        self._sleep = Sleep([isinstance(member, PriorExpert) for member in members.values()])
+        self._asleep = torch.zeros(len(members), dtype=torch.bool, device=device)
+        self._mapped = False
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`: how answers are mixed does not depend on how many classes there are."""
@@ -77,7 +82,13 @@ class Mixture:
 
     def _ask(self, rows: Encoded, prior: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return each member's answers, and all of them cleaned, shape (rows, members, columns)."""
-        each = [member.answers(rows, prior) for member in self._members.values()]
+        # Mapped memory is on the host, where looking into it waits for nothing.
+        asleep = self._asleep.tolist() if self._mapped else self._sleep.asleep
+        nothing = torch.zeros((len(rows), len(prior)), device=prior.device) if any(asleep) else prior
+        each = [
+            nothing if sleeps else member.answers(rows, prior)
+            for member, sleeps in zip(self._members.values(), asleep, strict=True)
+        ]
         return each, self._mixing.blend.clean(each, prior)
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
@@ -91,12 +102,19 @@ class Mixture:
             each = [None] * len(self._members)
         self._prior = prior
         self._mixing.learn(cleaned, targets, weights)
-        for member, own in zip(self._members.values(), each, strict=True):
-            member.learn(rows, targets, weights, prior, own)
+        for member, own, sleeps in zip(self._members.values(), each, self._sleep.asleep, strict=True):
+            if not sleeps:
+                member.learn(rows, targets, weights, prior, own)
+        if self._sleep.count(len(rows), self._measure):
+            self._asleep = torch.tensor(self._sleep.asleep, device=prior.device)
+
+    def _measure(self) -> Tensor:
+        """Return what each member is worth and, last, the level of the error, on the device."""
+        return torch.cat([self._mixing.worth(), self._mixing.level().view(1)])
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""
-        parts = {MIXING: self._mixing.published()}
+        parts = {MIXING: {**self._mixing.published(), "asleep": self._asleep}}
         parts |= {name: member.published() for name, member in self._members.items()}
         return {f"{part}.{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
 
@@ -120,16 +138,19 @@ class Mixture:
         self._expect(description)
         for name, member in self._members.items():
             member.attach(description[name], _of(name, tensors))
-        self._mixing.attach(_of(MIXING, tensors))
+        own = _of(MIXING, tensors)
+        self._mixing.attach(own)
+        self._asleep, self._mapped = own["asleep"], True
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See :class:`models.expert.Expert`."""
         states = {name: member.state() for name, member in self._members.items()}
         tensors = {f"{MIXING}/{name}": tensor for name, tensor in self._mixing.state().items()}
-        if self._prior is not None:
-            tensors[f"{MIXING}/prior"] = self._prior
+        kept = {"prior": self._prior, "noted": self._sleep.noted}
+        tensors |= {f"{MIXING}/{name}": tensor for name, tensor in kept.items() if tensor is not None}
         tensors |= {f"{part}.{name}": tensor for part, (_, own) in states.items() for name, tensor in own.items()}
-        return {"rows": self._mixing.rows, "members": {name: meta for name, (meta, _) in states.items()}}, tensors
+        members = {name: meta for name, (meta, _) in states.items()}
+        return {"rows": self._mixing.rows, "sleep": self._sleep.to_json(), "members": members}, tensors
 
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`.
@@ -146,6 +167,8 @@ class Mixture:
         own = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
         self._mixing.restore(own, meta["rows"])
         self._prior, self._latest = own.get("prior"), None
+        self._sleep.restore(meta["sleep"], own.get("noted"))
+        self._asleep = torch.tensor(self._sleep.asleep, device=self._asleep.device)
 
     def _expect(self, members: Json) -> None:
         """Raise StateMismatch where these are not the members."""
@@ -171,6 +194,9 @@ class Mixture:
         found = dict.fromkeys(SUMMED, 0.0)
         for name, weight, loss in zip([*self._members, "mixture"], [*worth, 1.0], losses, strict=True):
             found |= {f"weight.{name}": weight, f"loss.{name}": loss}
+        found |= {
+            f"asleep.{name}": float(sleeps) for name, sleeps in zip(self._members, self._sleep.asleep, strict=True)
+        }
         for part, member in self._members.items():
             for name, value in member.reports().items():
                 measure, dot, rest = name.partition(".")

@@ -1,0 +1,117 @@
+"""Members of a mixture that carry no weight for long sleep, and are tried now and then: :class:`Sleep`.
+
+A member that sleeps neither answers nor learns, and so costs nothing. Its weights in the mixing stay what they were,
+for what stands in for its answer says nothing. Who sleeps follows from counted rows and from what members were worth,
+so it is the same again after a restart. Naps grow longer each time that a trial ends without weight, and when errors
+rise all of a sudden everybody is woken, for another may be the right one now.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from models.learner import Json
+
+LOOK = 1_024  # rows after which it is looked who is worth something; the unit of the times below
+LEAST_WORTH = 0.05  # share of the answer; eight equal members have 0.125 each
+PATIENCE = 4  # looks without worth before a nap,
+TRIAL = 3  # and after one; the first still sees what it was worth in its sleep
+FIRST_NAP, LONGEST_NAP = 8, 64
+ALARM = 1.25  # times its usual level that the error is when everybody is woken
+USUAL = 0.1  # that one look's level counts in the usual one
+
+
+@dataclass
+class Member:
+    """One member's sleep.
+
+    Attributes
+    ----------
+    quiet
+        Looks in a row at which it was worth little.
+    nap
+        How long it sleeps next time.
+    left
+        Of its nap; 0 while it is awake.
+    """
+
+    quiet: int = 0
+    nap: int = FIRST_NAP
+    left: int = 0
+
+
+@dataclass
+class Sleep:
+    """Who sleeps.
+
+    Attributes
+    ----------
+    sleepless
+        For each member whether it never sleeps, because it costs next to nothing.
+    members
+        Of each its sleep.
+    rows
+        Since the last look.
+    usual
+        Level of the error; 0 before it was known.
+    noted
+        What was measured at the last look, on the device: members' worth, and last the error's level. It is read at the
+        next one, when the device has long computed it, so that nothing waits.
+    """
+
+    sleepless: Sequence[bool]
+    members: list[Member] = field(default_factory=list)
+    rows: int = 0
+    usual: float = 0.0
+    noted: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with all awake."""
+        self.members = self.members or [Member() for _ in self.sleepless]
+
+    @property
+    def asleep(self) -> list[bool]:
+        """Return for each member whether it sleeps."""
+        return [member.left > 0 for member in self.members]
+
+    def count(self, rows: int, measure: Callable[[], Tensor]) -> bool:
+        """Count rows that were learned, and look when it is time; return whether somebody fell asleep or woke."""
+        self.rows += rows
+        looks, self.rows = divmod(self.rows, LOOK)
+        if not looks:
+            return False
+        seen, self.noted = self.noted, measure()
+        if seen is None:
+            return False
+        before = self.asleep
+        *worth, level = seen.tolist()
+        alarm = level > ALARM * self.usual > 0
+        self.usual = level if alarm or not self.usual else self.usual + USUAL * (level - self.usual)
+        for member, share, sleepless in zip(self.members, worth, self.sleepless, strict=True):
+            if alarm:
+                member.quiet, member.nap, member.left = 0, FIRST_NAP, 0
+            elif member.left:
+                member.left = max(member.left - looks, 0)
+                member.quiet = PATIENCE - TRIAL
+            elif share >= LEAST_WORTH or sleepless:
+                member.quiet, member.nap = 0, FIRST_NAP
+            else:
+                self._quiet(member, looks)
+        return before != self.asleep
+
+    def _quiet(self, member: Member, looks: int) -> None:
+        """Have a member that is worth little sleep, if it has been so for long."""
+        member.quiet += looks
+        if member.quiet >= PATIENCE:
+            member.left, member.nap = member.nap, min(2 * member.nap, LONGEST_NAP)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :meth:`restore` reads, but for what was noted."""
+        return {"members": [asdict(member) for member in self.members], "rows": self.rows, "usual": self.usual}
+
+    def restore(self, saved: Json, noted: Tensor | None) -> None:
+        """Become what :meth:`to_json` described."""
+        self.members = [Member(**member) for member in saved["members"]]
+        self.rows, self.usual, self.noted = saved["rows"], saved["usual"], noted
