@@ -157,6 +157,6 @@ class TargetColumns:
             rows.append(row)
             hashes.append(hash_numbers(values, plan.level_seeds)[there])
             columns.append(plan.level_columns[place])
-        if not rows:
+        if not sum(map(len, rows)):
             return None
         return Met(np.concatenate(rows), np.concatenate(hashes), np.concatenate(columns), count)

@@ -87,10 +87,10 @@ def test_a_place_that_is_taken_over_is_as_new() -> None:
     expert.renew(columns, [])
     index = columns[0]
     assert slots[FeatureKey("new", Kind.NUMBER)] == slot
-    outputs = len(expert.parameters.views["bias"])
-    weights = expert.parameters.block[:, outputs:].view(len(expert.parameters.block), -1, outputs)
-    assert weights[0].count_nonzero() > 20
-    assert not weights[:, index].any()
+    assert expert.parameters.views["weight"].count_nonzero() > 20
+    assert not expert.parameters.views["weight"][:, index].any()
+    width = expert.parameters.views["weight"][0].numel()
+    assert not expert.parameters.block[..., -width:].unflatten(-1, (-1, 1))[..., index, :].any()
     assert not expert.replay.dense[:, index].any()
 
 
@@ -187,5 +187,6 @@ def test_wide_streams_get_all_their_places() -> None:
     for turn in range(6):
         values = np.random.default_rng(turn).normal(size=(16, 1000))
         made.learn(labelled(Features(16, keys, values), (values[:, 0] > 0).tolist()))
-    assert made.model.encoder.layout.width == 1000 <= MOST_COLUMNS
+    assert len(made.model.encoder.layout.values) == 1000
+    assert made.model.encoder.layout.width <= MOST_COLUMNS
     assert made.task is Task.BINARY

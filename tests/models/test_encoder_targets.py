@@ -1,0 +1,165 @@
+"""What the encoder makes of targets learned before: lags, levels, many classes, and what they are worth."""
+
+import math
+
+import numpy as np
+import pytest
+
+from models.encoder_lags import RATES, add_to_lags, new_lags
+from models.encoder_layout import NONE, Layout, Role
+from models.encoder_levels import MOST, hash_numbers
+from models.encoder_sides import GROUPS, Scale, as_sides, sides_of
+from models.encoder_statistics import add_targets, new_table
+from models.examples import FeatureKey, Features, Kind, Task
+from models.features import FeatureEncoder
+from tests.support.learning import numbers
+
+UNIT = Scale(0.0, 1.0)
+
+
+def encoder(task: Task = Task.REGRESSION) -> FeatureEncoder:
+    """Return a new encoder."""
+    return FeatureEncoder(task, Layout(), {})
+
+
+def learned(made: FeatureEncoder, features: Features, targets: np.ndarray, scale: Scale = UNIT) -> np.ndarray:
+    """Learn a microbatch; return what it was encoded as before its targets were known."""
+    prepared = made.prepare(features)
+    made.observe(prepared)
+    found = made.encode(prepared, scale)
+    made.learn_targets(prepared, targets, scale)
+    return found
+
+
+def lags(made: FeatureEncoder, rows: int = 2, scale: Scale = UNIT) -> np.ndarray:
+    """Return the columns of lags."""
+    found = made.encode(made.prepare(Features.empty(rows)), scale)
+    return found[:, made.layout.lags : made.layout.lags + len(RATES)]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64])
+def test_lags_are_decaying_means_whatever_the_size_of_microbatches(rows: int) -> None:
+    """What a stream did of late would depend on how its events were cut."""
+    targets = np.random.default_rng(0).normal(5e6, 1.0, 192)
+    found = new_lags(1)
+    for start in range(0, 192, rows):
+        add_to_lags(found, targets[start : start + rows, None])
+    expected = np.full(len(RATES), targets[0])
+    for target in targets:
+        expected += np.array(RATES) * (target - expected)
+    np.testing.assert_allclose(found[2:, 0] - 5e6, expected - 5e6, atol=1e-6)
+    assert found[0, 0] == 192
+    assert found[1, 0] == pytest.approx(targets.mean(), abs=1e-6)
+
+
+def test_a_microbatch_does_not_see_its_own_targets() -> None:
+    """Scores would be those of a model that knows the answers."""
+    first, second = encoder(), encoder()
+    random = np.random.default_rng(0)
+    for turn in range(20):
+        features = numbers(random.integers(0, 4, (64, 1)).astype(float))
+        targets = random.normal(size=64)
+        same = learned(first, features, targets)
+        np.testing.assert_array_equal(same, learned(second, features, targets if turn < 19 else targets + 9))
+    assert (lags(first) != lags(second)).any()
+
+
+def test_lags_that_tell_something_are_large_and_others_small() -> None:
+    """Lags would be noise to streams that do not resemble themselves, or be of no use to those that do."""
+    random = np.random.default_rng(0)
+    walk, noise = np.cumsum(random.normal(0, 0.2, 4000)), random.normal(size=4000)
+    last = []
+    for series in (walk, noise):
+        made, scale = encoder(), Scale(float(series.mean()), float(series.std()))
+        for start in range(0, 4000, 8):
+            given = learned(made, numbers(np.zeros((8, 1))), series[start : start + 8], scale)
+        last.append(abs(made.arrays["worth"][0, made.layout.lags] / made.arrays["worth"][1, made.layout.lags]))
+        assert (given[:, made.layout.lags] == given[0, made.layout.lags]).all()
+    assert last[0] > 0.9
+    assert last[1] < 0.1
+    assert made.layout.roles[made.layout.lags] is Role.ESTIMATE
+
+
+def test_numbers_with_few_values_are_told_apart_by_value() -> None:
+    """The 7th month would have to lie between the 6th and the 8th."""
+    random = np.random.default_rng(0)
+    effect = random.normal(size=12)
+    made, found = encoder(), []
+    for _ in range(40):
+        month = random.integers(0, 12, 64)
+        fine = random.normal(size=64)
+        features = numbers(np.stack([month, fine, np.round(fine, 2), np.zeros(64)], 1).astype(float))
+        found.append((month, learned(made, features, effect[month] + 0.1 * random.normal(size=64))))
+    assert list(made.layout.levels) == [0]
+    column = made.layout.levels[0]
+    month, dense = found[-1]
+    assert np.corrcoef(dense[:, column], effect[month])[0, 1] > 0.98
+    missing = made.encode(made.prepare(numbers(np.full((2, 4), np.nan))), UNIT)
+    assert not missing[:, column : column + 3].any()
+
+
+def test_many_values_are_few_only_if_they_are_whole() -> None:
+    """Each rounded measurement would cost columns that tell nothing."""
+    random = np.random.default_rng(0)
+    made = encoder()
+    for _ in range(80):
+        whole = random.integers(0, 4 * MOST, 256)
+        learned(made, numbers(np.stack([whole, whole / 10], 1)), np.zeros(256))
+    assert list(made.layout.levels) == [0]
+
+
+def test_hashes_of_numbers_stay_the_same_for_ever() -> None:
+    """A restart would lose what was learned of levels and bins. The numbers are those of the first version."""
+    found = hash_numbers(np.array([[0.0, 7.0], [-0.0, 7.5]]), np.array([1, 2], np.uint64))
+    assert found[0, 0] == found[1, 0]
+    assert (found >= 0).all()
+    assert found[:, 1].tolist() == HASHES
+
+
+HASHES = [4699742470721193130, 847768286594888329]
+
+
+def test_of_many_classes_each_has_its_share() -> None:
+    """A category would tell a dense network nothing where there are more than two classes."""
+    made = encoder(Task.MULTICLASS)
+    cities = Features(60, (), np.empty((60, 0)), {"city": ["Oslo", "Lima", "Pune"] * 20})
+    for _ in range(3):
+        learned(made, cities, np.array([0.0, 1.0, 11.0] * 20))
+    column = made.layout.strings[FeatureKey("city", Kind.CATEGORY)]
+    found = made.encode(made.prepare(cities), UNIT)[:3, column : column + GROUPS]
+    # Class 11 shares a side with class 3.
+    assert found.argmax(1).tolist() == [0, 1, 3]
+    assert found.max() == pytest.approx(math.sqrt(2) * 60 / 70, rel=1e-3)
+    assert made.layout.lags == NONE
+    assert as_sides(np.array([1.0, 11.0]), sides_of(Task.MULTICLASS)).sum() == 2
+
+
+def test_statistics_are_learned_alike_however_events_are_cut() -> None:
+    """The same events would give other parameters."""
+    random = np.random.default_rng(0)
+    hashes, targets = random.integers(0, 5, 96), random.normal(1e6, 1.0, (96, 1))
+    tables = []
+    for rows in (1, 96):
+        table = new_table(Task.REGRESSION)
+        for start in range(0, 96, rows):
+            add_targets(table, hashes[start : start + rows], targets[start : start + rows])
+        tables.append(table[:5])
+    # The recent mean takes a microbatch's rows of one value as their mean.
+    np.testing.assert_allclose(tables[0][:, [0, 1, 3]], tables[1][:, [0, 1, 3]], rtol=1e-12)
+
+
+def test_bins_bend_what_is_linear() -> None:
+    """A linear expert could not learn that the middle is best."""
+    made = encoder()
+    values = np.random.default_rng(0).normal(size=(512, 2))
+    made.observe(made.prepare(numbers(values)))
+    moments = made.arrays["moments"]
+    middle = moments[1, :1] + np.array([[0.0], [0.25], [-9.0], [np.nan]]) * math.sqrt(moments[2, 0] / moments[0, 0])
+    both = np.concatenate([middle, np.full((4, 1), np.nan)], 1)
+    found = made.sparse(made.prepare(numbers(both)), frozenset({Kind.NUMBER}))
+    amounts = found.amounts.reshape(4, 2, 2)[:, 0] * math.sqrt(2)
+    np.testing.assert_allclose(amounts, [[1, 0], [0.75, 0.25], [1, 0], [0, 0]], atol=1e-6)
+    places = found.places.reshape(4, 2, 2)[:, 0]
+    assert (places[0] == places[1]).all()
+    assert (places[0] != places[2]).all()
+    assert not len(made.sparse(made.prepare(numbers(both)), frozenset({Kind.CATEGORY})).places)
