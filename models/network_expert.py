@@ -24,6 +24,7 @@ from models.learner import Json, LearnerOptions
 from models.losses import create_loss
 from models.moments import OUTLIER
 from models.network import Entries, Inputs, Network, Shape
+from models.network_copies import with_copies
 from models.network_rates import RateShares, several_rates
 from models.optimizers import create_optimizer
 from models.parameters import Parameters, named_views, table_rows
@@ -244,6 +245,7 @@ class NetworkExpert(Defaults):
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
         self.steps = meta["steps"]
+        tensors = with_copies(tensors, len(self._step.rates))
         inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
         self._roles, self._width = space.layout.roles, len(space.layout.roles)
         self.parameters.adopt(self.network.shapes(inputs, outputs) if inputs else {}, tensors["network/block"])

@@ -1,6 +1,7 @@
 """Several rates beside each other: the one that suits the stream is heeded, and a bad one does no harm."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import torch
 
 from models.examples import Task
 from models.network_rates import SHARE, RateShares, several_rates
-from tests.support.learning import answers, learner, microbatches, network, stream
+from tests.support.learning import answers, learner, microbatches, network, stream, trained
+
+USER = f"{Path(__file__).parent / 'user_networks.py'}:"
 
 
 def test_rates_lie_around_the_default() -> None:
@@ -75,3 +78,22 @@ def test_a_copy_that_breaks_is_undone_without_the_others() -> None:
     assert not torch.equal(parameters.block[0, :2], before)
     assert made.status().skipped == {"non_finite": 1}
     assert np.isfinite(answers(made, stream(Task.BINARY, 20, 100).features)).all()
+
+
+@pytest.mark.parametrize("kind", ["linear", "mlp", f"{USER}Small"])
+def test_a_rate_that_is_changed_goes_on_from_what_was_learned(kind: str) -> None:
+    """Whoever sets a smaller rate, as operators are told to, or takes it back, could not start again."""
+    several = trained(kind=kind)
+    one, again = learner(kind=kind, learning_rate=1e-3), learner(kind=kind)
+    one.restore(several.state())
+    features = stream(Task.BINARY, 64, 99).features
+    best = int(network(several)._shares.shares.argmax())
+    for row in range(len(network(one).parameters.block)):
+        assert torch.equal(network(one).parameters.block[row, 0], network(several).parameters.block[row, best])
+    again.restore(one.state())
+    np.testing.assert_allclose(answers(again, features), answers(one, features), rtol=0, atol=1e-6)
+    for made in (one, again):
+        for given in microbatches(Task.BINARY, 40, first=50):  # the guard looks back once in 32
+            made.learn(given)
+        assert made.status().skipped == {}
+        assert np.isfinite(answers(made, features)).all()

@@ -41,7 +41,7 @@ class Breakable:
         report = self._learner.learn(examples)
         spoil, Breakable.spoil = Breakable.spoil, None
         if spoil is not None:
-            spoil(self._learner.training.parameters.block)  # type: ignore[attr-defined]
+            spoil(self._learner.expert.parameters.block)  # type: ignore[attr-defined]  # it is a network's
         return report
 
 
