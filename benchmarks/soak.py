@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.ingest import kafka_settings, trainer_settings
+from benchmarks.ingest import kafka_settings
 from benchmarks.report import machine
 from benchmarks.soak_counts import checksum_of, ends_of
 from benchmarks.soak_processes import usages
@@ -36,6 +36,7 @@ _RETENTION = {"retention.bytes": str(3 * 2**30), "segment.bytes": str(64 * 2**20
 """A partition: many minutes of events, and a bound on what an hour takes of the disk (12 GiB)."""
 
 _WARM_UP_SECONDS = 10.0
+_AHEAD = 100_000  # events that wait in the topic while the maximum is measured
 _DRAIN_SECONDS = 300.0
 
 
@@ -49,7 +50,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="headrace-soak-") as folder, _memory() as publish_dir:
             topic = _new_topic(broker.address)
             settings = kafka_settings(broker.address) | {"publish_dir": publish_dir}
-            with installation(Path(folder), trainer_settings(topic), **settings) as place:
+            with installation(Path(folder), {"topic": topic}, **settings) as place:
                 _run(soak, asked, broker, topic, place)
     finally:
         broker.remove()
@@ -108,17 +109,26 @@ class _Producer:
 
 
 def _calibrate(place: Installation, producer: _Producer, seconds: float) -> float:
-    """Return the events learned a second while the producer sends as fast as it can."""
+    """Return the events learned a second while there is always more in the topic."""
     producer.rate(float("inf"))
     place.wait_until_learned(1)
-    time.sleep(_WARM_UP_SECONDS)
+    _keep_ahead(place, producer, _WARM_UP_SECONDS)
     before, began = total_learned(place.state()), time.monotonic()
-    time.sleep(seconds)
+    _keep_ahead(place, producer, seconds)
     after, ended = total_learned(place.state()), time.monotonic()
     # What has piled up meanwhile is learned before anything else is measured.
     producer.rate(0.0)
     place.wait_for(lambda state: state["state"] == "idle", _DRAIN_SECONDS)
     return (after - before) / (ended - began)
+
+
+def _keep_ahead(place: Installation, producer: _Producer, seconds: float) -> None:
+    """Have the producer send whenever little is left to learn: far ahead of the learner, the drain would take hours."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        left = sum(place.state().get("lag", {}).values())
+        producer.rate(float("inf") if left < _AHEAD else 0.0)
+        time.sleep(0.25)
 
 
 def _restart(soak: Soak, broker: Broker, every: float) -> None:
