@@ -71,7 +71,8 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
     raws = [(place, layout.raw_numbers[slot]) for place, slot in enumerate(slots) if layout.raw_numbers[slot] != NONE]
     leveled = [(column, slot) for column, slot in zip(known, slots, strict=True) if slot in layout.levels]
     plain = np.array([keys[column].kind is Kind.NUMBER for column in known], np.bool_)
-    binned = np.flatnonzero(plain)[:BINNED]
+    # By their slots: the columns of a microbatch may come in any order, and what is summed must not depend on it.
+    binned = np.array(sorted(np.flatnonzero(plain), key=slots.__getitem__)[:BINNED], np.intp)
     others = frozenset(range(len(layout.marks))).difference(slots)
     return Plan(
         np.array(known, np.intp),
