@@ -57,6 +57,9 @@ RENEWED = 0.1
 MOST_CLASSES = 256
 """Classes that have weights, 80 MB of them; any more are answered as by their shares."""
 
+FARTHEST = {True: 0.5, False: 4.0}
+"""Of numbers and of classes: 1 over the curvature of the squared error, and over the most that a logit has."""
+
 SMALLEST = 1e-12  # norm of a gradient that is not divided by
 
 
@@ -126,7 +129,7 @@ class LeavesExpert(Defaults):
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
-        starts = range(0, len(rows), ANSWERED)
+        starts = range(0, max(len(rows), 1), ANSWERED)
         found = [self._outputs(rows.raw[start : start + ANSWERED]) for start in starts]
         outputs = found[0] if len(found) == 1 else torch.cat(found)
         if self._numeric:
@@ -165,7 +168,8 @@ class LeavesExpert(Defaults):
             self._change_tests(len(raw))
             if self._level:
                 gradient = self._gradient(targets[chosen], weights[chosen].unsqueeze(1), prior)
-                self._weights.learn(self._trees.places(raw), gradient, self._rate, step)
+                farthest = FARTHEST[self._numeric]
+                self._weights.learn(self._trees.places(raw), gradient, self._rate, step, farthest)
 
     def _gradient(self, targets: Tensor, weights: Tensor, prior: Tensor) -> Gradient:
         """Return what the loss's gradient with respect to outputs is, for the rows of these targets and weights."""

@@ -76,7 +76,7 @@ class Weights:
         self.values.mul_(factor).add_(shift / self._trees)
         self.squares.mul_(factor * factor)
 
-    def learn(self, places: Tensor, gradient: Gradient, rate: float, step: int) -> None:
+    def learn(self, places: Tensor, gradient: Gradient, rate: float, step: int, farthest: float) -> None:
         """Learn from rows, `step` of them at a time.
 
         Parameters
@@ -89,13 +89,22 @@ class Weights:
             Of a leaf whose squared gradients sum to 1.
         step
             Rows of a step.
+        farthest
+            How far a step may move a row's outputs, as a multiple of its gradient: no farther than where the loss is
+            least. Rows that are alike share their leaves, and would move each other's outputs many times as far.
         """
         count, width = len(places), self.values.shape[1]
         flat = places.reshape(-1)
         slopes = gradient(bags(self.values, places), slice(0, count))
         add_at(self.squares, flat, slopes.square().unsqueeze(1).expand(-1, self._trees, -1).reshape(-1, width))
-        self.visits.index_add_(0, flat, torch.ones_like(flat, dtype=torch.float32))  # counts add up in any order
+        ones = torch.ones_like(flat, dtype=torch.float32)
+        here = torch.zeros_like(self.visits).index_add_(0, flat, ones)  # counts add up in any order
+        self.visits.add_(here)
         rates = self.squares.index_select(0, flat).add_(FIRST).rsqrt_().mul_(-rate).view(count, self._trees, width)
+        # Rows that share a leaf are taken to be spread evenly over the steps.
+        sharing = here.index_select(0, flat).mul_(step / max(count, step)).clamp_(min=1.0).view(count, self._trees, 1)
+        reach = (rates * sharing).sum(1, keepdim=True).neg_()
+        rates.mul_((farthest / reach).clamp_(max=1.0))
         for start in range(0, count, step):
             rows = slice(start, start + step)
             slope = gradient(bags(self.values, places[rows]), rows) if start else slopes[rows]
