@@ -31,8 +31,8 @@ LearnersOption = Annotated[
 SecondsOption = Annotated[
     float | None,
     typer.Option(
-        help="Time for all learners together, divided among them; what is not done by then shows as partial. 0 for no "
-        "bound. Without it: 90 where --learners is not given, no bound where it is.",
+        help="Time for all learners together; what is not done by then shows as partial. 0 for no "
+        "bound. Without it: 75 where --learners is not given, no bound where it is.",
         min=0,
     ),
 ]

@@ -25,8 +25,11 @@ from service.comparing.table import show
 from service.comparing.words import number
 from service.replaying.progress import StreamProgress
 
-SECONDS = 90.0
+SECONDS = 75.0
 """What all learners may take where nobody says which are to be compared, so that a first look takes two minutes."""
+
+_SHARE = 0.4
+"""Of the time that is left, what one learner may take: most need far less, and the last one may take all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,9 @@ def _compare(order: CompareOrder, found: Survey, entrants: Sequence[Entrant], pr
     began, results = time.monotonic(), []
     for place, entrant in enumerate(entrants):
         # What the quick ones leave over goes to those after them.
-        left = max(0.0, limit + began - time.monotonic()) / (len(entrants) - place) if limit else None
-        turn = Turn(entrant, stream, found.task, found.rows, order.delay, left, order.seed, threads())
+        share = max(_SHARE, 1 / (len(entrants) - place))
+        most = max(0.0, limit + began - time.monotonic()) * share if limit else None
+        turn = Turn(entrant, stream, found.task, found.rows, order.delay, most, order.seed, threads())
         with StreamProgress(f"{entrant.name} ({place + 1} of {len(entrants)})") as progress:
             results.append(Result(entrant, processes.run(turn, _Showing(progress, found.rows, found.task))))
     left_out = found.refused + Counter(unlabelled=found.unlabelled)
