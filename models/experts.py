@@ -20,12 +20,13 @@ from models.leaves import LeavesExpert
 from models.mixture import Mixture
 from models.network_expert import NetworkExpert
 from models.networks import create_network
+from models.recall import RecallExpert
 from models.rls import RecursiveLeastSquares
 
 Make = Callable[[LearnerOptions, Task, torch.device, float | None], Expert]
 
-MEMBERS = ("leaves", "rls", "knn", "mlp", "linear", "bayes", "last", "prior")
-"""The experts of a mixture, where the configuration does not name others; ``bayes`` only for classes."""
+MEMBERS = ("leaves", "rls", "knn", "mlp", "linear", "bayes", "recall", "last", "prior")
+"""The experts of a mixture, where the configuration names none; ``bayes`` is for classes, ``recall`` for numbers."""
 
 
 def _last(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
@@ -40,7 +41,7 @@ def _prior(options: LearnerOptions, task: Task, device: torch.device, event_clip
 
 def _mixture(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:
     """Return a mixture, each of whose members has the other options too."""
-    default = [kind for kind in MEMBERS if task is not Task.REGRESSION or kind != "bayes"]
+    default = [kind for kind in MEMBERS if kind != ("bayes" if task is Task.REGRESSION else "recall")]
 
     def members(experts: Sequence[str] = default) -> dict[str, Expert]:
         made = (replace(options, kind=kind, network={}) for kind in experts)
@@ -60,6 +61,11 @@ def _bayes(options: LearnerOptions, task: Task, device: torch.device, event_clip
     return NaiveBayes(task, device)
 
 
+def _recall(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it has no options
+    """Return what answers one of the encoder's estimates."""
+    return RecallExpert(device, numeric=task is Task.REGRESSION)
+
+
 def _leaves(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:
     """Return a linear model over the leaves of random trees."""
     return LeavesExpert(options, task, device, event_clip, **options.network)
@@ -74,6 +80,7 @@ EXPERTS: dict[str, Make] = {
     "leaves": _leaves,
     "last": _last,
     "prior": _prior,
+    "recall": _recall,
     "rls": _rls,
     "knn": _knn,
     "bayes": _bayes,
