@@ -28,7 +28,7 @@ from service.replaying.progress import StreamProgress
 SECONDS = 75.0
 """What all learners may take where nobody says which are to be compared, so that a first look takes two minutes."""
 
-_SHARE = 0.4
+_SHARE = 0.5
 """Of the time that is left, what one learner may take: most need far less, and the last one may take all of it."""
 
 
