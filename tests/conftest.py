@@ -17,6 +17,18 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"ignore:unclosed {socket}:ResourceWarning")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests, leave together what shares something that takes long to start."""
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        # All that use the session's broker, and otherwise the tests of a file: it may have a server for them.
+        shares_broker = "kafka_broker" in getattr(item, "fixturenames", ()) or item.name.endswith("[kafka]")
+        item.add_marker(pytest.mark.xdist_group("broker" if shares_broker else str(item.path)))
+    # What waits longest goes first, so that no worker has it left when the others are done.
+    items.sort(key=lambda item: "integration" not in item.path.parts)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def collected() -> Iterator[None]:
     """Have what is left to the garbage collector collected while these filters still hold."""
