@@ -32,7 +32,13 @@ ARITIES = np.repeat([1, 2, 0], [SINGLES, PAIRS, WIDE])  # columns that each feat
 WIDE_SCALE = 0.5  # of ω where all columns are looked at, for standardised ones as many as there are
 ENUMERATED = 4096  # pairs up to which each has its turn; of more, all are too many anyway
 
-MARK_IMPORTANCE = 0.3  # of the mark that something is missing: the standard deviation of one in ten
+IMPORTANCE = {Role.VALUE: 1.0, Role.MARK: 0.3, Role.ESTIMATE: 0.3}
+"""What columns count, by what they carry. A mark has the standard deviation of one in ten; estimates from targets are
+more or less linear in the target as it is."""
+
+SPREAD = (0.8191725134, 0.6710436067, 0.5497004779)
+"""Steps of a sequence that fills a cube evenly: 1/g, 1/g², 1/g³ with g⁴ = g + 1 (Roberts 2018)."""
+
 FIRST = 1 + COUNT  # place of the first dense column among the features: after the constant and the Fourier features
 
 Importance = NDArray[np.float32]
@@ -43,7 +49,7 @@ def importance_of(layout: Layout, first: int) -> Importance:
 
     Heavy tails are nearly always 0, and nothing is drawn over them: they count as they are.
     """
-    found = [MARK_IMPORTANCE if role is Role.MARK else 1.0 for role in layout.roles]
+    found = [IMPORTANCE[role] for role in layout.roles]
     for column in layout.tails:
         if column != NONE:
             found[column] = 0.0
@@ -124,27 +130,15 @@ class FourierFeatures:
         places = np.sort(random.permutation(COUNT)[: round(COUNT * float(share))])
         if not len(places):
             return []
-        fresh = np.zeros((self._columns, len(places)), np.float32)
-        norm = math.sqrt(float((known**2).sum())) or 1.0
-        for arity in (0, 1, 2):
-            among = np.flatnonzero(ARITIES[places] == arity)
-            drawn = random.standard_normal((len(known), len(among)), np.float32)
-            if arity:
-                looked_at = np.zeros_like(drawn)
-                chosen = _subsets(known, first, arity, len(among), random)
-                np.put_along_axis(looked_at, chosen.T, 1.0, 0)
-                drawn *= looked_at / math.sqrt(chosen.shape[1])
-            else:
-                drawn *= WIDE_SCALE / norm
-            fresh[: len(known), among] = drawn
+        fresh, phases = _drawn_for(ARITIES[places], known, first, random)
         kept = np.zeros((self._columns, COUNT), np.float32)
         kept[: len(self._drawn)] = self._drawn
-        kept[:, places] = fresh
+        kept[:, places] = 0.0
+        kept[: len(known), places] = fresh
         self._drawn = kept
-        phases = self.phases.clone()
-        drawn_phases = random.uniform(0.0, 2 * math.pi, len(places)).astype(np.float32)
-        phases[to_device(places, self._device)] = to_device(drawn_phases, self._device)
-        self.phases = phases
+        moved = self.phases.clone()
+        moved[to_device(places, self._device)] = to_device(phases, self._device)
+        self.phases = moved
         return [int(place) for place in places]
 
     def renew(self, inputs: Sequence[int]) -> list[int]:
@@ -178,6 +172,44 @@ class FourierFeatures:
         self._inputs, self._draws = meta["inputs"], meta["draws"]
         self._importance = tensors["importance"].cpu().numpy()
         self._drawn = tensors["projection"].cpu().numpy().copy()
+
+
+def _drawn_for(
+    arities: NDArray[np.int64], importance: Importance, first: int, random: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Draw features of these arities, each of which looks at a column that is no less than `first`.
+
+    Returns
+    -------
+    projection
+        float32, shape (columns, features).
+    phases
+        float32, shape (features,).
+    """
+    projection = np.zeros((len(importance), len(arities)), np.float32)
+    phases = random.uniform(0.0, 2 * math.pi, len(arities)).astype(np.float32)
+    wide = np.flatnonzero(arities == 0)
+    norm = math.sqrt(float((importance**2).sum()))
+    projection[:, wide] = random.standard_normal((len(importance), len(wide)), np.float32) * (WIDE_SCALE / norm)
+    for arity in (1, 2):
+        among = np.flatnonzero(arities == arity)
+        chosen = _subsets(importance, first, arity, len(among), random)
+        waves, phases[among] = _waves(len(among), chosen.shape[1], random)
+        projection[chosen.T, among] = waves
+    return projection, phases
+
+
+def _waves(count: int, arity: int, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return ω of one or two columns, shape (arity, count), and phases, shape (count,).
+
+    Drawn as from a normal distribution, of standard deviation 1/√arity, and a uniform one; but those that follow one
+    another, which look at the same columns, differ as much as they can (quasi-Monte Carlo: Yang et al. 2014).
+    """
+    even = (np.arange(1, count + 1)[:, None] * SPREAD + random.random(3)) % 1.0
+    lengths = np.sqrt(-2 * np.log1p(-even[:, 0])) / math.sqrt(arity)
+    angles = math.pi * even[:, 1]
+    waves = lengths * np.stack([np.cos(angles), np.sin(angles)])[:arity]
+    return waves.astype(np.float32), (2 * math.pi * even[:, 2]).astype(np.float32)
 
 
 def _subsets(
