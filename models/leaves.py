@@ -1,6 +1,6 @@
 """The expert of axis-aligned concepts: a linear model over the leaves of random oblivious trees.
 
-It is random binning (Rahimi and Recht, 2007), or tile coding, of raw columns: a row falls into one leaf of each tree,
+It is random binning (Rahimi and Recht, 2007), or tile coding: a row falls into one leaf of each tree,
 and its outputs are the sums of these leaves' weights, which AdaGrad learns (``leaves_weights.py``). The tests
 (``leaves_trees.py``) begin after a few rows and are never done. Trees grow test by test as there are more rows to tell
 apart, and now and then the tests that tell least apart make room for new ones, as connections do in sparse evolutionary
@@ -104,33 +104,35 @@ class LeavesExpert(Defaults):
         self._rate = positive("learning_rate", options.learning_rate, rate) / trees
         self._trees = Trees(trees, options.seed, device)
         self._weights = Weights(trees, device)
-        self._raws = 0  # raw columns in use
+        self._space: Space | None = None
         self._rows = self._level = self._turn = 0
         self._tests_changed = True
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
-        self._raws = space.raws_used
-        self._trees.grow(space.raws)
+        self._space = space
+        self._trees.grow(space)
         width = 1 if self._numeric or self._single else rounded_up(min(space.classes, MOST_CLASSES))
         if width > self._weights.values.shape[1]:
             self._weights.grow(width)
 
-    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:  # noqa: ARG002 - it sees raw columns only
+    def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:
         """See :class:`models.expert.Expert`: leaves that only these columns told apart become one."""
-        if raws:
-            self._weights.merge(self._trees.remove(raws))
+        if len(self._trees.sources):
+            self._weights.merge(self._trees.remove(inputs, raws))
             self._tests_changed = True
 
     def rescale(self, factor: float, shift: float) -> None:
         """See :class:`models.expert.Expert`."""
-        if self._level:
+        if self._level and self._space is not None:
             self._weights.rescale(factor, shift)
+            self._trees.rescale(factor, shift, self._space)
+            self._tests_changed = True
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
         starts = range(0, max(len(rows), 1), ANSWERED)
-        found = [self._outputs(rows.raw[start : start + ANSWERED]) for start in starts]
+        found = [self._outputs(rows.slice(start, start + ANSWERED)) for start in starts]
         outputs = found[0] if len(found) == 1 else torch.cat(found)
         if self._numeric:
             return outputs
@@ -141,9 +143,9 @@ class LeavesExpert(Defaults):
         logit = self._logits(outputs, prior)
         return logsigmoid(torch.cat([-logit, logit], 1))
 
-    def _outputs(self, raw: Tensor) -> Tensor:
+    def _outputs(self, rows: Encoded) -> Tensor:
         """Return sums of weights, float32, shape (rows, width)."""
-        return bags(self._weights.values, self._trees.places(raw))
+        return bags(self._weights.values, self._trees.places(self._trees.values(rows)))
 
     def _logits(self, outputs: Tensor, prior: Tensor) -> Tensor:
         """Return what the loss is of, float32: outputs beside the prior, which is what there is without learning."""
@@ -163,13 +165,13 @@ class LeavesExpert(Defaults):
         size = min(max(CHUNK, step), RECENT)
         for start in range(0, len(rows), size):
             chosen = slice(start, start + size)
-            raw = rows.raw[chosen]
-            self._trees.remember(raw, self._rows)
-            self._change_tests(len(raw))
+            values = self._trees.values(rows.slice(start, start + size))
+            self._trees.remember(values, self._rows)
+            self._change_tests(values.shape[1])
             if self._level:
                 gradient = self._gradient(targets[chosen], weights[chosen].unsqueeze(1), prior)
                 farthest = FARTHEST[self._numeric]
-                self._weights.learn(self._trees.places(raw), gradient, self._rate, step, farthest)
+                self._weights.learn(self._trees.places(values), gradient, self._rate, step, farthest)
 
     def _gradient(self, targets: Tensor, weights: Tensor, prior: Tensor) -> Gradient:
         """Return what the loss's gradient with respect to outputs is, for the rows of these targets and weights."""
@@ -190,7 +192,7 @@ class LeavesExpert(Defaults):
         before, self._rows = self._rows, self._rows + rows
         level = sum(self._rows >= start for start in LEVELS)
         again = self._level > 0 and before // PERIOD < self._rows // PERIOD
-        if not self._raws or (level == self._level and not again):
+        if not len(self._trees.sources) or (level == self._level and not again):
             return
         trees, weights = self._trees, self._weights
         use = weights.use().masked_fill_(~trees.in_use(), torch.inf)
@@ -209,7 +211,7 @@ class LeavesExpert(Defaults):
         self._level, self._tests_changed = level, True
 
     def _use_of_columns(self, use: Tensor) -> Tensor:
-        """Return the mean use of each raw column's tests, shape (raws in use,); of one that has none, the largest.
+        """Return the mean use of each column's tests, shape (columns,); of one that has none, the largest.
 
         Parameters
         ----------
@@ -217,8 +219,9 @@ class LeavesExpert(Defaults):
             Of each test, shape (TESTS, trees); infinite where there is none.
         """
         tested = (use < torch.inf).view(-1)
-        sums = torch.zeros((2, self._raws), device=use.device)
-        columns = self._trees.columns.view(-1).clamp(0, self._raws - 1).long()
+        held = len(self._trees.sources)
+        sums = torch.zeros((2, held), device=use.device)
+        columns = self._trees.columns.view(-1).clamp(0, held - 1).long()
         add_at(sums[0], columns, torch.where(tested, use.view(-1), 0.0))
         add_at(sums[1], columns, tested.float())
         mean = sums[0] / sums[1].clamp(min=1.0)
@@ -226,13 +229,14 @@ class LeavesExpert(Defaults):
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""
-        tests = {"columns": self._trees.columns, "thresholds": self._trees.thresholds}
+        trees = self._trees
+        tests = {"sources": trees.sources, "columns": trees.columns, "thresholds": trees.thresholds}
         return {**tests, "weights": self._weights.values}
 
     def changed(self) -> Mapping[str, Ranges]:
         """See :class:`models.expert.Expert`: weights, and seldom tests."""
         changed, self._tests_changed = self._tests_changed, False
-        return {} if changed else {"columns": [], "thresholds": []}
+        return {} if changed else {"sources": [], "columns": [], "thresholds": []}
 
     def describe(self) -> dict[str, Any]:
         """See :class:`models.expert.Expert`."""
@@ -248,13 +252,15 @@ class LeavesExpert(Defaults):
         """
         if description["trees"] != self._count or len(tensors["weights"]) != self._count * LEAVES:
             raise StateMismatch(f"{self._count} trees expected, not {description['trees']}: use the trainer's version")
-        self._trees.columns, self._trees.thresholds = tensors["columns"], tensors["thresholds"]
+        trees = self._trees
+        trees.sources, trees.columns, trees.thresholds = tensors["sources"], tensors["columns"], tensors["thresholds"]
         self._weights.values = tensors["weights"]
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See :class:`models.expert.Expert`."""
         trees, weights = self._trees, self._weights
         tensors = {
+            "tests/sources": trees.sources,
             "tests/columns": trees.columns,
             "tests/thresholds": trees.thresholds,
             "tests/depths": trees.depths,
@@ -277,11 +283,12 @@ class LeavesExpert(Defaults):
             raise StateMismatch(f"{self._count} trees expected, not {meta['trees']}: start the model anew")
         self._rows, self._level, self._turn = meta["rows"], meta["level"], meta["turn"]
         tests, leaves = within("tests", tensors), within("leaves", tensors)
-        self._trees.columns, self._trees.thresholds = tests["columns"], tests["thresholds"]
-        self._trees.depths, self._trees.recent = tests["depths"], tensors["recent/rows"]
-        weights = self._weights
+        trees, weights = self._trees, self._weights
+        trees.sources, trees.columns, trees.thresholds = tests["sources"], tests["columns"], tests["thresholds"]
+        trees.depths, trees.recent = tests["depths"], tensors["recent/rows"]
+        trees.know(space)
         weights.values, weights.squares, weights.visits = leaves["weights"], leaves["squares"], leaves["visits"]
-        self._raws, self._tests_changed = space.raws_used, True
+        self._space, self._tests_changed = space, True
 
     def held(self) -> Sequence[Tensor]:
         """See :class:`models.expert.Expert`."""
