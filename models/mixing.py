@@ -14,6 +14,7 @@ All of it learns from answers that were made before any row of the microbatch wa
 be used on: with the label delay of the microbatch.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ MEMORIES = (Memory(2_000, 10), Memory(10_000, 30), Memory(20_000, 300))
 
 SHARE = 1e-3  # of all shares, dealt out anew each row
 REPORTED = 1_000.0  # rows after which a loss counts half in what is reported
+QUICK = 0  # of these, by which it is judged who would be missed:
+MISSED = 1e-3  # mean loss,
+SHARED = 0.05  # or share of the answer
 STEP = 16  # rows a step of the weights,
 LATER = 64  # and as many once
 EARLY = 4_096  # so many rows were seen: then it makes no difference any more
@@ -160,6 +164,20 @@ class Mixing:
         weights = self.weights.abs()
         parts = torch.cat([self.shares.exp(), weights / weights.sum(1, keepdim=True)])
         return (self.choice.exp() @ parts).squeeze(0)
+
+    def use(self) -> Tensor:
+        """Return how much each expert would be missed, float32, shape (experts,); below 1, hardly.
+
+        Where weights decide, it is by how much the mean loss would rise if an expert's weight were 0 and the others
+        made the best of it: ½ w² / (H⁻¹)ᵢᵢ, as in optimal brain surgeon (Hassibi and Stork 1993). So of two experts
+        that answer alike neither is missed, for there is the other. Where shares decide, it is the expert's share.
+        """
+        half_life = MEMORIES[QUICK].half_life
+        inverse, _ = torch.linalg.inv_ex(self.curvature[QUICK])
+        missed = 0.5 * self.weights[QUICK].square() / inverse.diagonal() / (half_life / math.log(2))
+        missed = self.blend.in_losses(missed)
+        share = (self.choice[0, : len(self.shares), None].exp() * self.shares.exp()).sum(0)
+        return torch.maximum(missed.float() / MISSED, share / SHARED)
 
     def running_losses(self) -> Tensor:
         """Return the recent mean loss of each expert and, last, of the mixed answer, shape (experts + 1,)."""

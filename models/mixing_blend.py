@@ -45,6 +45,9 @@ class Blend(Protocol):
     def level(self, loss: Tensor) -> Tensor:
         """Return how large errors are of late, shape (), where the mean loss is `loss`."""
 
+    def in_losses(self, risen: Tensor) -> Tensor:
+        """Return what rose by the measure of :meth:`derivatives` as a rise of the loss."""
+
     def rescale(self, factor: float) -> float:
         """Go on in other units of the target; return what the weights' curvature is to be multiplied by."""
 

@@ -43,6 +43,10 @@ class ClassBlend:
         """See :class:`models.mixing_blend.Blend`: that loss."""
         return loss
 
+    def in_losses(self, risen: Tensor) -> Tensor:
+        """See :class:`models.mixing_blend.Blend`: it is one."""
+        return risen
+
     def rescale(self, factor: float) -> float:  # noqa: ARG002 - classes have no units
         """See :class:`models.mixing_blend.Blend`: nothing."""
         return 1.0

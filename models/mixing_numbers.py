@@ -64,6 +64,10 @@ class NumberBlend:
         """See :class:`models.mixing_blend.Blend`: the mean error."""
         return self._errors[0] / self._errors[1]
 
+    def in_losses(self, risen: Tensor) -> Tensor:
+        """See :class:`models.mixing_blend.Blend`: those are of half the squared error."""
+        return 2 * risen / self.level(risen).clamp(min=LEAST_ERROR).square()
+
     def rescale(self, factor: float) -> float:
         """See :class:`models.mixing_blend.Blend`."""
         self._errors = self._errors * torch.tensor([abs(factor), 1.0], device=self._errors.device)

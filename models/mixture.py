@@ -109,8 +109,8 @@ class Mixture:
             self._asleep = torch.tensor(self._sleep.asleep, device=prior.device)
 
     def _measure(self) -> Tensor:
-        """Return what each member is worth and, last, the level of the error, on the device."""
-        return torch.cat([self._mixing.worth(), self._mixing.level().view(1)])
+        """Return how much each member would be missed and, last, the level of the error, on the device."""
+        return torch.cat([self._mixing.use(), self._mixing.level().view(1)])
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""

@@ -1,9 +1,10 @@
-"""Members of a mixture that carry no weight for long sleep, and are tried now and then: :class:`Sleep`.
+"""Members of a mixture that would not be missed sleep, and are tried now and then: :class:`Sleep`.
 
 A member that sleeps neither answers nor learns, and so costs nothing. Its weights in the mixing stay what they were,
 for what stands in for its answer says nothing. Who sleeps follows from counted rows and from what members were worth,
-so it is the same again after a restart. Naps grow longer each time that a trial ends without weight, and when errors
-rise all of a sudden everybody is woken, for another may be the right one now.
+so it is the same again after a restart. One falls asleep at a time, for of two that answer alike one would be missed if
+the other slept. Naps grow longer each time that a trial ends in vain, and when errors rise all of a sudden everybody is
+woken, for another may be the right one now.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,9 +16,9 @@ from torch import Tensor
 from models.learner import Json
 
 LOOK = 1_024  # rows after which it is looked who is worth something; the unit of the times below
-LEAST_WORTH = 0.05  # share of the answer; eight equal members have 0.125 each
-PATIENCE = 4  # looks without worth before a nap,
-TRIAL = 3  # and after one; the first still sees what it was worth in its sleep
+LEAST_USE = 1.0  # of a member, as :meth:`models.mixing.Mixing.use` returns it
+PATIENCE = 4  # looks of no use before a nap, and since another fell asleep,
+TRIAL = 3  # and after a nap; the first still sees what use it was in its sleep
 FIRST_NAP, LONGEST_NAP = 8, 64
 ALARM = 1.25  # times its usual level that the error is when everybody is woken
 USUAL = 0.1  # that one look's level counts in the usual one
@@ -30,7 +31,7 @@ class Member:
     Attributes
     ----------
     quiet
-        Looks in a row at which it was worth little.
+        Looks in a row at which it was of little use.
     nap
         How long it sleeps next time.
     left
@@ -57,7 +58,7 @@ class Sleep:
     usual
         Level of the error; 0 before it was known.
     noted
-        What was measured at the last look, on the device: members' worth, and last the error's level. It is read at the
+        What was measured at the last look, on the device: members' use, and last the error's level. It is read at the
         next one, when the device has long computed it, so that nothing waits.
     """
 
@@ -86,26 +87,31 @@ class Sleep:
         if seen is None:
             return False
         before = self.asleep
-        *worth, level = seen.tolist()
+        *use, level = seen.tolist()
         alarm = level > ALARM * self.usual > 0
         self.usual = level if alarm or not self.usual else self.usual + USUAL * (level - self.usual)
-        for member, share, sleepless in zip(self.members, worth, self.sleepless, strict=True):
+        tired: list[tuple[float, Member]] = []
+        for member, useful, sleepless in zip(self.members, use, self.sleepless, strict=True):
             if alarm:
                 member.quiet, member.nap, member.left = 0, FIRST_NAP, 0
             elif member.left:
                 member.left = max(member.left - looks, 0)
                 member.quiet = PATIENCE - TRIAL
-            elif share >= LEAST_WORTH or sleepless:
+            elif useful >= LEAST_USE or sleepless:
                 member.quiet, member.nap = 0, FIRST_NAP
             else:
-                self._quiet(member, looks)
+                member.quiet += looks
+                if member.quiet >= PATIENCE:
+                    tired.append((useful, member))
+        if tired:
+            self._put_to_sleep(min(tired, key=lambda pair: pair[0])[1])
         return before != self.asleep
 
-    def _quiet(self, member: Member, looks: int) -> None:
-        """Have a member that is worth little sleep, if it has been so for long."""
-        member.quiet += looks
-        if member.quiet >= PATIENCE:
-            member.left, member.nap = member.nap, min(2 * member.nap, LONGEST_NAP)
+    def _put_to_sleep(self, chosen: Member) -> None:
+        """Have one sleep; the others are judged anew without it."""
+        for member in self.members:
+            member.quiet = 0
+        chosen.left, chosen.nap = chosen.nap, min(2 * chosen.nap, LONGEST_NAP)
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`restore` reads, but for what was noted."""

@@ -45,6 +45,7 @@ _LABELLED_COUNTERS = {
 _EXPERTS = {
     "weight": "Share of an expert in the answers, where several are mixed.",
     "loss": "An expert's own loss of late, where several are mixed.",
+    "asleep": "1 while an expert sleeps, because it would hardly be missed.",
 }
 _HISTOGRAMS = {
     "microbatch_events": "Events in a microbatch.",

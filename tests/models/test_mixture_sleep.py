@@ -16,8 +16,8 @@ from models.mixture_sleep import FIRST_NAP, LONGEST_NAP, LOOK, PATIENCE, TRIAL, 
 CPU = torch.device("cpu")
 ROWS = 256
 SPACE = Space(Layout(), 3, 0, 0, 0)
-WORTH = torch.tensor([0.9, 0.1, 0.0, 1.0])
-"""Of three members, the last of which is worth nothing; and the level of the error."""
+USE = torch.tensor([9.0, 2.0, 0.0, 1.0])
+"""Of three members, how much they would be missed: the last one not at all; and the level of the error."""
 
 
 class Column(Defaults):
@@ -90,7 +90,7 @@ def test_who_is_worth_nothing_sleeps_longer_and_longer() -> None:
     sleep = Sleep([False] * 3)
     slept = []
     for _ in range(400):
-        sleep.count(LOOK, lambda: WORTH)
+        sleep.count(LOOK, lambda: USE)
         slept.append(sleep.asleep)
     assert not any(first or second for first, second, _ in slept)
     last = [third for *_, third in slept]
@@ -104,10 +104,10 @@ def test_all_are_woken_when_errors_rise() -> None:
     """After a drift the one that is right from now on would sleep on, for as long as 65,536 rows."""
     sleep = Sleep([False] * 3)
     for _ in range(20):
-        sleep.count(LOOK, lambda: WORTH)
+        sleep.count(LOOK, lambda: USE)
     assert sleep.asleep == [False, False, True]
     for _ in range(2):  # what was measured at one look is read at the next
-        sleep.count(LOOK, lambda: WORTH * torch.tensor([1.0, 1.0, 1.0, 2.0]))
+        sleep.count(LOOK, lambda: USE * torch.tensor([1.0, 1.0, 1.0, 2.0]))
     assert sleep.asleep == [False] * 3
 
 
@@ -115,7 +115,7 @@ def test_who_costs_nothing_never_sleeps() -> None:
     """The baselines would be missed, and nothing gained."""
     sleep = Sleep([False, False, True])
     for _ in range(50):
-        sleep.count(LOOK, lambda: WORTH)
+        sleep.count(LOOK, lambda: USE)
     assert not any(sleep.asleep)
 
 
