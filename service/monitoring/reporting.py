@@ -4,6 +4,7 @@ import os
 import time
 
 from consumers.dead_letter_pause import Pause
+from service.learning.lane import Lane
 from service.learning.model import Model
 from service.learning.totals import Totals
 from service.learning.training import Training
@@ -60,10 +61,7 @@ def report(
         limited=training.totals.limited,
         positions={str(partition): (at.offset, at.event) for partition, at in lane.positions.items()},
         ends={str(partition): end for partition, end in ends.items()},
-        lag={
-            str(partition): max(0, end - (lane.positions[partition].offset if partition in lane.positions else 0))
-            for partition, end in ends.items()
-        },
+        lag={str(partition): _left(lane, partition, end) for partition, end in ends.items()},
         drift=training.totals.drift,
         last_drift=_last_drift(training.totals),
         rollbacks=training.totals.rollbacks,
@@ -77,6 +75,11 @@ def report(
         errors=list(model.notices),
         histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
     )
+
+
+def _left(lane: Lane, partition: int, end: int) -> int:
+    """Return how many records of a partition are not learned yet."""
+    return max(0, end - (lane.positions[partition].offset if partition in lane.positions else 0))
 
 
 def _last_drift(totals: Totals) -> DriftStatus | None:
