@@ -192,7 +192,8 @@ class FeatureEncoder:
         plan = self._plans.of(layout, prepared.keys)
         if len(prepared.keys):
             numbers = prepared.numbers if plan.complete else prepared.numbers.take(plan.known, axis=1)
-            deviations = numbers - self.arrays["origins"][plan.slots]
+            with np.errstate(over="ignore"):
+                deviations = numbers - self.arrays["origins"][plan.slots]
             raw[:, plan.raws] = np.clip(deviations[:, plan.with_raw], -RAW_LIMIT, RAW_LIMIT)
         for key, column in layout.raw_strings.items():
             bag = prepared.bags.get(key)

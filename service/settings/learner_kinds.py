@@ -3,4 +3,4 @@
 The names are those of the registries in ``models``; ``tests/service/settings/test_learner.py`` keeps the two in step.
 """
 
-KINDS = ("auto", "linear", "mlp", "fm", "online", "batch")
+KINDS = ("auto", "leaves", "rls", "knn", "linear", "mlp", "fm", "online", "batch")

@@ -1,5 +1,6 @@
 """The names of learners that the configuration checks are those that can be built."""
 
+from models.experts import EXPERTS
 from models.losses import LOSSES
 from models.networks import NETWORKS
 from models.optimizers import OPTIMIZERS
@@ -10,7 +11,8 @@ from service.settings.learner_kinds import KINDS
 
 def test_every_kind_of_learner_can_be_configured() -> None:
     """A network would be in the registry but could not be chosen, or the other way round."""
-    assert set(KINDS) == {"auto", *LEARNERS, *NETWORKS}
+    of_use_in_a_mixture = {"last", "prior", "bayes", "recall"}
+    assert set(KINDS) == {"auto", *LEARNERS, *NETWORKS, *EXPERTS} - of_use_in_a_mixture - {"mixture"}
 
 
 def test_every_loss_can_be_configured() -> None:
