@@ -90,7 +90,7 @@ def test_a_place_that_is_taken_over_is_as_new() -> None:
     assert expert.parameters.views["weight"].count_nonzero() > 20
     assert not expert.parameters.views["weight"][:, index].any()
     width = expert.parameters.views["weight"][0].numel()
-    assert not expert.parameters.block[..., -width:].unflatten(-1, (-1, 1))[..., index, :].any()
+    assert not expert.parameters.block[..., -width:][..., index].any()
     assert not expert.replay.dense[:, index].any()
 
 

@@ -158,7 +158,7 @@ def test_bins_bend_what_is_linear() -> None:
     both = np.concatenate([middle, np.full((4, 1), np.nan)], 1)
     found = made.sparse(made.prepare(numbers(both)), frozenset({Kind.NUMBER}))
     amounts = found.amounts.reshape(4, 2, 2)[:, 0] * math.sqrt(2)
-    np.testing.assert_allclose(amounts, [[1, 0], [0.75, 0.25], [1, 0], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(amounts, np.array([[1, 0], [0.75, 0.25], [1, 0], [0, 0]]), atol=1e-6)
     places = found.places.reshape(4, 2, 2)[:, 0]
     assert (places[0] == places[1]).all()
     assert (places[0] != places[2]).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.examples import Features, Task
+from models.examples import Features, Label, Task
 from tests.support.learning import answers, labelled, learner, stream
 
 STATIONS = ("north", "south", "east")
@@ -16,7 +16,7 @@ def levels(turn: int) -> Features:
     return Features(24, (), np.empty((24, 0)), {"station": names})
 
 
-def numbers_of(features: Features, turn: int) -> list[float]:
+def numbers_of(features: Features, turn: int) -> list[Label]:
     """Return what is at a station: it changes now and then, and by much."""
     states = np.random.default_rng(turn // 4).integers(0, 30, 3)
     return [float(states[STATIONS.index(name or "")]) for name in features.categories["station"]]
@@ -29,7 +29,7 @@ def test_the_last_value_of_a_category_is_repeated() -> None:
         features = levels(turn)
         labels = numbers_of(features, turn)
         if turn > 40 and turn % 4:
-            errors.append(np.abs(answers(made, features) - labels).mean())
+            errors.append(np.abs(answers(made, features) - np.array(labels, np.float64)).mean())
         made.learn(labelled(features, labels))
     assert np.median(errors) < 0.01
 
