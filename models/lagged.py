@@ -19,7 +19,7 @@ LAG = 4  # microbatches after which a copy from an accelerator has long arrived
 Vector = NDArray[np.float64]
 
 
-class _Sent(NamedTuple):
+class Sent(NamedTuple):
     """A vector on the host, and what to wait for until it is there; None where it is."""
 
     values: Tensor
@@ -44,14 +44,14 @@ class Lagged:
 
     def __init__(self, device: torch.device | str) -> None:
         self._lag = LAG if torch.device(device).type == "cuda" else 0
-        self._sent: deque[_Sent] = deque()
+        self._sent: deque[Sent] = deque()
 
     def exchange(self, values: Tensor) -> list[Vector]:
         """Send a vector, float64, shape (any,), and return those that are due, in the order in which they were sent.
 
         They may be views of what was sent, so that must not be used any more.
         """
-        self._sent.append(_send(values))
+        self._sent.append(send(values))
         due = []
         while len(self._sent) > self._lag:
             due.append(self._sent.popleft().read())
@@ -69,15 +69,15 @@ class Lagged:
     def restore(self, lengths: Sequence[int], values: Vector) -> None:
         """Become what :meth:`state` was taken from."""
         parts = np.split(values, np.cumsum(lengths)[:-1]) if lengths else []
-        self._sent = deque(_Sent(torch.from_numpy(part.copy())) for part in parts)
+        self._sent = deque(Sent(torch.from_numpy(part.copy())) for part in parts)
 
 
-def _send(values: Tensor) -> _Sent:
+def send(values: Tensor) -> Sent:
     """Begin to copy a vector to the host."""
     if values.device.type != "cuda":
-        return _Sent(values)
+        return Sent(values)
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     host.copy_(values, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
     arrived.record()
-    return _Sent(host, arrived)
+    return Sent(host, arrived)

@@ -146,7 +146,8 @@ class Mixture:
         """See :class:`models.expert.Expert`."""
         states = {name: member.state() for name, member in self._members.items()}
         tensors = {f"{MIXING}/{name}": tensor for name, tensor in self._mixing.state().items()}
-        kept = {"prior": self._prior, "noted": self._sleep.noted}
+        noted = self._sleep.noted
+        kept = {"prior": self._prior, "noted": None if noted is None else torch.from_numpy(noted.read())}
         tensors |= {f"{MIXING}/{name}": tensor for name, tensor in kept.items() if tensor is not None}
         tensors |= {f"{part}.{name}": tensor for part, (_, own) in states.items() for name, tensor in own.items()}
         members = {name: meta for name, (meta, _) in states.items()}

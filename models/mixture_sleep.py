@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from models.lagged import Sent, send
 from models.learner import Json
 
 LOOK = 1_024  # rows after which it is looked who is worth something; the unit of the times below
@@ -58,15 +59,15 @@ class Sleep:
     usual
         Level of the error; 0 before it was known.
     noted
-        What was measured at the last look, on the device: members' use, and last the error's level. It is read at the
-        next one, when the device has long computed it, so that nothing waits.
+        What was measured at the last look: members' use, and last the error's level. It is read at the next one, when
+        it has long come from the device, so that nothing waits.
     """
 
     sleepless: Sequence[bool]
     members: list[Member] = field(default_factory=list)
     rows: int = 0
     usual: float = 0.0
-    noted: Tensor | None = None
+    noted: Sent | None = None
 
     def __post_init__(self) -> None:
         """Begin with all awake."""
@@ -83,11 +84,11 @@ class Sleep:
         looks, self.rows = divmod(self.rows, LOOK)
         if not looks:
             return False
-        seen, self.noted = self.noted, measure()
+        seen, self.noted = self.noted, send(measure().double())
         if seen is None:
             return False
         before = self.asleep
-        *use, level = seen.tolist()
+        *use, level = seen.read().tolist()
         alarm = level > ALARM * self.usual > 0
         self.usual = level if alarm or not self.usual else self.usual + USUAL * (level - self.usual)
         tired: list[tuple[float, Member]] = []
@@ -120,4 +121,5 @@ class Sleep:
     def restore(self, saved: Json, noted: Tensor | None) -> None:
         """Become what :meth:`to_json` described."""
         self.members = [Member(**member) for member in saved["members"]]
-        self.rows, self.usual, self.noted = saved["rows"], saved["usual"], noted
+        self.rows, self.usual = saved["rows"], saved["usual"]
+        self.noted = None if noted is None else Sent(noted.cpu())
