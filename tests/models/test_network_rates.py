@@ -52,12 +52,12 @@ def test_a_copy_that_answers_no_number_is_passed_over(logarithms: bool) -> None:
 def test_several_rates_are_better_than_one_that_is_wrong() -> None:
     """A user would have to bring a learning rate after all."""
     found = {}
-    for rate in (3e-5, "auto", 1.0):
+    for rate in (3e-5, "auto", 30.0):
         made = learner(kind="mlp", learning_rate=rate, window=1280)
         for given in microbatches(Task.BINARY, 40, product=True):
             made.learn(given)
         found[rate] = made.status().scores["window"]["accuracy"]
-    assert found["auto"] > max(found[3e-5], found[1.0]) + 0.02, found
+    assert found["auto"] > max(found[3e-5], found[30.0]) + 0.2, found
 
 
 def test_only_one_copy_is_made_for_a_rate_that_is_given() -> None:
