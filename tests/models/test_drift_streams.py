@@ -88,8 +88,13 @@ def test_an_old_concept_that_returns_is_learned_again(task: Task, react: Reactio
         assert back <= CONCEPT // 2
 
 
-@pytest.mark.parametrize("react", ["reset", "forget", "background"])
-@pytest.mark.parametrize("kind", ["linear", "mlp", "online"])
+@pytest.mark.parametrize(
+    ("kind", "react"),
+    [
+        *((kind, react) for kind in ("linear", "mlp", "online") for react in ("reset", "forget", "background")),
+        ("mixture", "background"),
+    ],
+)
 def test_a_restart_amid_a_reaction_goes_on_exactly(kind: str, react: Reaction) -> None:
     """After a crash the same events would give other parameters under the same version."""
     microbatches = list(cut(drifting("abrupt", Task.BINARY, 1500)))
