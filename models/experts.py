@@ -84,7 +84,7 @@ EXPERTS: dict[str, Make] = {
     "rls": _rls,
     "knn": _knn,
     "bayes": _bayes,
-    "mixture": _mixture,
+    "auto": _mixture,
 }
 """Kind → what makes it of options, task, device and the bound on one event; every other kind is a network."""
 

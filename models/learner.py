@@ -27,14 +27,14 @@ class LearnerOptions:
     Attributes
     ----------
     kind
-        A registry name (``auto``, ``linear``, ``mlp``, ``fm``, ``online``), or a network of the user's own:
-        ``path/to/file.py:ClassName`` or an entry point of the group ``headrace.networks``.
+        A registry name (``auto``, ``leaves``, ``rls``, ``knn``, ``linear``, ``mlp``, ``fm``, ``online``, ``batch``), or
+        a network of the user's own: ``path/to/file.py:ClassName``, or an entry point of the group ``headrace.networks``.
     loss
         ``auto``, ``bce``, ``ce``, ``mse``, ``mae`` or ``huber``; auto follows the task.
     optimizer
         ``auto``, ``sgd``, ``adam``, ``adamw`` or ``adagrad``.
     learning_rate
-        A positive number, or ``auto`` for the optimizer's and network's default.
+        A positive number, or ``auto`` for several at once around the optimizer's and network's default.
     device
         ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
     momentum, weight_decay

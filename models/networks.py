@@ -159,7 +159,6 @@ class Mlp(BuiltIn):
 
 
 NETWORKS: dict[str, Callable[..., Network]] = {
-    "auto": Mlp,  # a mixture of experts is to take its place
     "linear": Linear,
     "mlp": Mlp,
     "fm": FactorizationMachine,

@@ -70,7 +70,7 @@ class Entry:
         return task in self.tasks and (self.text or not text)
 
 
-OURS = ("auto", "mixture", "leaves", "rls", "knn", "linear", "mlp", "fm")
+OURS = ("auto", "leaves", "rls", "knn", "linear", "mlp", "fm")
 ENTRIES: dict[str, Entry] = {
     **{f"headrace/{kind}": Entry(text=True) for kind in OURS},
     "headrace/bayes": Entry(CLASSES, text=True, random=False),

@@ -11,7 +11,7 @@ from models.networks import NETWORKS
 from models.registry import LEARNERS, create_learner
 
 # An alias, such as auto for the network that it stands for, is not tested twice.
-KINDS = (*LEARNERS, *{network: kind for kind, network in NETWORKS.items()}.values(), "leaves", "rls", "knn", "mixture")
+KINDS = (*LEARNERS, *{network: kind for kind, network in NETWORKS.items()}.values(), "leaves", "rls", "knn", "auto")
 
 
 def cases() -> list[object]:

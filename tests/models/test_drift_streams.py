@@ -92,7 +92,7 @@ def test_an_old_concept_that_returns_is_learned_again(task: Task, react: Reactio
     ("kind", "react"),
     [
         *((kind, react) for kind in ("linear", "mlp", "online") for react in ("reset", "forget", "background")),
-        ("mixture", "background"),
+        ("auto", "background"),
     ],
 )
 def test_a_restart_amid_a_reaction_goes_on_exactly(kind: str, react: Reaction) -> None:

@@ -90,7 +90,7 @@ def test_the_prior_gives_no_label_away() -> None:
 @pytest.mark.parametrize("task", Task)
 def test_a_mixture_learns_every_task(task: Task) -> None:
     """The default learner would not learn."""
-    made = learner(task, kind="mixture", network=FEW, window=640)
+    made = learner(task, kind="auto", network=FEW, window=640)
     for given in microbatches(task, 50, product=True):
         made.learn(given)
     status = made.status()
@@ -109,9 +109,9 @@ def test_a_mixture_learns_every_task(task: Task) -> None:
 @pytest.mark.parametrize("size", [1, 64, 700])
 def test_what_is_restored_or_published_is_the_same_mixture(task: Task, size: int) -> None:
     """After a restart other parameters would carry the same version; a server would answer other than the trainer."""
-    made = trained(task, 3, kind="mixture", network=FEW)
+    made = trained(task, 3, kind="auto", network=FEW)
     made.learn(stream(task, size, 50))
-    again = learner(task, kind="mixture", network=FEW)
+    again = learner(task, kind="auto", network=FEW)
     again.restore(made.state())
     for rest in (stream(task, size, 51), stream(task, 64, 52)):
         for one in (made, again):
@@ -129,7 +129,7 @@ def test_what_is_restored_or_published_is_the_same_mixture(task: Task, size: int
 
 def test_classes_that_come_late_are_learned() -> None:
     """A class that was not there in the beginning would never be answered."""
-    made = learner(Task.MULTICLASS, kind="mixture", network=FEW, window=640)
+    made = learner(Task.MULTICLASS, kind="auto", network=FEW, window=640)
     for given in microbatches(Task.MULTICLASS, 40):
         made.learn(_without("high", given))
     for given in microbatches(Task.MULTICLASS, 30, first=40):
@@ -143,7 +143,7 @@ def _without(label: str, given: Examples) -> Examples:
 
 def test_a_network_of_the_users_own_can_be_a_member() -> None:
     """Whoever has a good network would have to choose between it and the mixture."""
-    made = learner(Task.REGRESSION, kind="mixture", network={"experts": ["linear", USER]})
+    made = learner(Task.REGRESSION, kind="auto", network={"experts": ["linear", USER]})
     for given in microbatches(Task.REGRESSION, 3):
         made.learn(given)
     assert set(made.status().experts) == {"linear", "Plain", "mixture"}
@@ -160,7 +160,7 @@ def test_what_was_saved_by_another_mixture_is_refused() -> None:
     with pytest.raises(StateMismatch, match="mixture of last"):
         other.attach(mixture.describe(), mixture.published())
     with pytest.raises(LearnerOptionsInvalid, match="members"):
-        learner(Task.REGRESSION, kind="mixture", network={"members": ["last"]})
+        learner(Task.REGRESSION, kind="auto", network={"members": ["last"]})
 
 
 def _one_of(classes: int, rows: int = 640, stay: float = 0.9) -> list[Label]:

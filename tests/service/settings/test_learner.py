@@ -12,7 +12,7 @@ from service.settings.learner_kinds import KINDS
 def test_every_kind_of_learner_can_be_configured() -> None:
     """A network would be in the registry but could not be chosen, or the other way round."""
     of_use_in_a_mixture = {"last", "prior", "bayes", "recall"}
-    assert set(KINDS) == {"auto", *LEARNERS, *NETWORKS, *EXPERTS} - of_use_in_a_mixture - {"mixture"}
+    assert set(KINDS) == {*LEARNERS, *NETWORKS, *EXPERTS} - of_use_in_a_mixture
 
 
 def test_every_loss_can_be_configured() -> None:
