@@ -3,7 +3,6 @@
 from models.drift_options import Detector, DriftOptions, Reaction
 from service.settings.section import Section
 
-
 _DEFAULTS = DriftOptions()
 
 
