@@ -27,8 +27,8 @@ class LearnerOptions:
     Attributes
     ----------
     kind
-        A registry name (``auto``, ``leaves``, ``rls``, ``knn``, ``linear``, ``mlp``, ``fm``, ``online``, ``batch``), or
-        a network of the user's own: ``path/to/file.py:ClassName``, or an entry point of the group ``headrace.networks``.
+        A registry name (``auto``, ``leaves``, ``rls``, ``knn``, ``linear``, ``mlp``, ``fm``, ``online``, ``batch``), a
+        user's own network (``path/to/file.py:ClassName``), or an entry point of the group ``headrace.networks``.
     loss
         ``auto``, ``bce``, ``ce``, ``mse``, ``mae`` or ``huber``; auto follows the task.
     optimizer

@@ -4,7 +4,6 @@
 not thrown away: the copy that is heeded most becomes all of them. Called by ``network_expert.py`` at a restore.
 """
 
-
 from models.expert import Tensors
 from models.network_rates import RateShares
 
