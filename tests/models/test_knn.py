@@ -11,8 +11,7 @@ from models.expert import Encoded, Space
 from models.folding import FOLDED, PLAIN
 from models.knn import CAPACITY, COLUMNS, FEW, MORE, RECENT, RENEWED, NearestNeighbours
 from models.relevance import ENOUGH, FLOOR, Relevance
-from models.torch_learner import TorchLearner
-from tests.support.learning import answers, microbatches, trained
+from tests.support.learning import expect_the_same_after_a_restart, microbatches, trained
 
 CPU = torch.device("cpu")
 
@@ -220,20 +219,8 @@ def test_torn_memory_is_never_read_out_of_bounds() -> None:
 def test_what_is_restored_or_published_is_the_same(task: Task, size: int) -> None:
     """After a restart other parameters would carry the same version; a server would answer other than the trainer."""
     made = trained(task, kind="knn")
-    again = TorchLearner(made.options, task)
-    again.restore(made.state())
-    for given in microbatches(task, 4, size, first=30):
-        made.learn(given)
-        again.learn(given)
     asked = next(microbatches(task, 1, 40, first=50)).features
-    left, right = made.state(), again.state()
-    assert left.meta == right.meta
-    for name, array in left.arrays.items():
-        np.testing.assert_array_equal(array, right.arrays[name], err_msg=name)
-    np.testing.assert_array_equal(answers(made, asked), answers(again, asked))
-    trial = made.try_out(asked).predictions
-    found = trial.values if trial.probabilities is None else trial.probabilities
-    np.testing.assert_array_equal(answers(made, asked), np.asarray(found, np.float64))
+    expect_the_same_after_a_restart(made, microbatches(task, 4, size, first=30), asked)
 
 
 def test_a_few_neighbours_make_nobody_certain() -> None:

@@ -10,14 +10,12 @@ from torch import Tensor
 from models.devices import choose_device
 from models.encoder_layout import MOST_RAWS, Layout, Role
 from models.errors import StateMismatch
-from models.examples import Examples, Label, Task
+from models.examples import Task
 from models.expert import Encoded, Space
 from models.learner import LearnerOptions
 from models.leaves import LEVELS, MOST_CLASSES, PERIOD, LeavesExpert
 from models.leaves_trees import FEWEST, LEAVES, RECENT, TESTS, Trees
 from models.leaves_weights import Weights, bags
-from models.registry import load_predictor
-from tests.support.learning import answers, labelled, learner, microbatches, numbers, stream, trained
 
 CPU = torch.device("cpu")
 COUNT = 30
@@ -78,20 +76,6 @@ def _grown(seed: int = 1) -> tuple[Trees, Weights, Tensor]:
     places = trees.places(values).flatten()
     weights.visits.index_add_(0, places, torch.ones(len(places)))
     return trees, weights, values
-
-
-@pytest.mark.parametrize("task", Task)
-def test_it_learns_what_thresholds_can_tell(task: Task) -> None:
-    """The expert of axis-aligned concepts would not know any."""
-    made = learner(task, kind="leaves", window=640)
-    for given in microbatches(task, 60, product=True):
-        made.learn(given)
-    scores = made.status().scores["window"]
-    if task is Task.REGRESSION:
-        assert scores["mae"] < 0.45 * scores["mean_mae"], scores
-    else:
-        assert scores["accuracy"] > scores["majority_accuracy"] + 0.25, scores
-        assert scores["log_loss"] < 0.6, scores
 
 
 def test_it_learns_from_the_very_start() -> None:
@@ -286,28 +270,6 @@ def test_a_column_that_was_taken_over_knows_nothing_of_the_former() -> None:
     assert (made._trees.columns[made._trees.in_use()] == 0).any(), "the new one gets tests of its own"
 
 
-@pytest.mark.parametrize("task", Task)
-@pytest.mark.parametrize("size", [1, 64, 1100])
-def test_what_is_restored_or_published_is_the_same_expert(task: Task, size: int) -> None:
-    """After a restart other parameters would carry the same version; a server would answer other than the trainer."""
-    made = trained(task, 7, kind="leaves")  # the next rows are those at which tests are renewed
-    made.learn(stream(task, size, 50))
-    again = learner(task, kind="leaves")
-    again.restore(made.state())
-    for rest in (stream(task, size, 51), stream(task, 640, 52)):
-        for one in (made, again):
-            one.learn(rest)
-    saved, other = made.state(), again.state()
-    assert saved.meta == other.meta
-    for name, array in saved.arrays.items():
-        np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)
-    published = made.published()
-    served = load_predictor(published.spec, published.arrays)
-    features = stream(task, 300, 53).features
-    found, known = served.predict(features), answers(made, features)
-    np.testing.assert_array_equal(found.values if task is Task.REGRESSION else found.probabilities, known)
-
-
 def test_tests_are_published_when_they_have_changed() -> None:
     """A server would apply weights to leaves of former tests; or everything would be copied at every update."""
     made = _expert(4)
@@ -412,25 +374,6 @@ def test_trees_grow_as_there_are_rows_to_tell_apart() -> None:
         deepest.append(int(made._trees.in_use().sum(0).max()))
     assert deepest == list(range(1, TESTS + 1))
     assert int(made._trees.in_use().sum(0).min()) == FEWEST
-
-
-def test_text_beside_numbers_does_no_harm() -> None:
-    """What has no raw column must not be in the way of what has."""
-    made = learner(Task.BINARY, kind="leaves", window=640)
-    random = np.random.default_rng(1)
-    for _ in range(20):
-        values = random.random((64, 3))
-        labels: list[Label] = (values[:, 0] > 0.5).tolist()
-        made.learn(_with_words(labelled(numbers(values), labels)))
-    assert made.status().scores["window"]["accuracy"] > 0.9
-
-
-def _with_words(given: Examples) -> Examples:
-    """Return examples with a bag of tokens each."""
-    features = given.features
-    words = {"words": [["one", f"w{row}"] for row in range(len(features))]}
-    more = type(features)(features.rows, features.keys, features.numbers, {}, words)
-    return Examples(more, given.labels, given.weights, given.timestamps)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: run where there is one")

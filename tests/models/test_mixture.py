@@ -14,9 +14,17 @@ from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Examples, Label, Task
 from models.expert import Encoded, Space
 from models.mixture import Mixture
-from models.registry import load_predictor
 from models.torch_learner import TorchLearner
-from tests.support.learning import answers, labelled, learner, microbatches, numbers, stream, trained
+from tests.support.learning import (
+    answers,
+    expect_the_same_after_a_restart,
+    labelled,
+    learner,
+    microbatches,
+    numbers,
+    stream,
+    trained,
+)
 
 CPU = torch.device("cpu")
 USER = f"{Path(__file__).parent / 'user_networks.py'}:Plain"
@@ -111,20 +119,8 @@ def test_what_is_restored_or_published_is_the_same_mixture(task: Task, size: int
     """After a restart other parameters would carry the same version; a server would answer other than the trainer."""
     made = trained(task, 3, kind="auto", network=FEW)
     made.learn(stream(task, size, 50))
-    again = learner(task, kind="auto", network=FEW)
-    again.restore(made.state())
-    for rest in (stream(task, size, 51), stream(task, 64, 52)):
-        for one in (made, again):
-            one.learn(rest)
-    saved, other = made.state(), again.state()
-    assert saved.meta == other.meta
-    for name, array in saved.arrays.items():
-        np.testing.assert_array_equal(array, other.arrays[name], err_msg=name)
-    published = made.published()
-    served = load_predictor(published.spec, published.arrays)
-    features = stream(task, 40, 53).features
-    found, known = served.predict(features), answers(made, features)
-    np.testing.assert_array_equal(found.values if task is Task.REGRESSION else found.probabilities, known)
+    rest = (stream(task, size, 51), stream(task, 64, 52))
+    expect_the_same_after_a_restart(made, rest, stream(task, 40, 53).features)
 
 
 def test_classes_that_come_late_are_learned() -> None:

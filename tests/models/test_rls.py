@@ -15,8 +15,15 @@ from models.folding import FOLDED, PLAIN, Folding, folded_width
 from models.fourier import ARITIES, COUNT, FIRST, FourierFeatures
 from models.rls import BLOCK, EARLY, RecursiveLeastSquares
 from models.rls_solutions import HALF_LIVES, REGRESSIONS, TURNS, Solutions
-from models.torch_learner import TorchLearner
-from tests.support.learning import answers, labelled, learner, microbatches, numbers, trained
+from tests.support.learning import (
+    answers,
+    expect_the_same_after_a_restart,
+    labelled,
+    learner,
+    microbatches,
+    numbers,
+    trained,
+)
 
 CPU = torch.device("cpu")
 
@@ -262,20 +269,8 @@ def test_what_is_restored_or_published_is_the_same(task: Task, size: int) -> Non
     made = trained(task, kind="rls")
     for given in microbatches(task, 3, size, first=20):  # rows wait for a block
         made.learn(given)
-    again = TorchLearner(made.options, task)
-    again.restore(made.state())
-    for given in microbatches(task, 4, size, first=30):
-        made.learn(given)
-        again.learn(given)
     asked = next(microbatches(task, 1, 40, first=50)).features
-    left, right = made.state(), again.state()
-    assert left.meta == right.meta
-    for name, array in left.arrays.items():
-        np.testing.assert_array_equal(array, right.arrays[name], err_msg=name)
-    np.testing.assert_array_equal(answers(made, asked), answers(again, asked))
-    trial = made.try_out(asked).predictions
-    found = trial.values if trial.probabilities is None else trial.probabilities
-    np.testing.assert_array_equal(answers(made, asked), np.asarray(found, np.float64))
+    expect_the_same_after_a_restart(made, microbatches(task, 4, size, first=30), asked)
 
 
 def test_it_starts_with_the_prior() -> None:

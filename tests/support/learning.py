@@ -1,6 +1,6 @@
 """Streams to learn in tests of learners, and learners that learned them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.examples import Examples, FeatureKey, Features, Kind, Label, Task
 from models.learner import LearnerOptions, Predictions
 from models.network_expert import NetworkExpert
+from models.registry import load_predictor
 from models.torch_learner import TorchLearner
 
 torch.set_num_threads(1)  # these networks are too small for more to be of use
@@ -88,3 +89,20 @@ def numbers_of(predictions: Predictions) -> NDArray[np.float64]:
     """Return probabilities or values."""
     found = predictions.values if predictions.probabilities is None else predictions.probabilities
     return np.asarray(found, np.float64)
+
+
+def expect_the_same_after_a_restart(made: TorchLearner, rest: Iterable[Examples], asked: Features) -> None:
+    """Have a learner and one restored from it go on, and expect the same of both, and of what is served."""
+    again = TorchLearner(made.options, made.task)
+    again.restore(made.state())
+    for given in rest:
+        for one in (made, again):
+            one.learn(given)
+    left, right = made.state(), again.state()
+    assert left.meta == right.meta
+    for name, array in left.arrays.items():
+        np.testing.assert_array_equal(array, right.arrays[name], err_msg=name)
+    published = made.published()
+    served = numbers_of(load_predictor(published.spec, published.arrays).predict(asked))
+    np.testing.assert_array_equal(served, answers(again, asked))
+    np.testing.assert_array_equal(served, numbers_of(made.try_out(asked).predictions))
