@@ -36,7 +36,8 @@ from models.touched import Touched
 
 Targets = NDArray[np.float64 | np.int64]
 
-HEAVIEST = 100.0  # times the mean weight: no row weighs more when it is learned
+HEAVIEST = 100.0  # times the mean weight: no row weighs more when it is learned,
+BOUNDED = 1.0  # nor more than this where one event is bounded, or than its bound if that is more
 SETTLED = 128  # times a microbatch's rows that were seen before: it hardly moves a mean any more
 
 
@@ -88,6 +89,8 @@ class TorchLearner:
         drift: DriftOptions = UNWATCHED,
     ) -> None:
         self.options = options
+        # What an expert makes of gradients it bounds itself; what it makes of weights, shares and sums, is bounded here.
+        self._heaviest = HEAVIEST if event_clip is None else min(HEAVIEST, max(BOUNDED, event_clip))
         device = choose_device(options.device)
         make = partial(create_expert, options, task, device, event_clip)
         with device_errors():
@@ -236,14 +239,17 @@ class TorchLearner:
 
     def _relative(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return weights as multiples of their mean so far: what counts is what a row weighs beside others."""
-        self.counters.weight += float(weights.sum(dtype=np.float64))
-        self.counters.rows += len(weights)
-        mean = self.counters.weight / self.counters.rows
-        multiples = weights / mean
+        counters = self.counters
+        usual = counters.weight / counters.rows if counters.rows else float(np.median(weights))
+        # Bounded before the mean is taken: else one row that weighs a million makes nothing of all others.
+        bounded = np.minimum(weights.astype(np.float64), self._heaviest * usual)
+        counters.weight += float(bounded.sum())
+        counters.rows += len(weights)
+        multiples = bounded / (counters.weight / counters.rows)
         if self.counters.heavier:
             multiples[: self.counters.heavier] *= HEAVIER
             self.counters.heavier = max(0, self.counters.heavier - len(weights))
-        relative: NDArray[np.float32] = np.minimum(multiples, HEAVIEST).astype(np.float32)
+        relative: NDArray[np.float32] = np.minimum(multiples, self._heaviest).astype(np.float32)
         return relative
 
     def predictor(self) -> Predictor:

@@ -67,7 +67,7 @@ def test_no_row_counts_more_than_its_bound(chunk: int) -> None:
         )
         made = create_learner(options, Task.BINARY, clip)
         made.learn(stream(Task.BINARY, 64, 0))
-        bias = made.state().arrays["network/block"][0, 0]
+        bias = made.state().arrays["network/block"][0, 0, 0]
         moved.append(abs(float(bias)))
     assert moved[1] <= 0.1
     assert moved[0] != moved[1]
