@@ -89,7 +89,7 @@ class TorchLearner:
         drift: DriftOptions = UNWATCHED,
     ) -> None:
         self.options = options
-        # What an expert makes of gradients it bounds itself; what it makes of weights, shares and sums, is bounded here.
+        # Experts bound what gradients do themselves; what else is made of weights, shares and sums, is bounded here.
         self._heaviest = HEAVIEST if event_clip is None else min(HEAVIEST, max(BOUNDED, event_clip))
         device = choose_device(options.device)
         make = partial(create_expert, options, task, device, event_clip)

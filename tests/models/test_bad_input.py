@@ -114,7 +114,8 @@ def test_a_single_class_so_far(kind: str, task: Task) -> None:
     values, labels, _ = easy(task, ROWS)
     learn(made, labelled(numbers(values[:500]), ["0"] * 500))
     assert (answer(made, numbers(values[:50])) > 0.9).all()
-    learn(made, labelled(numbers(values), labels))
+    for _ in range(2):  # batch training begins anew only once there are twice as many rows
+        learn(made, labelled(numbers(values), labels))
     expect_learned(kind, made, values, labels)
 
 
@@ -191,9 +192,10 @@ def test_duplicate_rows_by_the_thousand(kind: str, task: Task) -> None:
     learn(made, labelled(numbers(values), labels))
     same = np.zeros(2_000 if kind in REPEATS else 20_000, np.intp)
     learn(made, labelled(numbers(values[same]), [labels[0]] * len(same)), rows=500)
-    learn(made, labelled(numbers(values), labels))
+    for _ in range(2):  # against twenty thousand
+        learn(made, labelled(numbers(values), labels))
     if kind not in REPEATS:
-        expect_learned(kind, made, values, labels, right=0.75 if task is Task.BINARY else 0.6, error=0.8)
+        expect_learned(kind, made, values, labels, error=0.8)
 
 
 @pytest.mark.parametrize("scaled", [1, 2])

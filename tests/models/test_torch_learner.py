@@ -214,7 +214,7 @@ def test_a_step_that_is_not_finite_is_undone_and_counted() -> None:
 
 def test_after_several_bad_steps_the_last_good_parameters_come_back() -> None:
     """A model that can only overflow any more would stay so until somebody noticed."""
-    made = trained(Task.BINARY, INTERVAL, replay=0)
+    made = trained(Task.BINARY, INTERVAL, kind="mlp", replay=0)
     good = network(made).parameters.block[0].clone()
     for number, given in enumerate(microbatches(Task.BINARY, INTERVAL, first=INTERVAL)):
         if number == 3:
@@ -263,10 +263,10 @@ def test_a_third_class_is_refused_by_a_binary_learner() -> None:
 
 def test_a_state_of_other_arrays_is_refused() -> None:
     """A damaged checkpoint would be half restored without a word."""
-    state = trained().state()
+    state = trained(kind="mlp").state()
     arrays = {name: array for name, array in state.arrays.items() if name != "network/block"}
     with pytest.raises(StateMismatch, match="network/block"):
-        learner().restore(LearnerState(state.meta, arrays))
+        learner(kind="mlp").restore(LearnerState(state.meta, arrays))
 
 
 @pytest.mark.parametrize(
