@@ -257,6 +257,11 @@ class Subscription:
             # It may be a little older than what was served before; nobody should see a version go back.
             while attachment.steady_version() < attachment.served and self._clock() < started + _CATCH_UP:
                 time.sleep(_PAUSE)
+        if attachment.steady_version() < attachment.served:
+            # Nothing more came, for the trainer has stopped or died: then what is newest stays too.
+            answer = attachment.newest().read(attachment.spec, compute)
+            if answer is not None:
+                return answer
         answer = attachment.steady().read(attachment.spec, compute)
         if answer is not None:
             return answer

@@ -1,5 +1,6 @@
 """Subscription: every answer is of one version, whatever the trainer does meanwhile."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -110,6 +111,23 @@ def test_versions_never_go_back(tmp_path: Path) -> None:
         last = found["version"]
     stop.set()
     thread.join()
+
+
+def test_versions_never_go_back_where_the_trainer_dies_while_a_slow_reader_reads(tmp_path: Path) -> None:
+    """A reader that was overtaken would be given the steady version, an older one, though the newest stays for good."""
+    publisher, reader = Publisher(tmp_path, 1, clock=lambda: 0.0), Subscription(tmp_path)
+    for version in range(4):
+        publish(publisher, version)
+    assert reader.header()["version"] == 3
+    versions = iter(range(4, 12))
+
+    def overtaken_twice(view: View) -> set[float]:
+        for version in (*itertools.islice(versions, 4),):
+            publish(publisher, version)
+        return values(view)
+
+    found, seen = reader.read(overtaken_twice)
+    assert (found["version"], seen) == (11, {11.0})
 
 
 def test_errors_of_the_computation(tmp_path: Path) -> None:
