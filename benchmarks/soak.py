@@ -43,7 +43,7 @@ _DRAIN_SECONDS = 300.0
 def main() -> int:
     """Run the soak and keep its result; return the exit status."""
     asked = _arguments()
-    soak = Soak(vars(asked) | {"results": str(asked.results)})
+    soak = Soak({name: value for name, value in vars(asked).items() if name != "results"})
     broker = Broker()
     broker.start()
     try:
