@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.expert import Defaults, Encoded, Space, Tensors
+from models.expert import Defaults, Encoded, Space, Stateless, Tensors
 from models.learner import Json
 
 HALF_LIFE = 1_000.0  # rows after which it counts half how right the last label was
@@ -18,11 +18,10 @@ ONE = 1.0  # row, that it is taken to have been right, and as many that it was w
 LEAST = 1e-3  # probability
 
 
-class PriorExpert(Defaults):
+class PriorExpert(Stateless):
     """Answers the classes' shares, or the mean; see :class:`models.expert.Expert`."""
 
-    def grow(self, space: Space) -> None:
-        """See :class:`models.expert.Expert`: nothing."""
+    cheap = True
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
@@ -31,30 +30,8 @@ class PriorExpert(Defaults):
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`: nothing."""
 
-    def published(self) -> dict[str, Tensor]:
-        """See :class:`models.expert.Expert`: nothing."""
-        return {}
 
-    def describe(self) -> dict[str, Any]:
-        """See :class:`models.expert.Expert`: nothing."""
-        return {}
-
-    def attach(self, description: Json, tensors: Tensors) -> None:
-        """See :class:`models.expert.Expert`: nothing."""
-
-    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """See :class:`models.expert.Expert`: nothing."""
-        return {}, {}
-
-    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
-        """See :class:`models.expert.Expert`: nothing."""
-
-    def held(self) -> Sequence[Tensor]:
-        """See :class:`models.expert.Expert`: nothing."""
-        return []
-
-
-class LastExpert(PriorExpert):
+class LastExpert(Defaults):
     """Answers the last label, as surely as it has lately been right with that.
 
     How right it was is measured at the delay of the labels: by the label before a microbatch for all of its rows.
@@ -67,10 +44,15 @@ class LastExpert(PriorExpert):
         Whether labels are numbers. The last one is then multiplied by its recent correlation with those after it.
     """
 
+    cheap = True
+
     def __init__(self, device: torch.device, *, numeric: bool) -> None:
         self._numeric = numeric
         # The last label (an index of a class; -1 before the first), what was right, and what could have been.
         self._memory = torch.tensor([0.0, 0.0, ONE] if numeric else [-1.0, ONE, 2 * ONE], device=device)
+
+    def grow(self, space: Space) -> None:
+        """See :class:`models.expert.Expert`: a label takes no more room."""
 
     def rescale(self, factor: float, shift: float) -> None:
         """See :class:`models.expert.Expert`."""

@@ -27,6 +27,7 @@ from models.learner import (
     Published,
     Trial,
 )
+from models.names import under
 from models.targets import create_targets
 from models.torch_learner import TorchLearner
 
@@ -194,8 +195,8 @@ class BatchLearner:
         if found != expected or "past/rows" not in state.arrays:
             raise StateMismatch(f"saved: {found}; configured: {expected}: set these back, or start the model anew")
         network = self._fresh()
-        network.restore(LearnerState(state.meta["network"], _section(state.arrays, "model-")))
-        self._scores.restore(state.meta["scores"], _section(state.arrays, "scores/"))
+        network.restore(LearnerState(state.meta["network"], under("model-", state.arrays)))
+        self._scores.restore(state.meta["scores"], under("scores/", state.arrays))
         self._past.restore(state.arrays["past/rows"])
         self._targets = create_targets(self._task, state.meta["classes"])
         self._rows, self._trainings, self._due = state.meta["counters"]
@@ -207,11 +208,6 @@ def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise LearnerOptionsInvalid(f"network.{name}: {value!r} is not a whole number of at least 1")
     return value
-
-
-def _section(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Return the arrays whose names begin so, without that beginning."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _alike(before: Mapping[str, Array], after: Mapping[str, Array]) -> bool:

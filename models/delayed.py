@@ -130,5 +130,5 @@ class DelayedTest:
 
 def _wait_for_device() -> None:
     """Wait until an accelerator that is in use has done its work: learning returns before."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call] # PyTorch's
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # PyTorch left its types out
         torch.cuda.synchronize()

@@ -21,6 +21,7 @@ from models.drift_options import DriftOptions
 from models.examples import Task
 from models.lagged import Lagged, Vector
 from models.learner import Array, Json
+from models.names import under
 
 SCHEMA = 1
 GATHERED = 256  # errors of a regression that say what a typical one is
@@ -171,6 +172,6 @@ class DriftWatch:
         self._typical, self._gathered = float(meta["typical"]), arrays["gathered"].copy()
         self._underway.restore(meta["underway"], arrays["underway"])
         for name, detector in self._detectors.items():
-            parts = {key.removeprefix(f"{name}_"): value for key, value in arrays.items() if key.startswith(f"{name}_")}
+            parts = under(f"{name}_", arrays)
             if parts:
                 detector.restore(parts)

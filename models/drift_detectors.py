@@ -64,7 +64,7 @@ class Adwin:
         from river.drift import ADWIN  # noqa: PLC0415 - see the module
 
         # Any: River's methods carry no types.
-        self._adwin: Any = ADWIN(delta=confidence)  # type: ignore[no-untyped-call]
+        self._adwin: Any = ADWIN(delta=confidence)  # type: ignore[no-untyped-call]  # nor does its constructor
         self._sum, self._count = 0.0, 0
 
     def update(self, values: Sequence[float]) -> Found:

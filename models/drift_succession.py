@@ -20,6 +20,7 @@ from models.expert import Encoded, Expert, Space, Tensors
 from models.lagged import Lagged
 from models.learner import Json
 from models.moments import OUTLIER
+from models.names import under
 from models.touched import Ranges
 
 HALF_LIFE = 128.0  # rows after which a loss counts half in what an expert has been of late
@@ -51,6 +52,7 @@ class Succession:
         self.table_kinds: Sequence[frozenset[Kind]] = self.current.table_kinds
         self.uses_raw = self.current.uses_raw
         self.spare = self.current.spare
+        self.cheap = self.current.cheap
         self._space: Space | None = None
         self._forget_beside()
 
@@ -178,8 +180,7 @@ class Succession:
         if found is None or self._react != "background":
             return
         self._beside = self._make()
-        others = {name.removeprefix(BESIDE): tensor for name, tensor in tensors.items() if name.startswith(BESIDE)}
-        self._beside.restore(found["expert"], others, space)
+        self._beside.restore(found["expert"], under(BESIDE, tensors), space)
         self._certain, self._rows, self._losses = found["certain"], found["rows"], list(found["losses"])
         lengths, underway = found["underway"]
         self._underway.restore(lengths, torch.tensor(underway, dtype=torch.float64).numpy())

@@ -94,6 +94,8 @@ class Expert(Protocol):
     """The sets of kinds of strings whose hashes it asks for; often none."""
     uses_raw: bool
     """Whether it looks at :attr:`Encoded.raw`."""
+    cheap: bool
+    """Whether it costs next to nothing, so that it need never sleep in a mixture."""
     spare: bool
     """Whether it can do with spare columns of :attr:`Encoded.dense`, which are zeros."""
 
@@ -176,6 +178,7 @@ class Defaults:
 
     table_kinds: Sequence[frozenset[Kind]] = ()
     uses_raw: bool = False
+    cheap: bool = False
     spare: bool = True
 
     def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:
@@ -188,9 +191,38 @@ class Defaults:
         """See :class:`Expert`: everything changes."""
         return {}
 
+    def describe(self) -> dict[str, Any]:
+        """See :class:`Expert`: the tensors say it all."""
+        return {}
+
     def look_back(self) -> None:
         """See :class:`Expert`: nothing."""
 
     def reports(self) -> dict[str, float]:
         """See :class:`Expert`: nothing."""
         return {}
+
+
+class Stateless(Defaults):
+    """An expert that remembers nothing from one microbatch to the next."""
+
+    def grow(self, space: Space) -> None:
+        """See :class:`Expert`: nothing."""
+
+    def published(self) -> dict[str, Tensor]:
+        """See :class:`Expert`: nothing."""
+        return {}
+
+    def attach(self, description: Json, tensors: Tensors) -> None:
+        """See :class:`Expert`: nothing."""
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """See :class:`Expert`: nothing."""
+        return {}, {}
+
+    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
+        """See :class:`Expert`: nothing."""
+
+    def held(self) -> Sequence[Tensor]:
+        """See :class:`Expert`: nothing."""
+        return []

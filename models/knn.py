@@ -20,7 +20,7 @@ from models.expert import Encoded, Space, Tensors
 from models.folding import PLAIN, Folding, folded_width
 from models.learner import Json
 from models.moments import OUTLIER
-from models.network_expert import within
+from models.names import under
 from models.relevance import Relevance
 from models.self_mixed import SelfMixed
 from models.touched import Ranges, Touched
@@ -194,14 +194,10 @@ class NearestNeighbours(SelfMixed):
         found["ring/rows"] = [(start * wide, stop * wide) for start, stop in written]
         return found
 
-    def describe(self) -> dict[str, Any]:
-        """See :class:`models.expert.Expert`."""
-        return {}
-
     def attach(self, description: Json, tensors: Tensors) -> None:  # noqa: ARG002 - shapes say it all
         """See :class:`models.expert.Expert`."""
-        self._ring = within("ring", tensors)
-        self._mixing.attach(within("mixing", tensors))
+        self._ring = under("ring/", tensors)
+        self._mixing.attach(under("mixing/", tensors))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See :class:`models.expert.Expert`."""
@@ -212,8 +208,8 @@ class NearestNeighbours(SelfMixed):
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
         self._outputs, self._written = space.outputs, meta["written"]
-        self._relevance.restore(within("relevance", tensors))
-        self._ring = within("ring", tensors)
+        self._relevance.restore(under("relevance/", tensors))
+        self._ring = under("ring/", tensors)
         self._kept = self._ring.pop("kept")
         self._restore_mixing(meta["mixing"], tensors)
         self._touched.add_all()

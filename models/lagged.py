@@ -78,6 +78,6 @@ def send(values: Tensor) -> Sent:
         return Sent(values)
     host = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
     host.copy_(values, non_blocking=True)
-    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]  # PyTorch left its types out
     arrived.record()
     return Sent(host, arrived)

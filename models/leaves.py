@@ -24,7 +24,8 @@ from models.leaves_trees import FEWEST, LEAVES, RECENT, TESTS, Trees
 from models.leaves_weights import Gradient, Weights, add_at, bags
 from models.losses import create_loss
 from models.moments import OUTLIER
-from models.network_expert import positive, within
+from models.names import under
+from models.network_expert import positive
 from models.touched import Ranges
 
 TREES = 300
@@ -282,7 +283,7 @@ class LeavesExpert(Defaults):
         if meta["trees"] != self._count:
             raise StateMismatch(f"{self._count} trees expected, not {meta['trees']}: start the model anew")
         self._rows, self._level, self._turn = meta["rows"], meta["level"], meta["turn"]
-        tests, leaves = within("tests", tensors), within("leaves", tensors)
+        tests, leaves = under("tests/", tensors), under("leaves/", tensors)
         trees, weights = self._trees, self._weights
         trees.sources, trees.columns, trees.thresholds = tests["sources"], tests["columns"], tests["thresholds"]
         trees.depths, trees.recent = tests["depths"], tensors["recent/rows"]

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from models.examples import Task
 from models.expert import Tensors
+from models.fixed_share import dealt
 from models.mixing_blend import Blend
 from models.mixing_classes import ClassBlend
 from models.mixing_numbers import NumberBlend
@@ -46,7 +47,6 @@ class Memory(NamedTuple):
 MEMORIES = (Memory(2_000, 10), Memory(10_000, 30), Memory(20_000, 300))
 """The first is ahead on short or drifting streams, the last on long ones on which experts hardly differ."""
 
-SHARE = 1e-3  # of all shares, dealt out anew each row
 REPORTED = 1_000.0  # rows after which a loss counts half in what is reported
 QUICK = 0  # of these, by which it is judged who would be missed:
 MISSED = 1e-3  # mean loss,
@@ -135,8 +135,8 @@ class Mixing:
         everything = torch.cat([answers, mixed, opinions], 1)
         losses = relative @ blend.losses(everything, targets)
         experts = answers.shape[1]
-        self.shares = _dealt(self.shares - self._rates * losses[:experts], rows)
-        self.choice = _dealt(self.choice - blend.choice_rate * losses[experts + 1 :], rows)
+        self.shares = dealt(self.shares - self._rates * losses[:experts], rows)
+        self.choice = dealt(self.choice - blend.choice_rate * losses[experts + 1 :], rows)
         self.losses.mul_(0.5 ** (rows / REPORTED))
         self.losses[:-1] += losses[: experts + 1]
         self.losses[-1:] += relative.sum()
@@ -208,9 +208,3 @@ class Mixing:
     def held(self) -> Sequence[Tensor]:
         """Return the tensors that are finite as long as it is sound."""
         return list(self.state().values())
-
-
-def _dealt(shares: Tensor, rows: int) -> Tensor:
-    """Return logarithms of shares that sum to 1, with a little of each dealt out anew, for so many rows."""
-    dealt = 1 - (1 - SHARE) ** rows
-    return shares.softmax(1).mul_(1 - dealt).add_(dealt / shares.shape[1]).log_()

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.baseline_experts import PriorExpert
 from models.errors import StateMismatch
 from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
@@ -19,6 +18,7 @@ from models.learner import Json
 from models.mixing import Mixing
 from models.mixing_classes import widened
 from models.mixture_sleep import Sleep
+from models.names import under
 from models.touched import Ranges
 
 MIXING = "mixing"
@@ -49,10 +49,11 @@ class Mixture:
         kinds = [kinds for member in members.values() for kinds in member.table_kinds]
         self.table_kinds: Sequence[frozenset[Kind]] = tuple(dict.fromkeys(kinds))
         self.uses_raw = any(member.uses_raw for member in members.values())
+        self.cheap = all(member.cheap for member in members.values())
         self.spare = all(member.spare for member in members.values())
         self._prior: Tensor | None = None
         self._latest: tuple[Tensor, list[Tensor], Tensor] | None = None
-        self._sleep = Sleep([isinstance(member, PriorExpert) for member in members.values()])
+        self._sleep = Sleep([member.cheap for member in members.values()])
         self._asleep = torch.zeros(len(members), dtype=torch.bool, device=device)
         self._mapped = False
 
@@ -137,8 +138,8 @@ class Mixture:
         """
         self._expect(description)
         for name, member in self._members.items():
-            member.attach(description[name], _of(name, tensors))
-        own = _of(MIXING, tensors)
+            member.attach(description[name], under(f"{name}.", tensors))
+        own = under(f"{MIXING}.", tensors)
         self._mixing.attach(own)
         self._asleep, self._mapped = own["asleep"], True
 
@@ -163,9 +164,8 @@ class Mixture:
         """
         self._expect(meta["members"])
         for name, member in self._members.items():
-            member.restore(meta["members"][name], _of(name, tensors), space)
-        start = f"{MIXING}/"
-        own = {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
+            member.restore(meta["members"][name], under(f"{name}.", tensors), space)
+        own = under(f"{MIXING}/", tensors)
         self._mixing.restore(own, meta["rows"])
         self._prior, self._latest = own.get("prior"), None
         self._sleep.restore(meta["sleep"], own.get("noted"))
@@ -204,9 +204,3 @@ class Mixture:
                 key = name if name in SUMMED else f"{measure}.{part}{dot}{rest}"
                 found[key] = found.get(key, 0.0) + value if name in SUMMED else value
         return found
-
-
-def _of(part: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Return the tensors of a part under the names that it has for them."""
-    start = f"{part}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

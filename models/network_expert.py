@@ -23,6 +23,7 @@ from models.guard import Guard
 from models.learner import Json, LearnerOptions
 from models.losses import create_loss
 from models.moments import OUTLIER
+from models.names import under
 from models.network import Entries, Inputs, Network, Shape
 from models.network_copies import with_copies
 from models.network_rates import RateShares, several_rates
@@ -228,7 +229,7 @@ class NetworkExpert(Defaults):
         if shapes:
             self._shares = RateShares(tensors["rates/shares"])
             views = named_views(tensors["network/parameters"], shapes)
-            self.network.bind(views, None, within("buffers", tensors))
+            self.network.bind(views, None, under("buffers/", tensors))
         self._table = tensors.get("table/parameters")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -255,8 +256,8 @@ class NetworkExpert(Defaults):
             buffer.copy_(tensors[f"buffers/{name}"])
         self.parameters.table = tensors.get("table/block")
         self._table = None if self.parameters.table is None else self.parameters.table[0]
-        self.replay.restore(within("replay", tensors))
-        self.guard.restore(within("guard", tensors))
+        self.replay.restore(under("replay/", tensors))
+        self.guard.restore(under("guard/", tensors))
 
     def held(self) -> Sequence[Tensor]:
         """See :class:`models.expert.Expert`."""
@@ -270,12 +271,6 @@ class NetworkExpert(Defaults):
     def reports(self) -> dict[str, float]:
         """See :class:`models.expert.Expert`."""
         return {"skipped": float(self.guard.skipped), "restorations": float(self.guard.restorations)}
-
-
-def within(segment: str, tensors: Tensors) -> dict[str, Tensor]:
-    """Return the tensors of a segment under the names that they have within it."""
-    start = f"{segment}/"
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def positive(key: str, value: float | str, default: float, *, zero: bool = False) -> float:

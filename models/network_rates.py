@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.fixed_share import dealt
+
 STEPS = (-1, 0, 1)
 """Rates beside each other, as powers of :data:`BETWEEN` times the network's default."""
 
 BETWEEN = math.sqrt(10)
-SHARE = 1e-3  # of all shares, dealt out anew each row: a rate whose time has come is soon back
 WORST = 100.0  # loss of a row that a copy can have
 HEDGE = 0.1  # what losses are multiplied by: labels come late and together, so losses say less than their number
 
@@ -75,7 +76,4 @@ class RateShares(NamedTuple):
         else:
             losses = answers.gather(2, targets.view(1, -1, 1).expand(len(answers), -1, 1))[..., 0].neg()
         losses = losses.nan_to_num(WORST, WORST, WORST).clamp_(max=WORST) @ weights
-        rows = len(targets)
-        dealt = 1 - (1 - SHARE) ** rows
-        kept = (self.shares - HEDGE * losses).softmax(0).mul_(1 - dealt).add_(dealt / len(self.shares))
-        self.shares.copy_(kept.log_())
+        self.shares.copy_(dealt(self.shares - HEDGE * losses, len(targets)))

@@ -22,7 +22,7 @@ from models.fourier import FourierFeatures
 from models.learner import Json
 from models.mixing_classes import LEAST as UNKNOWN
 from models.moments import OUTLIER
-from models.network_expert import within
+from models.names import under
 from models.rls_solutions import REGRESSIONS, TURNS, Solutions
 from models.self_mixed import SelfMixed
 from models.touched import Ranges
@@ -168,15 +168,11 @@ class RecursiveLeastSquares(SelfMixed):
         drawn, self._drawn = self._drawn, False
         return {} if drawn else {f"fourier/{name}": () for name in self._fourier.published()}
 
-    def describe(self) -> dict[str, Any]:
-        """See :class:`models.expert.Expert`."""
-        return {}
-
     def attach(self, description: Json, tensors: Tensors) -> None:  # noqa: ARG002 - shapes say it all
         """See :class:`models.expert.Expert`."""
-        self._fourier.attach(within("fourier", tensors))
-        self._solutions.attach(within("solutions", tensors))
-        self._mixing.attach(within("mixing", tensors))
+        self._fourier.attach(under("fourier/", tensors))
+        self._solutions.attach(under("solutions/", tensors))
+        self._mixing.attach(under("mixing/", tensors))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See :class:`models.expert.Expert`."""
@@ -194,10 +190,10 @@ class RecursiveLeastSquares(SelfMixed):
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
         self._outputs = space.outputs
-        self._fourier.restore(meta["fourier"], within("fourier", tensors))
-        self._solutions.restore(within("solutions", tensors))
+        self._fourier.restore(meta["fourier"], under("fourier/", tensors))
+        self._solutions.restore(under("solutions/", tensors))
         self._restore_mixing(meta["mixing"], tensors)
-        waiting = within("waiting", tensors)
+        waiting = under("waiting/", tensors)
         self._waiting = Waiting(**waiting) if waiting else None
         self._rows, self._turn, self._drawn, self._seen = meta["rows"], meta["turn"], True, None
 

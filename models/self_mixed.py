@@ -3,6 +3,7 @@
 Their answers are mixed by the arithmetic that mixes experts (``mixing.py``), which calibrates them too.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -12,10 +13,10 @@ from models.examples import Task
 from models.expert import Defaults, Encoded, Tensors
 from models.mixing import Mixing
 from models.mixing_classes import widened
-from models.network_expert import within
+from models.names import under
 
 
-class SelfMixed(Defaults):
+class SelfMixed(Defaults, ABC):
     """An expert that mixes several answers of its own. See :class:`models.expert.Expert`.
 
     Parameters
@@ -37,9 +38,9 @@ class SelfMixed(Defaults):
         self._prior: Tensor | None = None
         self._latest: tuple[Tensor, Tensor] | None = None
 
+    @abstractmethod
     def _ways(self, dense: Tensor, prior: Tensor) -> list[Tensor]:
         """Return the answers to be mixed, each of shape (rows, outputs)."""
-        raise NotImplementedError
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
@@ -78,6 +79,6 @@ class SelfMixed(Defaults):
 
     def _restore_mixing(self, rows: Any, tensors: Tensors) -> None:
         """Become what :meth:`_mixing_state` was taken from."""
-        own = within("mixing", tensors)
+        own = under("mixing/", tensors)
         self._prior, self._latest = own.pop("prior", None), None
         self._mixing.restore(own, rows)

@@ -246,9 +246,9 @@ class TorchLearner:
         counters.weight += float(bounded.sum())
         counters.rows += len(weights)
         multiples = bounded / (counters.weight / counters.rows)
-        if self.counters.heavier:
-            multiples[: self.counters.heavier] *= HEAVIER
-            self.counters.heavier = max(0, self.counters.heavier - len(weights))
+        if counters.heavier:
+            multiples[: counters.heavier] *= HEAVIER
+            counters.heavier = max(0, counters.heavier - len(weights))
         relative: NDArray[np.float32] = np.minimum(multiples, self._heaviest).astype(np.float32)
         return relative
 

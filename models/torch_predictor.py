@@ -17,6 +17,7 @@ from models.examples import Features, Task
 from models.experts import create_expert
 from models.features import FeatureEncoder
 from models.learner import Array, Json, LearnerOptions, Predictions, check_spec
+from models.names import under
 from models.targets import create_targets
 from models.torch_model import TorchModel
 
@@ -54,20 +55,14 @@ class TorchPredictor:
         if spec["ready"]:
             tensors = {name: tensor_over(array) for name, array in arrays.items() if not name.startswith(HOST)}
             expert.attach(spec["expert"], tensors)
-        encoder_arrays = {**section(arrays, "encoder"), **section(arrays, "statistics")}
+        encoder_arrays = {**under("encoder/", arrays), **under("statistics/", arrays)}
         encoder = FeatureEncoder(task, Layout.from_json(spec["layout"]), encoder_arrays, spare=expert.spare)
-        targets = create_targets(task, spec["classes"], section(arrays, "targets"))
+        targets = create_targets(task, spec["classes"], under("targets/", arrays))
         return cls(TorchModel(task, encoder, targets, expert, device, ready=spec["ready"]))
 
     def predict(self, features: Features) -> Predictions:
         """See :class:`models.learner.Predictor`."""
         return self._model.predict(features)
-
-
-def section(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
-    """Return the arrays of a segment under the names that they have within it."""
-    start = f"{prefix}/"
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 def tensor_over(array: Array) -> Tensor:

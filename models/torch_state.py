@@ -14,8 +14,9 @@ from models.encoder_layout import Layout
 from models.errors import StateMismatch
 from models.features import SMALL, FeatureEncoder
 from models.learner import Array, LearnerState
+from models.names import under
 from models.targets import create_targets
-from models.torch_predictor import NAME, SCHEMA, section
+from models.torch_predictor import NAME, SCHEMA
 
 if TYPE_CHECKING:
     from models.torch_learner import TorchLearner
@@ -92,16 +93,16 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
         raise StateMismatch(f"the saved state lacks {sorted(missing)}: take an older one")
     copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
     meta, model = state.meta, learner.model
-    learner.evaluation.restore(meta["evaluation"], section(copies, "evaluation"))
+    learner.evaluation.restore(meta["evaluation"], under("evaluation/", copies))
     # One of before there was a watch lacks it.
-    learner.drift.restore(meta.get("drift", {}), section(copies, "drift"))
-    encoder_arrays = {**section(copies, "encoder"), **section(copies, "statistics")}
+    learner.drift.restore(meta.get("drift", {}), under("drift/", copies))
+    encoder_arrays = {**under("encoder/", copies), **under("statistics/", copies)}
     layout = Layout.from_json(meta["layout"])
     model.encoder = FeatureEncoder(learner.task, layout, encoder_arrays, spare=model.expert.spare)
-    model.encoder.levels.restore(section(copies, "levels"))
+    model.encoder.levels.restore(under("levels/", copies))
     # A state of before there was an admission lacks it.
-    model.encoder.admission.restore(section(copies, "admission"), len(layout.values), layout.strings)
-    model.targets = create_targets(learner.task, meta["classes"], section(copies, "targets"))
+    model.encoder.admission.restore(under("admission/", copies), len(layout.values), layout.strings)
+    model.targets = create_targets(learner.task, meta["classes"], under("targets/", copies))
     for name, value in meta["counters"].items():
         setattr(learner.counters, name, value)
     own = {name: array for name, array in copies.items() if name.partition("/")[0] not in HOST}

@@ -95,7 +95,7 @@ class _ByteFile:
             with self._path.open("rb") as raw:
                 self._raw = raw
                 # Both are read like binary files; typeshed knows no common type for them.
-                yield gzip.GzipFile(fileobj=raw) if self._compressed else raw  # type: ignore[misc] # see above
+                yield gzip.GzipFile(fileobj=raw) if self._compressed else raw  # type: ignore[misc]  # no common type: see above
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise StreamFileInvalid(f"{self.name}: cannot be unpacked as gzip: {error}") from None
 

@@ -112,7 +112,7 @@ class Recovery:
             reference = lane.learner.predictor() if lane.learner is not None and is_trusted(checkpoint) else None
             began = time.perf_counter()
             again = self.relearning.follow(lane, past.steps, max(tail.follows, 0), noted, _tally(totals))
-        except Exception:
+        except Exception:  # whatever it is: the lane's reading program must not outlive it
             lane.close()
             raise
         if again.problem is not None:

@@ -1,15 +1,12 @@
 """Members of a mixture that carry no weight sleep, and are back when they are needed."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
 from models.encoder_layout import Layout
 from models.examples import Task
-from models.expert import Defaults, Encoded, Space, Tensors
-from models.learner import Json
+from models.expert import Encoded, Space, Stateless
 from models.mixture import Mixture
 from models.mixture_sleep import FIRST_NAP, LONGEST_NAP, LOOK, PATIENCE, TRIAL, Sleep
 
@@ -20,16 +17,13 @@ USE = torch.tensor([9.0, 2.0, 0.0, 1.0])
 """Of three members, how much they would be missed: the last one not at all; and the level of the error."""
 
 
-class Column(Defaults):
+class Column(Stateless):
     """Answers a column of its rows; counts what it is asked and told."""
 
     def __init__(self, column: int) -> None:
         self.column = column
         self.asked = self.told = 0
         self.scales: list[float] = []
-
-    def grow(self, space: Space) -> None:
-        """See :class:`models.expert.Expert`."""
 
     def rescale(self, factor: float, shift: float) -> None:
         """See :class:`models.expert.Expert`."""
@@ -44,28 +38,6 @@ class Column(Defaults):
         """See :class:`models.expert.Expert`."""
         assert answered is not None
         self.told += 1
-
-    def published(self) -> dict[str, Tensor]:
-        """See :class:`models.expert.Expert`."""
-        return {}
-
-    def describe(self) -> dict[str, Any]:
-        """See :class:`models.expert.Expert`."""
-        return {}
-
-    def attach(self, description: Json, tensors: Tensors) -> None:
-        """See :class:`models.expert.Expert`."""
-
-    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """See :class:`models.expert.Expert`."""
-        return {}, {}
-
-    def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
-        """See :class:`models.expert.Expert`."""
-
-    def held(self) -> list[Tensor]:
-        """See :class:`models.expert.Expert`."""
-        return []
 
 
 def _mixture() -> Mixture:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from models.examples import Task
-from models.network_rates import SHARE, RateShares, several_rates
+from models.fixed_share import SHARE
+from models.network_rates import RateShares, several_rates
 from tests.support.learning import answers, learner, microbatches, network, stream, trained
 
 USER = f"{Path(__file__).parent / 'user_networks.py'}:"
