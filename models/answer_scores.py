@@ -26,12 +26,14 @@ class AnswerScores:
         What is predicted.
     window
         Rows of the recent window.
+    learned
+        Whether who answers had learned labels before.
     """
 
-    def __init__(self, task: Task, window: int) -> None:
+    def __init__(self, task: Task, window: int, *, learned: bool = False) -> None:
         self._task = task
         self._targets = create_targets(task)
-        self._scores = Prequential(task, window, "cpu")
+        self._scores = Prequential(task, window, "cpu", learned=learned)
 
     def update(self, answers: Predictions, examples: Examples) -> None:
         """Score answers that were all given before the first of these labels was seen."""
@@ -45,7 +47,8 @@ class AnswerScores:
                 known[:, places] = answers.probabilities
             self._scores.grow(len(self._targets.classes))
         # Copies: PyTorch knows no arrays that are not to be written to.
-        self._scores.update(*(torch.from_numpy(np.array(each)) for each in (known, targets, examples.weights)))
+        given, there = (torch.from_numpy(np.array(each)) for each in (known, targets))
+        self._scores.update(given, there, examples.weights)
 
     def scores(self) -> dict[str, dict[str, float]]:
         """See :meth:`models.evaluation.Prequential.scores`."""

@@ -136,7 +136,7 @@ class BatchLearner:
 
     def _loss(self, network: TorchLearner, held_out: Sequence[Examples]) -> float:
         """Return the log loss, or for regression the root of the squared error, over rows that were not learned."""
-        scores = AnswerScores(self._task, 1)
+        scores = AnswerScores(self._task, 1, learned=True)
         for rows in grouped(held_out, MINIBATCH):
             scores.update(network.try_out(rows.features).predictions, rows)
         found = scores.scores()["stream"]

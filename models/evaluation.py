@@ -4,6 +4,9 @@ A learner hands :class:`Prequential` the predictions of each microbatch, made by
 together with the labels. Nothing here waits for the device until :meth:`Prequential.scores` is called. The rows go into
 a ring on the device; each time that a block of it is full, the block is folded into the totals of the whole stream.
 So an update costs a few copies, and the totals depend neither on how the stream was cut nor on when it was asked.
+
+An answer that was given before any label was learned is no prediction, and is not scored, neither a learner's nor a
+baseline's: nobody had anything to go by, and who is asked first would decide. How many rows are scored is said.
 What is summed, and what it means, is in ``evaluation_classes.py`` and ``evaluation_numbers.py``.
 """
 
@@ -12,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from models.devices import to_device
 from models.errors import StateMismatch
 from models.evaluation_classes import ClassTally
 from models.evaluation_numbers import NumberTally
@@ -39,9 +44,19 @@ class Prequential:
         Whether each row was predicted from the labels of all rows before it, as the pure online learner does. By
         default a call of :meth:`update` is a microbatch: its rows were all predicted before any of its labels was
         seen. The baselines are held to the same delay, for a score without a baseline of equal delay misleads.
+    learned
+        Whether who predicts had learned labels before the first row that comes here.
     """
 
-    def __init__(self, task: Task, window: int, device: torch.device | str, *, one_by_one: bool = False) -> None:
+    def __init__(
+        self,
+        task: Task,
+        window: int,
+        device: torch.device | str,
+        *,
+        one_by_one: bool = False,
+        learned: bool = False,
+    ) -> None:
         self._task = task
         self._window = window
         self._device = torch.device(device)
@@ -51,7 +66,8 @@ class Prequential:
             self._tally = NumberTally(self._device, one_by_one=one_by_one)
         else:
             self._tally = ClassTally(self._device, binary=task is Task.BINARY, one_by_one=one_by_one)
-        self._rows = 0
+        self._rows = self._unscored = 0  # those that are not scored are the first ones
+        self._learned = learned
         self._totals = self._tally.zeros()
         capacity = -(-max(window, 1) // BLOCK) * BLOCK
         self._ring = torch.zeros((self._tally.columns, capacity), dtype=self._tally.dtype, device=self._device)
@@ -62,7 +78,9 @@ class Prequential:
             self._tally.grow(classes, self._totals)
 
     @torch.no_grad()
-    def update(self, predictions: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None = None) -> None:
+    def update(
+        self, predictions: Tensor, targets: Tensor, weights: NDArray[np.float32], losses: Tensor | None = None
+    ) -> None:
         """Score some rows; does not wait for the device.
 
         Parameters
@@ -74,22 +92,34 @@ class Prequential:
         targets
             Class indices, int64, shape (rows,), or for regression labels, float64, shape (rows,).
         weights
-            float32, shape (rows,). Every score is a weighted mean.
+            float32, shape (rows,), on the host. Every score is a weighted mean; a row of weight 0 teaches nothing.
         losses
             The learner's own loss of each row, floating, shape (rows,); by default the log loss or the squared error.
         """
         rows = len(targets)
+        there, scored = self._weighted(weights)
         slices = range(0, rows, BLOCK) if self._one_by_one else range(0, rows, max(rows, 1))
         for start in slices:
             part = slice(start, start + slices.step)
             columns = self._tally.columns_of(
                 predictions[part],
                 targets[part],
-                weights[part],
+                there[part],
                 None if losses is None else losses[part],
-                first=self._rows == 0,
+                scored[part],
             )
             self._write(columns, len(targets[part]))
+
+    def _weighted(self, weights: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+        """Return weights on the device, and those to score by: 0 where no label had been learned yet."""
+        there = to_device(weights, self._device)
+        if self._learned:
+            return there, there
+        teaching = np.flatnonzero(weights > 0)
+        self._learned = len(teaching) > 0
+        unscored = int(teaching[0]) + 1 if self._one_by_one and self._learned else len(weights)
+        self._unscored += unscored
+        return there, to_device(np.where(np.arange(len(weights)) < unscored, np.float32(0), weights), self._device)
 
     def _write(self, columns: list[Tensor], rows: int) -> None:
         """Put rows into the ring, folding each block as it fills up."""
@@ -114,17 +144,18 @@ class Prequential:
         """Return the scores of the scopes ``stream`` and ``window``; waits for the device.
 
         What is undefined, such as the area under the curve while there is one class only, is left out; there is never
-        a NaN. ``count`` is the number of rows in the scope, whatever their weights. The other keys are described at
+        a NaN. ``count`` is the number of rows in the scope, whatever their weights, and ``scored`` of those among them
+        that were answered after a label had been learned. The other keys are described at
         :meth:`ClassTally.report` and :meth:`NumberTally.report`.
         """
         stream = {name: total.clone() for name, total in self._totals.items()}
         self._tally.fold(stream, self._recent(self._rows % BLOCK))
         window = self._tally.zeros()
-        inside = min(self._rows, self._window)
+        inside, scored = min(self._rows, self._window), self._rows - self._unscored
         self._tally.fold(window, self._recent(inside))
         return {
-            "stream": {"count": float(self._rows), **self._tally.report(stream)},
-            "window": {"count": float(inside), **self._tally.report(window)},
+            "stream": {"count": float(self._rows), "scored": float(scored), **self._tally.report(stream)},
+            "window": {"count": float(inside), "scored": float(min(inside, scored)), **self._tally.report(window)},
         }
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
@@ -135,7 +166,14 @@ class Prequential:
             **{f"total_{name}": total for name, total in self._totals.items()},
             **{f"memory_{name}": memory for name, memory in self._tally.memory.items()},
         }
-        meta = {"schema": SCHEMA, "task": self._task.value, "one_by_one": self._one_by_one, "rows": self._rows}
+        meta = {
+            "schema": SCHEMA,
+            "task": self._task.value,
+            "one_by_one": self._one_by_one,
+            "rows": self._rows,
+            "unscored": self._unscored,
+            "learned": self._learned,
+        }
         return meta, {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in tensors.items()}
 
     def restore(self, meta: Json, arrays: Mapping[str, Array]) -> None:
@@ -152,6 +190,8 @@ class Prequential:
             raise StateMismatch(f"these scores are of {found}, this evaluation is of {expected}: start a new one")
         tensors = {name: torch.tensor(array, device=self._device) for name, array in arrays.items()}
         self._rows = int(meta["rows"])
+        # States of before these were counted scored all rows, or none of the first microbatch.
+        self._unscored, self._learned = int(meta.get("unscored", 0)), bool(meta.get("learned", self._rows > 0))
         self._totals = {name: tensors[f"total_{name}"] for name in self._totals}
         self._tally.memory = {name: tensors[f"memory_{name}"] for name in self._tally.memory}
         recent = tensors["recent"][:, -self._ring.shape[1] :]

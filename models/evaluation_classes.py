@@ -58,11 +58,12 @@ class ClassTally:
                 totals[name] = pad(totals[name], (0, missing))
 
     def columns_of(
-        self, probabilities: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, *, first: bool
+        self, probabilities: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, scored: Tensor
     ) -> list[Tensor]:
         """Return what is kept of some rows: tensors of shape (rows,), or () where all rows have the same.
 
-        See :meth:`models.evaluation.Prequential.update`; `first` says that no row came before.
+        See :meth:`models.evaluation.Prequential.update`; `scored`, float32, shape (rows,), is the weight of each in the
+        scores.
         """
         missing = len(self.memory["weights"]) - probabilities.shape[1]
         if missing > 0:
@@ -71,20 +72,17 @@ class ClassTally:
         if losses is None:
             losses = surprise(of_target)
         score = probabilities[:, 1] if self._binary else torch.zeros((), device=self._device)
-        baselines = self._baselines(targets, weights.double(), first)
-        return [targets, probabilities.argmax(1), of_target, score, weights, losses, *baselines]
+        baselines = self._baselines(targets, weights.double())
+        return [targets, probabilities.argmax(1), of_target, score, scored, losses, *baselines]
 
-    def _baselines(self, targets: Tensor, weights: Tensor, first: bool) -> tuple[Tensor, Tensor]:
-        """Return the majority's and the last label's predictions (-1: none yet), and remember these labels."""
+    def _baselines(self, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the majority's and the last label's predictions, and remember these labels."""
         counts = self.memory["weights"]
-        none = torch.full((), -1, dtype=torch.int64, device=self._device)
         last = self.memory["last"]
-        majority = none if first else counts.argmax()
+        majority = counts.argmax()
         if self._one_by_one:
             seen = one_hot(targets, len(counts)) * weights.unsqueeze(1)
             majority = (counts + seen.cumsum(0) - seen).argmax(1)
-            if first:
-                majority[:1] = -1
             last = torch.cat([last.reshape(1), targets[:-1]])
         # Not index_add_, whose order of additions is left open on CUDA.
         counts.index_put_((targets,), weights, accumulate=True)

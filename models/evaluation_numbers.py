@@ -13,9 +13,6 @@ LIMIT = 1e100  # predictions and labels beyond it count as it: squares of their 
 class NumberTally:
     """Sums over rows of regression.
 
-    Rows that were predicted before any label was known are not scored: neither a learner nor a baseline has anything
-    to go by, and with labels far from zero a handful of them would outweigh the rest of the stream.
-
     Means and squared deviations are merged as in Chan, Golub and LeVeque (1979), so that R² is right for labels far
     from zero.
 
@@ -41,21 +38,17 @@ class NumberTally:
         return {name: torch.zeros(shape, dtype=torch.float64, device=self._device) for name, shape in shapes.items()}
 
     def columns_of(
-        self, values: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, *, first: bool
+        self, values: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, scored: Tensor
     ) -> list[Tensor]:
         """Return what is kept of some rows: tensors of shape (rows,), or () where all rows have the same.
 
-        See :meth:`models.evaluation.Prequential.update`; `first` says that no row came before.
+        See :meth:`models.evaluation.Prequential.update`; `scored`, float32, shape (rows,), is the weight of each in the
+        scores.
         """
         values, targets = _bounded(values), _bounded(targets)
         if losses is None:
             losses = (values - targets).square()
-        scored = weights.double()
-        baselines = self._baselines(targets, scored)
-        if first:
-            unscored = 1 if self._one_by_one else len(targets)
-            scored = torch.cat([torch.zeros_like(scored[:unscored]), scored[unscored:]])
-        return [targets, values, scored, losses, *baselines]
+        return [targets, values, scored, losses, *self._baselines(targets, weights.double())]
 
     def _baselines(self, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Return the running mean's and the last label's predictions, and remember these labels."""

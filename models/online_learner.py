@@ -101,7 +101,7 @@ class OnlineLearner:
             self._evaluation.update(
                 torch.from_numpy(scored.predictions),
                 torch.from_numpy(scored.targets),
-                torch.from_numpy(np.ascontiguousarray(examples.weights)),
+                examples.weights,
             )
             signs = self._watch.update(
                 torch.from_numpy(scored.predictions),

@@ -160,8 +160,8 @@ class TorchLearner:
         if self.task is Task.BINARY and classes > 2:
             raise ValueError(f"a binary task has two classes, these are {model.targets.classes}")
         self.evaluation.grow(classes)
-        there, weights = (to_device(array, model.device) for array in (targets, examples.weights))
-        self.evaluation.update(answers, there, weights)
+        there = to_device(targets, model.device)
+        self.evaluation.update(answers, there, examples.weights)
         known = answers if model.ready else None
         signs = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
         return rows, outputs, targets, signs

@@ -1,6 +1,7 @@
 """The one measure: a block is answered, its answers are scored, its labels are learned. The same code for all.
 
-With blocks of N every label is learned N events late at most, as it is with microbatches of N.
+With blocks of N every label is learned N events late at most, as it is with microbatches of N. Answers to the first
+block are given before any label was learned; they are no predictions, and are not scored, whoever gives them.
 """
 
 import math
@@ -41,7 +42,7 @@ class Measured:
     ----------
     scores
         Name → value: ``accuracy``, ``log_loss``, ``calibration_error`` (binary streams), ``recovery`` (streams with
-        abrupt drifts), or ``mae`` for regression.
+        abrupt drifts), or ``mae`` for regression; and ``scored``, how many events they are over.
     seconds
         Of processor time, for answering and learning alone.
     """
@@ -61,9 +62,14 @@ class Scores:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._passed = 0
         self._hits: list[NDArray[np.float64]] = []
         self._true: list[NDArray[np.float64]] = []
         self._confidence: list[NDArray[np.float64]] = []
+
+    def leave_out(self, rows: int) -> None:
+        """Pass rows at the beginning that were answered before any label was learned."""
+        self._passed += rows
 
     def add(self, answers: Predictions, labels: Sequence[Label]) -> None:
         """Score a block whose labels nobody has learned yet."""
@@ -85,19 +91,19 @@ class Scores:
 
     def report(self) -> dict[str, float]:
         """Return the scores over everything that was added."""
-        hits = np.concatenate(self._hits)
+        hits = np.concatenate([*self._hits, np.zeros(0)])
+        scores = {"scored": float(len(hits))}
+        if not len(hits):
+            return scores
         if self._stream.task is Task.REGRESSION:
-            return {"mae": float(hits.mean())}
-        scores = {"accuracy": float(hits.mean())}
-        # What was said before any label was learned shows only who was told the classes beforehand.
-        said = slice(len(self._hits[0]), None)
-        true, confidence = np.concatenate(self._true)[said], np.concatenate(self._confidence)[said]
-        if len(true):
-            scores["log_loss"] = float(-np.log(np.clip(true, FLOOR, 1.0)).mean())
-        if len(true) and self._stream.task is Task.BINARY:
-            scores["calibration_error"] = calibration_error(confidence, hits[said])
+            return {**scores, "mae": float(hits.mean())}
+        true, confidence = np.concatenate(self._true), np.concatenate(self._confidence)
+        scores["accuracy"] = float(hits.mean())
+        scores["log_loss"] = float(-np.log(np.clip(true, FLOOR, 1.0)).mean())
+        if self._stream.task is Task.BINARY:
+            scores["calibration_error"] = calibration_error(confidence, hits)
         if self._stream.drifts:
-            scores["recovery"] = recovery(hits, self._stream.drifts)
+            scores["recovery"] = recovery(hits, [drift - self._passed for drift in self._stream.drifts])
         return scores
 
 
@@ -152,7 +158,10 @@ def prequential(competitor: Competitor, stream: Stream, delay: int, limit: float
         at = time.process_time()
         answers = competitor.predict(block.features)
         answered = time.process_time()
-        scores.add(answers, block.labels)
+        if start:
+            scores.add(answers, block.labels)
+        else:
+            scores.leave_out(len(block))
         learning = time.process_time()
         competitor.learn(block)
         seconds += time.process_time() - learning

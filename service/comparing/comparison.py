@@ -130,6 +130,7 @@ class Comparison:
             "microbatch": result.entrant.size or self.delay,
             "rows": outcome.rows,
             "partial": not self.whole(result),
+            "scored": int(outcome.scores.get("scored", 0)),
             **{measure.key: result.score(measure) for measure in self.measures},
             "events_per_second": round(result.events_per_second, 1),
             "seconds": round(outcome.seconds, 3),

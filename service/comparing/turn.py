@@ -79,5 +79,5 @@ def _note(tested: DelayedTest, outcome: Outcome) -> None:
     for name in CURVES:
         for scope, column in (("stream", name), ("window", f"recent_{name}")):
             if name in scores[scope]:
-                # Numbers are not scored before the first of them is known.
+                # Nothing is scored before the first label is known.
                 outcome.curve.setdefault(column, [None] * before).append(scores[scope][name])

@@ -73,7 +73,7 @@ def method(comparison: Comparison) -> str:
     """Return how it was measured."""
     return (
         f"{comparison.rows:,} rows, {comparison.delay:,} at a time: each block was predicted before the first of its "
-        f"labels was learned."
+        "labels was learned. The first block, predicted before any label, is not scored."
     )
 
 

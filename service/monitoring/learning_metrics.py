@@ -47,6 +47,8 @@ _EXPERTS = {
     "loss": "An expert's own loss of late, where several are mixed.",
     "asleep": "1 while an expert sleeps, because it would hardly be missed.",
 }
+# A gauge whose name ends in _count would read as a histogram's.
+_COUNTS = {"count": "events", "scored": "events_scored"}
 _HISTOGRAMS = {
     "microbatch_events": "Events in a microbatch.",
     "microbatch_wait_seconds": "Seconds that a microbatch's oldest event waited for it to fill.",
@@ -168,9 +170,9 @@ def _scores(statuses: list[Status]) -> Iterator[Metric]:
             for score, value in scores.items():
                 if value is None:
                     continue
-                # A gauge whose name ends in _count would read as a histogram's.
-                name = f"headrace_prequential_{'events' if score == 'count' else score}"
-                text = f"Prequential {score.replace('_', ' ')}: scored before learning, over the stream or recently."
+                called = _COUNTS.get(score, score)
+                name = f"headrace_prequential_{called}"
+                text = f"Prequential {called.replace('_', ' ')}: scored before learning, over the stream or recently."
                 family = families.setdefault(name, GaugeMetricFamily(name, text, labels=["model", "window"]))
                 family.add_sample(name, {"model": status.model, "window": WINDOWS.get(scope, scope)}, value)
     yield from families.values()

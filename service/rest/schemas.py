@@ -240,7 +240,8 @@ class ModelState(_Schema):
     positions: dict[str, tuple[int, int]] = Field(description="Partition → offset and event of the next event.")
     lag: dict[str, int] = Field(description="Partition → what is in the log and not learned yet.")
     scores: dict[str, dict[str, float | None]] = Field(
-        description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`."
+        description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`: of "
+        "`count` events `scored`, those that were answered after the first label had been learned."
     )
     experts: dict[str, dict[str, float]] = Field(
         description="Expert → `weight`, its share in the answers, and `loss`, its own of late; empty for one alone."

@@ -50,18 +50,48 @@ class LastLabel:
     ("delay", "accuracy"),
     [
         # a b a b b is answered by: nothing, a, b, a, b
-        (1, 1 / 5),
+        (1, 1 / 4),
         # by: nothing, nothing, b, b, b
-        (2, 2 / 5),
+        (2, 2 / 3),
         # by: nothing, nothing, nothing, a, a
         (3, 0.0),
-        (64, 0.0),
     ],
 )
 def test_labels_come_late_by_a_block(delay: int, accuracy: float) -> None:
     """Learners would be compared at another delay than the one that the table names."""
     found = prequential(LastLabel(), stream(["a", "b", "a", "b", "b"]), delay)
     assert found.scores["accuracy"] == pytest.approx(accuracy)
+    assert found.scores["scored"] == 5 - delay
+
+
+class Clairvoyant(LastLabel):
+    """Answers 0, or the class that is right, from the very first row on: as who was told it beforehand."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self._task = task
+
+    def predict(self, features: Features) -> Predictions:
+        """Answer the same for all rows."""
+        if self._task is Task.REGRESSION:
+            return Predictions(values=np.zeros(len(features)))
+        return Predictions(("a",), np.ones((len(features), 1), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "score", "expected"),
+    [
+        (Task.MULTICLASS, ["a", "a", "a", "b"], "accuracy", 1 / 2),
+        (Task.REGRESSION, [1000.0, 1000.0, 1.0, 3.0], "mae", 2.0),
+    ],
+)
+def test_what_is_answered_before_any_label_is_scored_for_nobody(
+    task: Task, labels: list[Label], score: str, expected: float
+) -> None:
+    """Who was told the classes beforehand would be ahead by the first block, and who guesses numbers near 0 too."""
+    found = prequential(Clairvoyant(task), stream(labels, task), 2)
+    assert (found.scores[score], found.scores["scored"]) == pytest.approx((expected, 2))
+    assert prequential(Clairvoyant(task), stream(labels, task), 4).scores == {"scored": 0}
 
 
 def test_each_block_is_answered_before_it_is_learned() -> None:
@@ -76,12 +106,10 @@ def test_each_block_is_answered_before_it_is_learned() -> None:
 def test_probabilities_are_scored_by_hand() -> None:
     """Log loss or calibration would be another number than the one that it is called."""
     scores = Scores(stream(["no", "yes"], Task.BINARY))
-    scores.add(Predictions((), np.zeros((2, 0), np.float32)), ["no", "yes"])
     given = np.array([[0.8, 0.2], [0.4, 0.6], [0.3, 0.7]], np.float32)
     scores.add(Predictions(("no", "yes"), given), ["no", "no", "other"])
     found = scores.report()
-    # The first block counts as wrong, and its surprise is left out: nobody had seen a label.
-    assert found["accuracy"] == pytest.approx(1 / 5)
+    assert found["accuracy"] == pytest.approx(1 / 3)
     assert found["log_loss"] == pytest.approx(-(np.log(0.8) + np.log(0.4) + np.log(FLOOR)) / 3, rel=1e-6)
     assert found["calibration_error"] == pytest.approx((0.2 + 0.6 + 0.7) / 3, rel=1e-6)
 
@@ -97,7 +125,7 @@ def test_no_number_is_the_worst_answer() -> None:
     """A learner that diverged would look good, or nothing that comes after it could be read."""
     scores = Scores(stream([1.0, 2.0, 4.0], Task.REGRESSION))
     scores.add(Predictions(values=np.array([2.0, 2.0, 2.0])), [1.0, 2.0, 4.0])
-    assert scores.report() == {"mae": 1.0}
+    assert scores.report() == {"scored": 3.0, "mae": 1.0}
     scores.add(Predictions(values=np.array([np.nan, np.inf])), [1.0, 2.0])
     assert WORST / 3 < scores.report()["mae"] < WORST
 
@@ -121,6 +149,15 @@ def test_recovery_counts_events_until_the_score_is_back() -> None:
     assert recovery(both, [BEFORE, 2 * BEFORE + 3000]) == (700 - 0.02 * AFTER) / 2
 
 
+def test_a_drift_is_where_the_stream_has_it() -> None:
+    """The events until a score is back would be counted from a block too late."""
+    scores = Scores(stream(["a"], drifts=(64 + BEFORE,)))
+    scores.leave_out(64)
+    for hits, rows in ((1.0, BEFORE), (0.0, 700), (1.0, 2300)):
+        scores.add(Predictions(("a", "b"), np.tile(np.array([hits, 1 - hits], np.float32), (rows, 1))), ["a"] * rows)
+    assert scores.report()["recovery"] == 700 - 0.02 * AFTER
+
+
 def test_time_runs_out() -> None:
     """One slow peer would hold up all the others."""
     with pytest.raises(TimeIsUp, match="2 of 6 rows"):
@@ -137,4 +174,5 @@ def test_our_own_score_is_the_same() -> None:
     competitor = Headrace("linear", given, seed=0)
     found = prequential(competitor, given, 64)
     assert found.scores["accuracy"] == pytest.approx(competitor.scores["accuracy"], abs=1e-6)
+    assert found.scores["scored"] == competitor.scores["scored"] == 300 - 64
     assert found.scores["accuracy"] > 0.5

@@ -46,8 +46,13 @@ def fed(
     """Return `evaluation` after all rows, in microbatches."""
     evaluation.grow(int(predictions.shape[1]) if predictions.dim() == 2 else 0)
     for cut in cuts(len(targets), seed):
-        evaluation.update(predictions[cut], targets[cut], weights[cut])
+        evaluation.update(predictions[cut], targets[cut], weights[cut].numpy())
     return evaluation
+
+
+def informed(task: Task, window: int) -> Prequential:
+    """Return an evaluation of somebody who had learned labels before."""
+    return Prequential(task, window, "cpu", learned=True)
 
 
 def exact_area(scores: Floats, positive: NDArray[np.bool_], weights: Floats) -> float:
@@ -64,7 +69,7 @@ def test_class_scores_are_rivers(classes: int) -> None:
     """A score would not mean what its name says."""
     probabilities, targets, _ = classified(4000, classes)
     task = Task.BINARY if classes == 2 else Task.MULTICLASS
-    scores = fed(Prequential(task, 500, "cpu"), probabilities, targets, torch.ones(4000)).scores()["stream"]
+    scores = fed(informed(task, 500), probabilities, targets, torch.ones(4000)).scores()["stream"]
     accuracy, balanced, log_loss = RIVER.Accuracy(), RIVER.BalancedAccuracy(), RIVER.CrossEntropy()
     for row, target in zip(probabilities.double().tolist(), targets.tolist(), strict=True):
         accuracy.update(target, int(np.argmax(row)))
@@ -73,14 +78,14 @@ def test_class_scores_are_rivers(classes: int) -> None:
     assert scores["accuracy"] == pytest.approx(accuracy.get())
     assert scores["balanced_accuracy"] == pytest.approx(balanced.get())
     assert scores["log_loss"] == pytest.approx(log_loss.get(), rel=1e-6)
-    assert scores["count"] == 4000
+    assert scores["count"] == scores["scored"] == 4000
     assert ("roc_auc" in scores) == (classes == 2)
 
 
 def test_weights_weigh() -> None:
     """An event of weight 3 would count as much as one of weight 1."""
     probabilities, targets, weights = classified(3000, 3)
-    scores = fed(Prequential(Task.MULTICLASS, 700, "cpu"), probabilities, targets, weights).scores()
+    scores = fed(informed(Task.MULTICLASS, 700), probabilities, targets, weights).scores()
     rows, w = np.arange(3000), weights.double().numpy()
     p, t = probabilities.double().numpy(), targets.numpy()
     hit = p.argmax(1) == t
@@ -101,7 +106,7 @@ def test_area_under_the_curve_is_right_to_a_thousandth(spread: float) -> None:
     score = torch.tensor(1 / (1 + np.exp(-logit)), dtype=torch.float32)
     weights = torch.tensor(random.choice([0.5, 1, 2], 3000), dtype=torch.float32)
     both = torch.stack([1 - score, score], 1)
-    scores = fed(Prequential(Task.BINARY, 900, "cpu"), both, torch.tensor(positive).long(), weights).scores()
+    scores = fed(informed(Task.BINARY, 900), both, torch.tensor(positive).long(), weights).scores()
     exact = exact_area(score.double().numpy(), positive, weights.double().numpy())
     recent = exact_area(score.double().numpy()[-900:], positive[-900:], weights.double().numpy()[-900:])
     assert scores["stream"]["roc_auc"] == pytest.approx(exact, abs=1e-3)
@@ -112,37 +117,71 @@ def test_area_under_the_curve_is_right_to_a_thousandth(spread: float) -> None:
 def test_the_window_is_exactly_the_last_rows(window: int) -> None:
     """The recent score would take in rows of long ago, or forget some too early."""
     probabilities, targets, _ = classified(5000, 4)
-    scores = fed(Prequential(Task.MULTICLASS, window, "cpu"), probabilities, targets, torch.ones(5000)).scores()
+    scores = fed(informed(Task.MULTICLASS, window), probabilities, targets, torch.ones(5000)).scores()
     recent = (probabilities.argmax(1) == targets)[-window:]
     assert scores["window"]["count"] == len(recent)
     assert scores["window"]["accuracy"] == pytest.approx(recent.double().mean().item())
 
 
-def test_what_was_not_predicted_counts_as_wrong() -> None:
-    """A learner that had no class to offer, or not this one, would be credited with the first column."""
+def test_a_class_that_was_not_predicted_counts_as_wrong() -> None:
+    """A learner that had not this class to offer would be credited with the first column."""
     evaluation = Prequential(Task.MULTICLASS, 10, "cpu")
     evaluation.grow(1)
-    evaluation.update(torch.zeros((2, 0)), torch.zeros(2, dtype=torch.int64), torch.ones(2))
+    evaluation.update(torch.zeros((2, 0)), torch.zeros(2, dtype=torch.int64), np.ones(2, np.float32))
     evaluation.grow(3)
-    evaluation.update(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([2]), torch.ones(1))
-    evaluation.update(torch.tensor([[1.0]]), torch.tensor([0]), torch.ones(1))
+    one = np.ones(1, np.float32)
+    evaluation.update(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), torch.tensor([2]), one)
+    evaluation.update(torch.zeros((1, 1)), torch.tensor([0]), one)  # no prediction, though a label was known
+    evaluation.update(torch.tensor([[1.0]]), torch.tensor([0]), one)
     scores = evaluation.scores()["stream"]
-    assert scores["accuracy"] == 0.25
-    assert scores["log_loss"] == pytest.approx(-math.log(PROBABILITY_FLOOR) * 3 / 4, rel=1e-6)
+    assert scores["accuracy"] == pytest.approx(1 / 3)
+    assert scores["log_loss"] == pytest.approx(-math.log(PROBABILITY_FLOOR) * 2 / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_what_was_answered_before_any_label_was_learned_is_not_scored(task: Task, one_by_one: bool) -> None:
+    """Who is asked before anything is known would be ahead or behind by that, and a short stream's score be made of it.
+
+    A row of weight 0 teaches nothing: while there are no others, nothing is learned.
+    """
+    predictions, targets, _ = stream_of(task)
+    given = [(slice(0, 5), 0.0), (slice(5, 10), 1.0), (slice(10, 30), 1.0)]
+    first = 6 if one_by_one else 10
+    found, expected = (Prequential(task, window, "cpu", one_by_one=one_by_one) for window in (15, 20))
+    for part, weight in given:
+        for evaluation, known in ((found, True), (expected, False)):
+            evaluation.grow(6)
+            # Neither what is answered there counts, nor what is not.
+            answers = predictions[part].clone()
+            answers[: max(0, min(len(answers), first - part.start))] *= known
+            evaluation.update(answers, targets[part], np.full(len(answers), weight, np.float32))
+    scores = found.scores()
+    assert scores["stream"] == expected.scores()["stream"]
+    assert [scores["stream"][name] for name in ("count", "scored")] == [30, 30 - first]
+    assert [scores["window"][name] for name in ("count", "scored")] == [15, 15]
+    assert expected.scores()["window"]["scored"] == 20
+    rows = slice(first, 30)
+    if task is Task.REGRESSION:
+        assert scores["stream"]["mae"] == pytest.approx((predictions[rows] - targets[rows]).abs().mean().item())
+    else:
+        right = predictions[rows].argmax(1) == targets[rows]
+        assert scores["stream"]["accuracy"] == pytest.approx(right.double().mean().item())
 
 
 def expected_baselines(targets: Sequence[int], parts: Sequence[slice]) -> tuple[float, float]:
     """Return the accuracies of the majority and of the last label, each known at the beginning of each part."""
-    counts: Counter[int] = Counter()
-    last: int | None = None
+    counts: Counter[int] = Counter(targets[parts[0]])
+    last = targets[parts[0]][-1]
     majority_hits = last_hits = 0
-    for part in parts:
-        commonest = min((-count, label) for label, count in counts.items())[1] if counts else None
+    for part in parts[1:]:
+        commonest = min((-count, label) for label, count in counts.items())[1]
         majority_hits += sum(target == commonest for target in targets[part])
         last_hits += sum(target == last for target in targets[part])
         counts.update(targets[part])
         last = targets[part][-1]
-    return majority_hits / len(targets), last_hits / len(targets)
+    scored = len(targets) - parts[0].stop
+    return majority_hits / scored, last_hits / scored
 
 
 @pytest.mark.parametrize("one_by_one", [False, True])
@@ -168,10 +207,10 @@ def test_number_scores_are_rivers(offset: float) -> None:
     targets = offset + random.normal(size=5000)
     values = targets + 0.5 * random.normal(size=5000)
     evaluation = Prequential(Task.REGRESSION, 800, "cpu")
-    evaluation.update(torch.zeros(1), torch.tensor([offset]), torch.ones(1))  # before any label: not scored
+    evaluation.update(torch.zeros(1), torch.tensor([offset]), np.ones(1, np.float32))  # before any label: not scored
     fed(evaluation, torch.tensor(values), torch.tensor(targets), torch.ones(5000))
     scores = evaluation.scores()
-    assert scores["stream"]["count"] == 5001
+    assert (scores["stream"]["count"], scores["stream"]["scored"]) == (5001, 5000)
     for scope, part in (("stream", slice(0, 5000)), ("window", slice(4200, 5000))):
         mae, rmse, r2 = RIVER.MAE(), RIVER.RMSE(), RIVER.R2()
         for target, value in zip((targets[part] - offset).tolist(), (values[part] - offset).tolist(), strict=True):
@@ -240,7 +279,7 @@ def test_another_window_takes_effect_on_restoring(before: int, after: int) -> No
     second.restore(*first.state())
     fed(second, probabilities[3500:], targets[3500:], weights[3500:], seed=1)
     hit = (probabilities.argmax(1) == targets).numpy()
-    expected = np.average(hit, weights=weights.double().numpy())
+    expected = np.average(hit[64:], weights=weights.double().numpy()[64:])  # without the first microbatch
     assert second.scores()["stream"]["accuracy"] == pytest.approx(expected)
     if after < before:
         recent = np.average(hit[-after:], weights=weights.double().numpy()[-after:])
@@ -260,7 +299,8 @@ def test_one_broken_prediction_does_not_spoil_the_rest(task: Task) -> None:
     evaluation = fed(Prequential(task, 1500, "cpu"), predictions, targets, weights)
     broken = predictions[:3].clone()
     broken[0], broken[1], broken[2] = math.nan, math.inf, -math.inf
-    evaluation.update(broken, targets[:3], torch.tensor([1.0, 3e38, 1.0]), torch.full((3,), math.inf))
+    heavy = np.array([1.0, 3e38, 1.0], np.float32)
+    evaluation.update(broken, targets[:3], heavy, torch.full((3,), math.inf))
     fed(evaluation, predictions, targets, weights)
     scores = evaluation.scores()
     assert all(math.isfinite(value) for scope in scores.values() for value in scope.values())
@@ -270,16 +310,17 @@ def test_nothing_seen_is_nothing_said() -> None:
     """A dashboard would show a perfect, or a NaN, score before the first event."""
     for task in Task:
         evaluation = Prequential(task, 10, "cpu")
-        assert evaluation.scores() == {"stream": {"count": 0.0}, "window": {"count": 0.0}}
-    evaluation.update(torch.zeros(2), torch.ones(2), torch.zeros(2))
-    assert evaluation.scores()["stream"] == {"count": 2.0}
+        nothing = {"count": 0.0, "scored": 0.0}
+        assert evaluation.scores() == {"stream": nothing, "window": nothing}
+    evaluation.update(torch.zeros(2), torch.ones(2), np.zeros(2, np.float32))
+    assert evaluation.scores()["stream"] == {"count": 2.0, "scored": 0.0}
 
 
 def test_the_learners_own_loss_is_reported() -> None:
     """`loss` would be the log loss whatever the learner optimises."""
     probabilities, targets, weights = classified(100, 2)
-    evaluation = Prequential(Task.BINARY, 10, "cpu")
-    evaluation.update(probabilities, targets, weights, torch.full((100,), 0.125))
+    evaluation = informed(Task.BINARY, 10)
+    evaluation.update(probabilities, targets, weights.numpy(), torch.full((100,), 0.125))
     assert evaluation.scores()["stream"]["loss"] == pytest.approx(0.125)
 
 
@@ -288,17 +329,20 @@ def test_the_learners_own_loss_is_reported() -> None:
 def test_an_update_never_waits_for_the_device(task: Task) -> None:
     """Every microbatch would wait until the device has caught up."""
     given = stream_of(task)
-    there = [tensor.cuda() for tensor in given]
+    weights = given[2].numpy()
+    there = [tensor.cuda() for tensor in given[:2]]
     on_device, on_host = Prequential(task, 1500, "cuda"), Prequential(task, 1500, "cpu")
     for evaluation in (on_device, on_host):
         evaluation.grow(6)
     torch.cuda.set_sync_debug_mode("error")
     try:
         for start in range(0, 4000, 500):
-            on_device.update(*(tensor[start : start + 500] for tensor in there))
+            predictions, targets = (tensor[start : start + 500] for tensor in there)
+            on_device.update(predictions, targets, weights[start : start + 500])
     finally:
         torch.cuda.set_sync_debug_mode("default")
     for start in range(0, 4000, 500):
-        on_host.update(*(tensor[start : start + 500] for tensor in given))
+        predictions, targets = (tensor[start : start + 500] for tensor in given[:2])
+        on_host.update(predictions, targets, weights[start : start + 500])
     for scope, scores in on_device.scores().items():
         assert scores == pytest.approx(on_host.scores()[scope], rel=1e-6)

@@ -49,9 +49,10 @@ def test_what_was_scored_is_what_is_served() -> None:
         if predictions.probabilities is not None and len(predictions.classes) == 2:
             picked = [predictions.classes[place] for place in predictions.probabilities.argmax(1).tolist()]
             right += sum(one == other for one, other in zip(picked, given.labels, strict=True))
-        rows += len(given)
+            rows += len(given)
         made.learn(given)
-    assert made.status().scores["stream"]["accuracy"] == pytest.approx(right / rows, abs=1e-6)
+    scores = made.status().scores["stream"]
+    assert (scores["accuracy"], scores["scored"]) == pytest.approx((right / rows, rows), abs=1e-6)
 
 
 def test_changed_ranges_cover_what_changed_and_little_more() -> None:

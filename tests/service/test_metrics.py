@@ -57,7 +57,7 @@ def a_status() -> Status:
         dead_letters_unsent_pruned=4,
         lag={"0": 5, "1": 0},
         scores={
-            "stream": {"accuracy": 0.75, "count": 1000.0, "loss": 0.5},
+            "stream": {"accuracy": 0.75, "count": 1000.0, "scored": 936.0, "loss": 0.5},
             "window": {"accuracy": 0.8, "roc_auc": float("nan")},
         },
         experts={"leaves": {"weight": 0.75, "loss": 0.5}},
@@ -89,6 +89,8 @@ def test_learning_metrics_are_what_the_trainer_reports() -> None:
     assert value(found, "prequential_accuracy", window="stream") == 0.75
     assert value(found, "prequential_accuracy", window="recent") == 0.8
     assert value(found, "prequential_loss", window="stream") == 0.5
+    assert value(found, "prequential_events", window="stream") == 1000
+    assert value(found, "prequential_events_scored", window="stream") == 936
     assert value(found, "learner_active", learner="online") == 1
     assert value(found, "learner_active", learner="microbatch") == 0
     assert value(found, "expert_weight", expert="leaves") == 0.75

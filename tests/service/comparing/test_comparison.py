@@ -45,7 +45,7 @@ def test_the_json_is_what_the_contract_says() -> None:
     """A program that reads the result would break."""
     found = comparison(
         {
-            "auto@256": outcome([0.5, 0.8], log_loss=0.4, roc_auc=0.9, balanced_accuracy=0.7),
+            "auto@256": outcome([0.5, 0.8], scored=936.0, log_loss=0.4, roc_auc=0.9, balanced_accuracy=0.7),
             "no-change": outcome([0.6], log_loss=5.0, rows=500),
             "mlp": Outcome(error="said so"),
         }
@@ -65,6 +65,7 @@ def test_the_json_is_what_the_contract_says() -> None:
         "microbatch": 256,
         "rows": 1000,
         "partial": False,
+        "scored": 936,
         "accuracy": 0.8,
         "log_loss": 0.4,
         "balanced_accuracy": 0.7,

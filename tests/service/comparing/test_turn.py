@@ -47,6 +47,7 @@ def test_the_curve_goes_along_the_stream_and_ends_at_the_score(tmp_path: Path) -
     assert done.curve["rows"][-1] == 600
     assert POINTS / 2 <= len(done.curve["rows"]) <= POINTS
     assert done.curve["accuracy"][-1] == done.scores["accuracy"]
+    assert done.scores["scored"] == 595
     assert {len(column) for column in done.curve.values()} == {len(done.curve["rows"])}
     # Six rows a point: the last point's own score is that of the last six rows.
     assert (done.curve["recent_accuracy"][-1] or 0) * 6 == pytest.approx(
@@ -61,6 +62,18 @@ def test_a_turn_ends_when_its_time_is_over(tmp_path: Path) -> None:
     list(take_turn(make_turn(easy_file(tmp_path), "majority", seconds=1e-9), done))
     assert done.rows == 5
     assert done.curve["rows"] == [5]
+
+
+def test_classes_are_not_scored_before_the_first_is_known(tmp_path: Path) -> None:
+    """The curve would begin at 0, and at a long delay a short stream's score would be made of it."""
+    done = Outcome()
+    list(take_turn(make_turn(easy_file(tmp_path), "majority", delay=200), done))
+    assert (done.curve["accuracy"][0], done.curve["log_loss"][0]) == (None, None)
+    assert (done.rows, done.scores["scored"]) == (600, 400)
+    assert done.curve["accuracy"][-1] == done.scores["accuracy"] > 0.4
+    unknown = Outcome()
+    list(take_turn(make_turn(easy_file(tmp_path), "majority", delay=600), unknown))
+    assert unknown.scores == {"scored": 0}
 
 
 def test_numbers_are_not_scored_before_the_first_is_known(tmp_path: Path) -> None:
