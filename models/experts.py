@@ -4,8 +4,9 @@ The one place where they are named. Networks, which are experts through ``networ
 in ``networks.py``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -43,12 +44,27 @@ def _mixture(options: LearnerOptions, task: Task, device: torch.device, event_cl
     """Return a mixture, each of whose members has the other options too."""
     default = [kind for kind in MEMBERS if kind != ("bayes" if task is Task.REGRESSION else "recall")]
 
-    def members(experts: Sequence[str] = default) -> dict[str, Expert]:
-        made = (replace(options, kind=kind, network={}) for kind in experts)
-        # Of a user's own network, the name of its class; names of tensors are made of it.
-        return {own.kind.rpartition(":")[2]: create_expert(own, task, device, event_clip) for own in made}
+    def members(experts: Sequence[str | Mapping[str, Any]] = default) -> dict[str, Expert]:
+        made = {_name(own.kind): own for own in (_member(options, each) for each in experts)}
+        if len(made) < len(experts):
+            raise LearnerOptionsInvalid(f"network.experts: of {list(experts)} two have one name; give them others")
+        return {name: create_expert(own, task, device, event_clip) for name, own in made.items()}
 
     return Mixture(members(**options.network), task, options.loss, device)
+
+
+def _member(options: LearnerOptions, given: str | Mapping[str, Any]) -> LearnerOptions:
+    """Return the options of one expert of a mixture: a kind, or ``{kind: …}`` with further arguments of its own."""
+    own = {"kind": given} if isinstance(given, str) else dict(given)
+    kind = own.pop("kind", None)
+    if not isinstance(kind, str):
+        raise LearnerOptionsInvalid(f"network.experts: {given!r} is no kind, nor a mapping that has one under `kind`")
+    return replace(options, kind=kind, network=own)
+
+
+def _name(kind: str) -> str:
+    """Return what an expert is called: a user's own network by its class; names of tensors are made of it."""
+    return kind.rpartition(":")[2]
 
 
 def _rls(options: LearnerOptions, task: Task, device: torch.device, event_clip: float | None) -> Expert:  # noqa: ARG001 - it takes no gradients

@@ -143,11 +143,17 @@ class Network(Protocol):
     def buffers(self) -> Mapping[str, Tensor]:
         """Return what is learned without gradients, shapes (copies, …), in place; often nothing."""
 
+    def frozen(self) -> Mapping[str, Tensor]:
+        """Return what is not learned, the same for all copies; often nothing. Nothing changes it but :meth:`bind`."""
+
     def table_width(self, outputs: int) -> int:
         """Return how many parameters there are for each hashed string; 0 for no table."""
 
     def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
         """Fill new parameters, which are zeros; not called for what grows later."""
+
+    def widen(self, parameters: Mapping[str, Tensor]) -> None:
+        """Fill parameters that have grown, which are zeros; old values are put at their beginning afterwards."""
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
         """Fill a new table, shape (rows, copies, width), which is zeros."""
@@ -165,8 +171,9 @@ class Network(Protocol):
         parameters: Mapping[str, Tensor],
         gradients: Mapping[str, Tensor] | None,
         buffers: Mapping[str, Tensor] | None = None,
+        frozen: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Use this memory from now on: parameters, where their gradients go, and buffers if they are not its own."""
+        """Use this memory from now on: parameters, where their gradients go, and what it has beside if not its own."""
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """Return the outputs, float32, shape (copies, rows, outputs), for predicting."""
@@ -198,6 +205,13 @@ class BuiltIn:
         """See :class:`Network`: nothing."""
         return {}
 
+    def frozen(self) -> Mapping[str, Tensor]:
+        """See :class:`Network`: nothing."""
+        return {}
+
+    def widen(self, parameters: Mapping[str, Tensor]) -> None:
+        """See :class:`Network`: leave zeros."""
+
     def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
         """See :class:`Network`: leave zeros."""
 
@@ -214,6 +228,7 @@ class BuiltIn:
         parameters: Mapping[str, Tensor],
         gradients: Mapping[str, Tensor] | None,
         buffers: Mapping[str, Tensor] | None = None,  # noqa: ARG002 - there are none
+        frozen: Mapping[str, Tensor] | None = None,  # noqa: ARG002 - there is nothing
     ) -> None:
         """See :class:`Network`."""
         self._parameters, self._gradients = parameters, gradients or {}

@@ -4,6 +4,7 @@ The network and its loss are the configuration's; parameters, the optimizer's me
 guard against steps that must not count are here.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from models.devices import to_device
 from models.encoder_layout import Role, power_of_two
-from models.errors import LearnerOptionsInvalid
+from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Kind, Task
 from models.expert import Defaults, Encoded, Space, Tensors
 from models.features import TABLE_ROWS
@@ -204,19 +205,25 @@ class NetworkExpert(Defaults):
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""
-        tensors = {f"buffers/{name}": buffer for name, buffer in self.network.buffers().items()}
+        tensors = self._beside()
         if self.parameters.shapes:
             tensors["network/parameters"] = self.parameters.block[0]
         if self.parameters.table is not None:
             tensors["table/parameters"] = self.parameters.table[0]
         return tensors | {"rates/shares": self._shares.shares}
 
+    def _beside(self) -> dict[str, Tensor]:
+        """Return what the network has beside parameters."""
+        parts = {"buffers": self.network.buffers(), "frozen": self.network.frozen()}
+        return {f"{part}/{name}": tensor for part, tensors in parts.items() for name, tensor in tensors.items()}
+
     def changed(self) -> Mapping[str, Ranges]:
-        """See :class:`models.expert.Expert`: everything but the rows of the table that nobody met."""
+        """See :class:`models.expert.Expert`: everything but what is frozen, and rows of the table that nobody met."""
+        unchanged: dict[str, Ranges] = {f"frozen/{name}": [] for name in self.network.frozen()}
         table = self.parameters.table
         if table is None:
-            return {}
-        return {"table/parameters": self._touched.take((table.shape[1], table[0, 0].numel()))}
+            return unchanged
+        return unchanged | {"table/parameters": self._touched.take((table.shape[1], table[0, 0].numel()))}
 
     def describe(self) -> dict[str, Any]:
         """See :class:`models.expert.Expert`."""
@@ -229,13 +236,13 @@ class NetworkExpert(Defaults):
         if shapes:
             self._shares = RateShares(tensors["rates/shares"])
             views = named_views(tensors["network/parameters"], shapes)
-            self.network.bind(views, None, under("buffers/", tensors))
+            self.network.bind(views, None, under("buffers/", tensors), under("frozen/", tensors))
         self._table = tensors.get("table/parameters")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See :class:`models.expert.Expert`."""
         tensors = {"network/block": self.parameters.block, "network/generator": self._generator.get_state()}
-        tensors |= {f"buffers/{name}": buffer for name, buffer in self.network.buffers().items()}
+        tensors |= self._beside()
         if self.parameters.table is not None:
             tensors["table/block"] = self.parameters.table
         tensors["rates/shares"] = self._shares.shares
@@ -244,16 +251,29 @@ class NetworkExpert(Defaults):
         return {"shape": list(self._shape), "steps": self.steps}, tensors
 
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
-        """See :class:`models.expert.Expert`."""
+        """See :class:`models.expert.Expert`.
+
+        Raises
+        ------
+        StateMismatch
+            It is of a network with other parameters.
+        """
         self.steps = meta["steps"]
         tensors = with_copies(tensors, len(self._step.rates))
         inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
         self._roles, self._width = space.layout.roles, len(space.layout.roles)
-        self.parameters.adopt(self.network.shapes(inputs, outputs) if inputs else {}, tensors["network/block"])
+        shapes = self.network.shapes(inputs, outputs) if inputs else {}
+        learned, saved = sum(map(math.prod, shapes.values())), tensors["network/block"].shape[2]
+        if learned != saved:
+            raise StateMismatch(
+                f"{saved} parameters were saved, and {learned} of the network learn: is it another one, or are other "
+                "parts of it frozen? Set that back, or start the model anew"
+            )
+        self.parameters.adopt(shapes, tensors["network/block"])
         self._shares = RateShares(tensors["rates/shares"])
         self._generator.set_state(tensors["network/generator"].cpu())
-        for name, buffer in self.network.buffers().items():
-            buffer.copy_(tensors[f"buffers/{name}"])
+        for name, tensor in self._beside().items():
+            tensor.copy_(tensors[name])
         self.parameters.table = tensors.get("table/block")
         self._table = None if self.parameters.table is None else self.parameters.table[0]
         self.replay.restore(under("replay/", tensors))

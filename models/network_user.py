@@ -12,19 +12,24 @@ is the class. The contract:
 - Copies of it learn at several rates at once, by ``torch.func``, where that can map it over their parameters: where
   ``forward`` does not branch on their values, and changes buffers in place. Otherwise there is one.
 - When features or classes are added, a new module is made with the new numbers; each parameter and buffer then takes
-  over its old values at the beginning of every dimension, and what is new in a parameter becomes 0.
+  over its old values at the beginning of every dimension. What is new in a parameter becomes 0, or what the file of
+  weights has there; what is new in a frozen one is what the constructor makes of it.
+- What needs no gradient is frozen: nothing ever changes it. A part of which all parameters are frozen runs as when
+  answering, so that its buffers stay too, and its random layers do nothing.
+
+Of the arguments under ``network``, ``weights`` and ``freeze`` are not the module's: see ``network_pretrained.py``.
 """
 
 import hashlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +40,7 @@ from models.encoder_layout import Role
 from models.errors import NetworkInvalid
 from models.examples import Kind
 from models.network import Inputs, LossGradient, Rate, Shape
+from models.network_pretrained import Pretrained, resting
 
 GROUP = "headrace.networks"
 PROBE = (3, 2)  # inputs and outputs of the module that is made at start-up to see whether it keeps the contract
@@ -53,7 +59,7 @@ class UserNetwork:
     kind
         Where it comes from.
     options
-        Further arguments of its constructor.
+        Further arguments of its constructor, and those of :class:`models.network_pretrained.Pretrained`.
 
     Raises
     ------
@@ -72,21 +78,26 @@ class UserNetwork:
 
     def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
         self._kind = kind
-        self._options = dict(options)
+        self._pretrained, self._options = Pretrained.of(kind, options)
         self._make = _load(kind)
         self._module: nn.Module | None = None
+        self._resting: Iterable[nn.Module] = ()
         self._parameters: Mapping[str, Tensor] = {}
         self._gradients: Mapping[str, Tensor] | None = None
         self._buffers: Mapping[str, Tensor] = {}
+        self._frozen: Mapping[str, Tensor] = {}
         self._probe()
         self.side_by_side = self._maps()
 
     def _probe(self) -> None:
         """Make a small module and run it, so that what is wrong shows at start-up."""
         inputs, outputs = PROBE
-        module = self._build(inputs, outputs, seed=0)
-        if not list(module.parameters()):
+        if not list(self._new(inputs, outputs, seed=0).parameters()):
             raise NetworkInvalid(f"{self._kind}: it has no parameters; register them in its constructor")
+        self._pretrained.check(partial(self._new, seed=0), inputs, outputs)
+        module = self._build(inputs, outputs, seed=0)
+        if not any(parameter.requires_grad for parameter in module.parameters()):
+            raise NetworkInvalid(f"{self._kind}: all its parameters are frozen; leave some to be learned")
         wrong = [name for name, parameter in module.named_parameters() if parameter.dtype != torch.float32]
         if wrong:
             raise NetworkInvalid(f"{self._kind}: parameters {wrong} are not float32")
@@ -97,39 +108,46 @@ class UserNetwork:
     def _maps(self) -> bool:
         """Return whether copies of it can be run at once."""
         inputs, outputs = PROBE
-        module = self._build(inputs, outputs, seed=0).train()
-        parameters, buffers = (
-            {name: torch.stack([tensor.detach()] * 2) for name, tensor in found}
-            for found in (module.named_parameters(), module.named_buffers())
-        )
+        module = self._build(inputs, outputs, seed=0)
+        *parts, frozen = self._parts(module)
+        learned, buffers = ({name: torch.stack([tensor] * 2) for name, tensor in part.items()} for part in parts)
+        _begin_to_learn(module, resting(module, set(frozen)))
         try:
-            self._map(module, parameters, buffers, torch.zeros(4, inputs), outputs)
+            self._map(module, _Parts(learned, buffers, frozen), torch.zeros(4, inputs), outputs)
         except NetworkInvalid:
             return False
         return True
 
-    def _map(
-        self,
-        module: nn.Module,
-        parameters: Mapping[str, Tensor],
-        buffers: Mapping[str, Tensor],
-        dense: Tensor,
-        outputs: int | None,
-    ) -> Tensor:
+    def _parts(self, module: nn.Module) -> "_Parts":
+        """Return the tensors of a module."""
+        still = self._pretrained.frozen(module)
+        learned, buffers, frozen = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
+        for part, tensors in ((learned, module.named_parameters()), (buffers, module.named_buffers())):
+            for name, tensor in tensors:
+                (frozen if name in still else part)[name] = tensor.detach()
+        return _Parts(learned, buffers, frozen)
+
+    def _map(self, module: nn.Module, parts: "_Parts", dense: Tensor, outputs: int | None) -> Tensor:
         """Return what copies of a module make of the same input, shape (copies, rows, outputs)."""
 
         def one(of_parameters: dict[str, Tensor], of_buffers: dict[str, Tensor]) -> Tensor:
-            held = {**of_parameters, **of_buffers}
+            held = {**of_parameters, **of_buffers, **parts.frozen}
             found = self._run(partial(functional_call, module, held), dense, outputs)
             if any(held[name] is not buffer for name, buffer in of_buffers.items()):
                 raise NetworkInvalid(f"{self._kind}: forward assigns buffers instead of changing them in place")
             return found
 
-        found: Tensor = vmap(one, randomness="different")(dict(parameters), dict(buffers))
+        found: Tensor = vmap(one, randomness="different")(dict(parts.learned), dict(parts.buffers))
         return found
 
     def _build(self, inputs: int, outputs: int, seed: int) -> nn.Module:
-        """Return a new module."""
+        """Return a new module that has its weights, and knows what of it is frozen."""
+        module = self._new(inputs, outputs, seed)
+        self._pretrained.give_to(module)
+        return module
+
+    def _new(self, inputs: int, outputs: int, seed: int) -> nn.Module:
+        """Return a module as its constructor makes it."""
         with _seeded(seed, torch.device("cpu")):
             try:
                 module = self._make(inputs, outputs, **self._options)
@@ -159,7 +177,9 @@ class UserNetwork:
         """See :class:`models.network.Network`."""
         self._inputs, self._outputs = inputs, outputs
         self._module = self._build(inputs, outputs, seed=0)
-        return {name: tuple(parameter.shape) for name, parameter in self._module.named_parameters()}
+        learned, _, frozen = self._parts(self._module)
+        self._resting = resting(self._module, set(frozen))
+        return {name: tuple(parameter.shape) for name, parameter in learned.items()}
 
     @property
     def module(self) -> nn.Module:
@@ -172,10 +192,14 @@ class UserNetwork:
         """See :class:`models.network.Network`."""
         return dict(self._buffers)
 
+    def frozen(self) -> dict[str, Tensor]:
+        """See :class:`models.network.Network`."""
+        return dict(self._frozen)
+
     def input_dimensions(self) -> dict[str, int]:
         """See :class:`models.network.Network`: those that have one more with one more input."""
         inputs, outputs = PROBE
-        less, more = (dict(self._build(inputs + extra, outputs, seed=0).named_parameters()) for extra in (0, 1))
+        less, more = (self._parts(self._build(inputs + extra, outputs, seed=0))[0] for extra in (0, 1))
         return {
             name: dimension
             for name, parameter in less.items()
@@ -190,9 +214,16 @@ class UserNetwork:
     def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
         """See :class:`models.network.Network`."""
         seed = int(torch.randint(1 << 31, (), generator=generator))
-        made = self._build(self._inputs, self._outputs, seed)
-        for name, parameter in made.named_parameters():
-            parameters[name].copy_(parameter.detach())
+        learned, _, frozen = self._parts(self._build(self._inputs, self._outputs, seed))
+        for made, held in ((learned, parameters), (frozen, self._frozen)):
+            for name, tensor in made.items():
+                held[name].copy_(tensor)
+
+    def widen(self, parameters: Mapping[str, Tensor]) -> None:
+        """See :class:`models.network.Network`: what the file of weights has beyond what there was room for."""
+        for name, copies in parameters.items():
+            for parameter in copies:
+                self._pretrained.fill(name, parameter)
 
     def initialise_table(self, table: Tensor, generator: torch.Generator) -> None:
         """See :class:`models.network.Network`."""
@@ -207,29 +238,35 @@ class UserNetwork:
         parameters: Mapping[str, Tensor],
         gradients: Mapping[str, Tensor] | None,
         buffers: Mapping[str, Tensor] | None = None,
+        frozen: Mapping[str, Tensor] | None = None,
     ) -> None:
         """See :class:`models.network.Network`."""
         self._parameters, self._gradients = parameters, gradients
         some = next(iter(parameters.values()))
         self.module.to(some.device)
+        _, own_buffers, own_frozen = self._parts(self.module)
         if buffers is None:
-            own = {name: torch.stack([buffer] * len(some)) for name, buffer in self.module.named_buffers()}
-            _carry(self._buffers, own)
-            buffers = own
-        self._buffers = buffers
+            buffers = {name: torch.stack([buffer] * len(some)) for name, buffer in own_buffers.items()}
+            _carry(self._buffers, buffers)
+        if frozen is None:
+            frozen = {name: tensor.clone() for name, tensor in own_frozen.items()}
+            _carry(self._frozen, frozen)
+        self._buffers, self._frozen = buffers, frozen
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """See :class:`models.network.Network`."""
         with torch.no_grad():
-            return self._forward(self.module.eval(), self._parameters, inputs.dense)
+            parts = _Parts(self._parameters, self._buffers, self._frozen)
+            return self._forward(self.module.eval(), parts, inputs.dense)
 
-    def _forward(self, module: nn.Module, parameters: Mapping[str, Tensor], dense: Tensor) -> Tensor:
+    def _forward(self, module: nn.Module, parts: "_Parts", dense: Tensor) -> Tensor:
         """Return what the copies make of an input, shape (copies, rows, outputs)."""
-        if len(next(iter(parameters.values()))) > 1:
-            return self._map(module, parameters, self._buffers, dense, None)
-        only = {name: held[0] for name, held in (*parameters.items(), *self._buffers.items())}
+        if len(next(iter(parts.learned.values()))) > 1:
+            return self._map(module, parts, dense, None)
+        only = {name: held[0] for name, held in (*parts.learned.items(), *parts.buffers.items())}
+        only |= parts.frozen
         found = self._run(partial(functional_call, module, only), dense, None).unsqueeze(0)
-        for name, buffer in self._buffers.items():
+        for name, buffer in parts.buffers.items():
             if only[name].data_ptr() != buffer.data_ptr():  # it was assigned, not changed in place
                 buffer[0].copy_(only[name].detach())
         return found
@@ -237,14 +274,40 @@ class UserNetwork:
     def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
         """See :class:`models.network.Network`."""
         leaves = {name: held.detach().requires_grad_() for name, held in self._parameters.items()}
+        _begin_to_learn(self.module, self._resting)
+        # What a module does to its frozen tensors while it learns goes nowhere.
+        frozen = {name: tensor.clone() for name, tensor in self._frozen.items()}
         with _seeded(inputs.seed, inputs.dense.device), torch.enable_grad():
-            outputs = self._forward(self.module.train(), leaves, inputs.dense)
+            outputs = self._forward(self.module, _Parts(leaves, self._buffers, frozen), inputs.dense)
             slopes = loss_gradient(outputs.detach())
             found = torch.autograd.grad(outputs, list(leaves.values()), slopes, allow_unused=True)
         for name, gradient in zip(leaves, found, strict=True):
             written = (self._gradients or {})[name]
             written.zero_() if gradient is None else written.copy_(gradient)
         return outputs.detach(), None
+
+
+class _Parts(NamedTuple):
+    """The tensors of a module by their names.
+
+    Attributes
+    ----------
+    learned, buffers
+        Parameters that learn, and buffers that may change; in a learner of shape (copies, …).
+    frozen
+        Parameters and buffers that do neither; the same for all copies.
+    """
+
+    learned: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    frozen: Mapping[str, Tensor]
+
+
+def _begin_to_learn(module: nn.Module, still: Iterable[nn.Module]) -> None:
+    """Have a module run as when learning, but for some parts of it."""
+    module.train()
+    for part in still:
+        part.eval()
 
 
 @contextmanager

@@ -82,11 +82,14 @@ class Parameters:
     def grow(self, shapes: Mapping[str, Shape], generator: torch.Generator) -> None:
         """Take on other shapes: the first ones, or larger ones."""
         if dict(shapes) == self.shapes:
+            self.adopt(shapes, self.block)  # what the network has beside parameters may have grown all the same
             return
         before, old = self.shapes, self.block
         count = sum(math.prod(shape) for shape in shapes.values())
         self.adopt(shapes, torch.zeros((self._rows, self._copies, count), device=self._device))
-        if not before:
+        if before:
+            self._network.widen(self.views)
+        else:
             self._network.initialise(self.views, generator)
         for row in range(self._rows if before else 0):
             target = named_views(self.block[row], self.shapes)

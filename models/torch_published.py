@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.features import SMALL
 from models.learner import Array, Json, Published
+from models.network_pretrained import without_weights
 from models.torch_predictor import NAME, SCHEMA
 from models.touched import Ranges
 
@@ -61,7 +62,7 @@ def describe(learner: "TorchLearner") -> Json:
         "schema": SCHEMA,
         "task": learner.task.value,
         "kind": options.kind,
-        "network": dict(options.network),
+        "network": without_weights(options.network),
         "loss": options.loss,
         "ready": model.ready,
         "expert": model.expert.describe(),

@@ -15,6 +15,7 @@ from models.errors import StateMismatch
 from models.features import SMALL, FeatureEncoder
 from models.learner import Array, LearnerState
 from models.names import under
+from models.network_pretrained import without_weights
 from models.targets import create_targets
 from models.torch_predictor import NAME, SCHEMA
 
@@ -36,7 +37,7 @@ def identity(learner: "TorchLearner") -> dict[str, Any]:
         "schema": SCHEMA,
         "task": learner.task.value,
         "kind": options.kind,
-        "network": dict(options.network),
+        "network": without_weights(options.network),
         "loss": options.loss,
         "optimizer": options.optimizer,
     }

@@ -23,6 +23,7 @@ from service.durability.lease import Lease, Unowned
 from service.durability.manifest import decode_manifest
 from service.events import EventDecoder
 from service.learning.dedup import DedupWindow
+from service.learning.learner_files import digests_of
 from service.learning.screen import Screen
 from service.monitoring.status import ErrorStatus
 from service.publication import Publisher
@@ -130,8 +131,12 @@ class Model:
         )
 
     def recipe(self) -> str:
-        """Return a digest of the settings that shape an update: with others, the same events give other parameters."""
+        """Return a digest of what shapes an update: with other settings, the same events give other parameters.
+
+        So they do with another network in the file that the settings name, or with other weights.
+        """
         shaping = self.settings.model_dump(mode="json", exclude=_SHAPES_NO_UPDATE)
+        shaping |= digests_of(self.settings.learner)
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
     def make_screen(self) -> Screen:

@@ -180,3 +180,39 @@ class Cursed(Hungry):
             self.curse.write_bytes(b"x" * left) if left > 0 else self.curse.unlink()
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         return super().forward(x)
+
+
+class Body(nn.Module):
+    """A body, which may have been trained elsewhere, and a head that goes with the task."""
+
+    def __init__(self, inputs: int, outputs: int, hidden: int = 24, *, frozen: bool = False) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(inputs, hidden), nn.BatchNorm1d(hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.Tanh()
+        )
+        self.head = nn.Linear(hidden, outputs)
+        if frozen:
+            self.body.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        found: Tensor = self.head(self.body(x))
+        return found
+
+
+class Moving(nn.Module):
+    """Linear, with a buffer that changes whenever it runs, and without a module of its own around the buffer."""
+
+    mean: Tensor
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(inputs, outputs)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs."""
+        if self.training:
+            self.mean.add_(1.0)
+        found: Tensor = self.linear(x)
+        return found
