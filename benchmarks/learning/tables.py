@@ -16,8 +16,9 @@ ABSURD = 1e6
 
 INTRODUCTION = f"""\
 At a label delay of N, blocks of N rows are answered before any of their labels is learned: for all learners, by the
-same code. Everything is at its defaults. Figures are means over seeds, ± the standard deviation where there are any.
-Beside a stream's name stands how many of its rows were learned; {MISSING} is not measured."""
+same code. The first block, answered before any label at all, is not scored. Everything is at its defaults. Figures are
+means over seeds, ± the standard deviation where there are any. Beside a stream's name stands how many of its rows were
+learned; {MISSING} is not measured."""
 
 TITLES = {"accuracy": "accuracy", "mae": "mean absolute error (less is better)"}
 
