@@ -1,4 +1,4 @@
-"""A file as the learners of a comparison see it: the very examples that a service would make of its events.
+"""A file as learners see it, in a comparison or as a history: the examples that a service would make of its events.
 
 Rows become events, events are decoded, labels are brought to one task, as on the path of a real event; then rows are
 cut into blocks of the delay. Each learner's process reads the file anew, so only a few blocks of it are in memory.
@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from consumers.source import StoredRecord
-from models.examples import Examples, Task
+from models.examples import Examples, Label, Task
 from service.decoding.decoded import DecodedEvents
 from service.decoding.tasks import LONGEST_WAIT, TaskGate
 from service.errors import StreamFileInvalid
@@ -23,6 +23,9 @@ from service.settings.event_options import EventOptions
 
 _TOGETHER = 512  # rows of a message: enough that decoding is fast, few enough that little is in memory
 _HEADERS = (("content-type", b"application/x-ndjson"),)
+
+ENVELOPE = EventOptions()
+"""Rows are events in the envelope format, all of whose features are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +42,19 @@ class StreamOrder:
         What is predicted; None: the labels tell.
     limit
         Only so many rows from the start; None for all.
+    events
+        How rows are to be read as events: which features are wanted, and where an event that is flat has its label
+        (`roles` then have none).
+    classes
+        Those that were met before, canonical, in that order; of use only where the task is known.
     """
 
     file: Path
     roles: Roles
     task: Task | None = None
     limit: int | None = None
+    events: EventOptions = ENVELOPE
+    classes: tuple[Label, ...] = ()
 
 
 @dataclass(slots=True)
@@ -85,7 +95,7 @@ def survey(order: StreamOrder, notice: Callable[[float, int], None] = lambda *_:
     StreamFileInvalid
         It cannot be read, has no such column, or not one row with a usable label.
     """
-    reading, rows, found = _Reading(order), 0, Survey(Task.BINARY)
+    reading, rows, found = Reading(order), 0, Survey(Task.BINARY)
     for decoded in reading:
         rows += len(decoded.examples)
         found.unlabelled += decoded.unlabelled
@@ -106,7 +116,7 @@ def blocks(order: StreamOrder, size: int) -> Iterator[Examples]:
     ------
     StreamFileInvalid
     """
-    return cut((decoded.examples for decoded in _Reading(order)), size)
+    return cut((decoded.examples for decoded in Reading(order)), size)
 
 
 def cut(chunks: Iterable[Examples], size: int) -> Iterator[Examples]:
@@ -128,26 +138,50 @@ def cut(chunks: Iterable[Examples], size: int) -> Iterator[Examples]:
         yield Examples.concatenate(held)
 
 
-class _Reading:
+class Reading:
     """What the rows of a file hold, labels brought to one task; to be iterated over once.
 
     Time stands still meanwhile, for a file is the same however slowly it is read; at its end, what waits is due.
+
+    Parameters
+    ----------
+    order
+        Which rows.
+
+    Attributes
+    ----------
+    file
+        That is read.
     """
 
     def __init__(self, order: StreamOrder) -> None:
         self.file = open_stream_file(order.file)
         self._order = order
         self._now = 0.0
-        self._gate = TaskGate(order.task, clock=lambda: self._now)
+        most = order.events.max_classes
+        self._gate = TaskGate(order.task, order.classes, clock=lambda: self._now, most_classes=most)
 
     @property
     def task(self) -> Task | None:
         """What is predicted; None where not one label told."""
         return self._gate.task
 
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """The classes met so far, in order; none for regression."""
+        return self._gate.classes
+
     def __iter__(self) -> Iterator[DecodedEvents]:
-        decoder = EventDecoder(EventOptions(), {})
-        events = islice(events_of(self.file, self._order.roles), self._order.limit)
+        """Yield the rows as they are decoded.
+
+        Raises
+        ------
+        StreamFileInvalid
+        """
+        order = self._order
+        decoder = EventDecoder(order.events, {})
+        rows = iter(self.file) if order.events.format == "flat" else events_of(self.file, order.roles)
+        events = islice(rows, order.limit)
         for offset, lines in enumerate(batches(map(as_json, events), _TOGETHER)):
             for decoded in decoder.pieces([StoredRecord(0, offset, 0, None, b"\n".join(lines), _HEADERS)]):
                 yield from self._gate.offer(decoded)
