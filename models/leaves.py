@@ -43,8 +43,8 @@ CHUNK = 64
 MOST_STEPS = 128
 """Gradient steps of a microbatch of any size: with more rows, steps are larger, for an accelerator's sake."""
 
-ANSWERED = 256
-"""Rows that are answered at once: what they need stays in a processor's cache."""
+AT_ONCE = 256
+"""Rows whose leaves are looked for at once: what that needs stays in a processor's cache."""
 
 LEVELS = (8, 64, 128, 256, 512, 1024, 2048)
 """Rows from which trees have one test, two, and so on."""
@@ -108,10 +108,12 @@ class LeavesExpert(Defaults):
         self._space: Space | None = None
         self._rows = self._level = self._turn = 0
         self._tests_changed = True
+        # Rows that were answered, their columns and their leaves.
+        self._latest: tuple[Encoded, Tensor, Tensor] | None = None
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
-        self._space = space
+        self._space, self._latest = space, None
         self._trees.grow(space)
         width = 1 if self._numeric or self._single else rounded_up(min(space.classes, MOST_CLASSES))
         if width > self._weights.values.shape[1]:
@@ -121,65 +123,77 @@ class LeavesExpert(Defaults):
         """See :class:`models.expert.Expert`: leaves that only these columns told apart become one."""
         if len(self._trees.sources):
             self._weights.merge(self._trees.remove(inputs, raws))
-            self._tests_changed = True
+            self._tests_changed, self._latest = True, None
 
     def rescale(self, factor: float, shift: float) -> None:
         """See :class:`models.expert.Expert`."""
         if self._level and self._space is not None:
             self._weights.rescale(factor, shift)
             self._trees.rescale(factor, shift, self._space)
-            self._tests_changed = True
+            self._tests_changed, self._latest = True, None
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
-        starts = range(0, max(len(rows), 1), ANSWERED)
-        found = [self._outputs(rows.slice(start, start + ANSWERED)) for start in starts]
-        outputs = found[0] if len(found) == 1 else torch.cat(found)
+        values = self._trees.values(rows)
+        places = self._places(values)
+        # Kept for learning, which mostly comes next; changes no answer.
+        self._latest = rows, values, places
+        outputs = bags(self._weights.values, places)
         if self._numeric:
             return outputs
         if not self._single:
             return self._logits(outputs, prior).log_softmax(1)
         if len(prior) < 2:
             return torch.zeros((len(rows), len(prior)), device=outputs.device)
-        logit = self._logits(outputs, prior)
+        logit = outputs + self._offset(prior)
         return logsigmoid(torch.cat([-logit, logit], 1))
 
-    def _outputs(self, rows: Encoded) -> Tensor:
-        """Return sums of weights, float32, shape (rows, width)."""
-        return bags(self._weights.values, self._trees.places(self._trees.values(rows)))
+    def _places(self, values: Tensor) -> Tensor:
+        """Return the leaves of rows whose columns these are, int32, shape (rows, trees): see ``leaves_trees.py``."""
+        found = [self._trees.places(part) for part in torch.split(values, AT_ONCE, 1)]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
-    def _logits(self, outputs: Tensor, prior: Tensor) -> Tensor:
-        """Return what the loss is of, float32: outputs beside the prior, which is what there is without learning."""
+    def _offset(self, prior: Tensor) -> Tensor:
+        """Return what outputs are relative to: what there is without learning."""
+        if not self._single:
+            return prior
+        return prior[1:] - prior[:1] if len(prior) > 1 else torch.zeros(1, device=prior.device)
+
+    def _logits(self, outputs: Tensor, offset: Tensor) -> Tensor:
+        """Return what the loss is of, float32: outputs and what they are relative to."""
         if self._numeric:
             return outputs
-        if self._single:
-            return outputs + (prior[1] - prior[0] if len(prior) > 1 else 0.0)
-        more = len(prior) - outputs.shape[1]
-        return (pad(outputs, (0, more)) if more > 0 else outputs[:, : len(prior)]) + prior
+        more = len(offset) - outputs.shape[1]
+        return (pad(outputs, (0, more)) if more > 0 else outputs[:, : len(offset)]) + offset
 
-    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - what was answered before is computed anew, with the tests of now
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - it steps through the rows, and needs the answers of now
         """See :class:`models.expert.Expert`."""
         if self._numeric:
             targets = targets.clamp(-OUTLIER, OUTLIER)
+        latest, self._latest = self._latest, None
+        values, places = latest[1:] if latest is not None and latest[0] is rows else (self._trees.values(rows), None)
         step = max(STEP, -(-len(rows) // MOST_STEPS))
         # As many rows are remembered at least as are learned at once.
         size = min(max(CHUNK, step), RECENT)
         for start in range(0, len(rows), size):
             chosen = slice(start, start + size)
-            values = self._trees.values(rows.slice(start, start + size))
-            self._trees.remember(values, self._rows)
-            self._change_tests(values.shape[1])
+            part = values[:, chosen]
+            self._trees.remember(part, self._rows)
+            if self._change_tests(part.shape[1]):
+                places = None
             if self._level:
+                fallen = self._trees.places(part) if places is None else places[chosen]
                 gradient = self._gradient(targets[chosen], weights[chosen].unsqueeze(1), prior)
-                farthest = FARTHEST[self._numeric]
-                self._weights.learn(self._trees.places(values), gradient, self._rate, step, farthest)
+                self._weights.learn(fallen, gradient, self._rate, step, FARTHEST[self._numeric])
 
     def _gradient(self, targets: Tensor, weights: Tensor, prior: Tensor) -> Gradient:
         """Return what the loss's gradient with respect to outputs is, for the rows of these targets and weights."""
-        width = self._weights.values.shape[1]
+        width, offset = self._weights.values.shape[1], self._offset(prior)
+        if self._single:
+            targets = targets.float()
 
         def gradient(outputs: Tensor, rows: slice) -> Tensor:
-            slopes = self._loss.gradient(self._logits(outputs, prior), targets[rows]).mul_(weights[rows])
+            slopes = self._loss.gradient(self._logits(outputs, offset), targets[rows]).mul_(weights[rows])
             if self._clip is not None:  # as in gradient_step.py
                 norms = torch.linalg.vector_norm(slopes, dim=1, keepdim=True)
                 slopes.mul_((self._clip / norms.clamp_(min=SMALLEST)).clamp_(max=1.0))
@@ -188,13 +202,13 @@ class LeavesExpert(Defaults):
 
         return gradient
 
-    def _change_tests(self, rows: int) -> None:
-        """Grow trees and renew tests where it is time to, with `rows` more rows remembered."""
+    def _change_tests(self, rows: int) -> bool:
+        """Grow trees and renew tests where it is time to, with `rows` more rows remembered; return whether it was."""
         before, self._rows = self._rows, self._rows + rows
         level = sum(self._rows >= start for start in LEVELS)
         again = self._level > 0 and before // PERIOD < self._rows // PERIOD
         if not len(self._trees.sources) or (level == self._level and not again):
-            return
+            return False
         trees, weights = self._trees, self._weights
         use = weights.use().masked_fill_(~trees.in_use(), torch.inf)
         slots = trees.lacking(level)
@@ -210,6 +224,7 @@ class LeavesExpert(Defaults):
         weights.split(slots)
         trees.draw(slots, useful, min(self._rows, RECENT), self._turn)
         self._level, self._tests_changed = level, True
+        return True
 
     def _use_of_columns(self, use: Tensor) -> Tensor:
         """Return the mean use of each column's tests, shape (columns,); of one that has none, the largest.
@@ -289,7 +304,7 @@ class LeavesExpert(Defaults):
         trees.depths, trees.recent = tests["depths"], tensors["recent/rows"]
         trees.know(space)
         weights.values, weights.squares, weights.visits = leaves["weights"], leaves["squares"], leaves["visits"]
-        self._space, self._tests_changed = space, True
+        self._space, self._tests_changed, self._latest = space, True, None
 
     def held(self) -> Sequence[Tensor]:
         """See :class:`models.expert.Expert`."""

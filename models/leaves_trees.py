@@ -70,7 +70,8 @@ class Trees:
         self.sources = torch.empty(0, dtype=torch.int64, device=device)
         self.recent = torch.empty((RECENT, 0), device=device)
         self._known = (0, 0)
-        self._numbers = torch.arange(count, device=device)
+        self._numbers = torch.arange(count, dtype=torch.int32, device=device)
+        self._bits = 2.0 ** torch.arange(TESTS, device=device)
         self._slots = torch.arange(TESTS, device=device).unsqueeze(1)
 
     def values(self, rows: Encoded) -> Tensor:
@@ -83,7 +84,7 @@ class Trees:
         return there.index_select(0, places.clamp_(0, len(there) - 1))
 
     def places(self, values: Tensor) -> Tensor:
-        """Return each row's leaf in each tree, int64, shape (rows, count): leaf · count + tree.
+        """Return each row's leaf in each tree, int32, shape (rows, count): leaf · count + tree.
 
         Whatever columns and thresholds are, reading stays within `values`, and the result within LEAVES · count.
 
@@ -94,14 +95,13 @@ class Trees:
         """
         held, rows = values.shape
         if not held:
-            return self._numbers.expand(rows, -1)
+            return self._numbers.repeat(rows, 1)
         columns = self.columns.clamp(0, held - 1).view(-1)
-        above = values.index_select(0, columns).view(*self.columns.shape, rows) > self.thresholds.unsqueeze(2)
-        bits = above.view(torch.uint8)
-        leaf = bits[-1].clone()
-        for slot in range(TESTS - 2, -1, -1):  # Horner's scheme
-            leaf.add_(leaf).add_(bits[slot])
-        return leaf.t().long().mul_(len(self._numbers)).add_(self._numbers)
+        # Answers are 1.0 or 0.0: as numbers they take a quarter of the time that they take as truth values.
+        above = values.index_select(0, columns).view(*self.columns.shape, rows).gt_(self.thresholds.unsqueeze(2))
+        count = len(self._numbers)
+        leaf = (self._bits @ above.view(TESTS, count * rows)).view(count, rows)
+        return torch.add(self._numbers, leaf.t().int(), alpha=count).contiguous()
 
     def grow(self, space: Space) -> None:
         """Take in columns that have come into use."""
