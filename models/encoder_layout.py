@@ -41,13 +41,20 @@ NONE = -1
 class Role(StrEnum):
     """What an input column carries.
 
-    A value that is 0 where it is missing, the mark that something is missing, or an estimate from targets of before, in
-    units of the target's scale, that is 0 where nothing is known.
+    A number in its own right, standardised; another value (a component of a vector, what a date says, hashed strings),
+    either of which is 0 where it is missing; the mark that something is missing; or an estimate from targets of before,
+    in units of the target's scale, that is 0 where nothing is known.
     """
 
+    NUMBER = "number"
     VALUE = "value"
     MARK = "mark"
     ESTIMATE = "estimate"
+
+
+def role_of(number: FeatureKey) -> Role:
+    """Return what the column of a number carries."""
+    return Role.NUMBER if number.kind is Kind.NUMBER else Role.VALUE
 
 
 def power_of_two(size: int, least: int) -> int:
@@ -125,7 +132,7 @@ class Layout:
         room = self._room_for_numbers()
         for key in keys[:room]:
             self.numbers[key] = len(self.values)
-            self.values.append(self._add_columns(1, Role.VALUE))
+            self.values.append(self._add_columns(1, role_of(key)))
             self.marks.append(NONE)
             self.tails.append(NONE)
             self.raw_numbers.append(self._add_raw())
@@ -174,6 +181,7 @@ class Layout:
     def take_over_number(self, old: FeatureKey, new: FeatureKey, statistics: int) -> tuple[int, list[int]]:
         """Give the place of one number to another; return its slot and its columns."""
         slot = self.numbers[new] = self.numbers.pop(old)
+        self.roles[self.values[slot]] = role_of(new)
         self.taken_over += 1
         columns = [self.values[slot], self.marks[slot], self.tails[slot]]
         if slot in self.levels:

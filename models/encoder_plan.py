@@ -14,7 +14,6 @@ Places = slice | NDArray[np.intp]
 """Columns: a slice where they lie side by side in order, which is the quicker to read and write."""
 
 REMEMBERED = 64  # sets of columns; when there are more, all are forgotten
-BINNED = 64  # numbers that have bins: those of many are no more than weights that are seldom met
 COLUMNS_REMEMBERED = 1 << 16  # and so they are when they have more columns together
 
 
@@ -42,8 +41,6 @@ class Plan(NamedTuple):
     leveled, level_columns, level_seeds
         Columns of numbers with few values; their first columns of target statistics in the input, int64; and what
         their hashes begin with, uint64.
-    binned, bin_seeds
-        Places, among the known ones, of those that have bins, and what their hashes begin with, uint64.
     """
 
     known: NDArray[np.intp]
@@ -60,8 +57,6 @@ class Plan(NamedTuple):
     leveled: NDArray[np.intp]
     level_columns: NDArray[np.int64]
     level_seeds: NDArray[np.uint64]
-    binned: NDArray[np.intp]
-    bin_seeds: NDArray[np.uint64]
 
 
 def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
@@ -71,8 +66,6 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
     raws = [(place, layout.raw_numbers[slot]) for place, slot in enumerate(slots) if layout.raw_numbers[slot] != NONE]
     leveled = [(column, slot) for column, slot in zip(known, slots, strict=True) if slot in layout.levels]
     plain = np.array([keys[column].kind is Kind.NUMBER for column in known], np.bool_)
-    # By their slots: the columns of a microbatch may come in any order, and what is summed must not depend on it.
-    binned = np.array(sorted(np.flatnonzero(plain), key=slots.__getitem__)[:BINNED], np.intp)
     others = frozenset(range(len(layout.marks))).difference(slots)
     return Plan(
         np.array(known, np.intp),
@@ -88,15 +81,8 @@ def make_plan(layout: Layout, keys: Sequence[FeatureKey]) -> Plan:
         plain,
         np.array([column for column, _ in leveled], np.intp),
         np.array([layout.levels[slot] for _, slot in leveled], np.int64),
-        _seeds([keys[column] for column, _ in leveled], "level"),
-        binned,
-        _seeds([keys[known[place]] for place in binned.tolist()], "bin"),
+        np.array([hash_value(keys[column], "level") for column, _ in leveled], np.uint64),
     )
-
-
-def _seeds(keys: Sequence[FeatureKey], purpose: str) -> NDArray[np.uint64]:
-    """Return what the hashes of numbers begin with: their feature's identity and what they are for."""
-    return np.array([hash_value(key, purpose) for key in keys], np.uint64)
 
 
 def side_by_side(places: Sequence[int]) -> Places:

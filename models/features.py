@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.encoder_admission import Admission
-from models.encoder_bins import bins_of
 from models.encoder_layout import HASHED, NONE, WATCHED, Layout, power_of_two, rounded_up
 from models.encoder_levels import Levels
 from models.encoder_numbers import clipped, heavy_tailed, standardised, tails
@@ -228,12 +227,8 @@ class FeatureEncoder:
                 np.add.at(dense, (bag.rows, columns), (bag.amounts * signs).astype(np.float32))
 
     def sparse(self, prepared: Prepared, kinds: Set[Kind]) -> Sparse:
-        """Return the hashed strings, and bins of numbers, of known features of some kinds, for tables of parameters."""
+        """Return the hashed strings of known features of some kinds, for tables of parameters."""
         bags = [bag for key, bag in prepared.bags.items() if key.kind in kinds and key in self.layout.strings]
-        plan = self._plans.of(self.layout, prepared.keys)
-        if Kind.NUMBER in kinds and len(plan.binned):
-            numbers = prepared.numbers if plan.complete else prepared.numbers.take(plan.known, axis=1)
-            bags.append(bins_of(plan, standardised(self.arrays["moments"][:, plan.slots], numbers)))
         rows = np.concatenate([bag.rows for bag in bags]) if bags else np.empty(0, np.int64)
         hashes = np.concatenate([bag.hashes for bag in bags]) if bags else np.empty(0, np.int64)
         amounts = np.concatenate([bag.amounts for bag in bags]) if bags else np.empty(0, np.float32)

@@ -32,7 +32,7 @@ ARITIES = np.repeat([1, 2, 0], [SINGLES, PAIRS, WIDE])  # columns that each feat
 WIDE_SCALE = 0.5  # of ω where all columns are looked at, for standardised ones as many as there are
 ENUMERATED = 4096  # pairs up to which each has its turn; of more, all are too many anyway
 
-IMPORTANCE = {Role.VALUE: 1.0, Role.MARK: 0.3, Role.ESTIMATE: 0.3}
+IMPORTANCE = {Role.NUMBER: 1.0, Role.VALUE: 1.0, Role.MARK: 0.3, Role.ESTIMATE: 0.3}
 """What columns count, by what they carry. A mark has the standard deviation of one in ten; estimates from targets are
 more or less linear in the target as it is."""
 

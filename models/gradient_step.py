@@ -15,7 +15,6 @@ from models.optimizers import Optimizer
 from models.parameters import Parameters
 
 SMALLEST = 1e-30  # norm of a row's gradient that counts as more than nothing
-TINY = 1e-6  # keeps the factor of clipping finite where the gradient is zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,8 @@ class Step:
     ----------
     network, loss, optimizer
         What is learned, and how.
-    rates, table_rate
-        Learning rates of the network's copies, float32, shape (copies,), and what they are multiplied by for the table.
+    table_rate
+        What learning rates are multiplied by for the table.
     clip
         Bound on the gradient's norm; 0 for none.
     event_clip
@@ -91,7 +90,6 @@ class Step:
     network: Network
     loss: Loss
     optimizer: Optimizer
-    rates: Tensor
     table_rate: float
     clip: float
     chunk: int
@@ -116,57 +114,59 @@ class Step:
         if table is not None and rows.sparse is not None and len(rows.sparse.places):
             entries = Entries.of(rows.sparse, table.shape[1], rows.dense.device)
         block = None if table is None or entries is None else table.index_select(1, entries.places)
-        check, block_gradient = self._gradients(rows, offsets, parameters, _Touched(entries, block), number)
+        of_block = self._gradients(rows, offsets, parameters, _Touched(entries, block), number)
         norm = torch.linalg.vector_norm(parameters.gradient, dim=1)
-        if block_gradient is not None:
-            norm = torch.hypot(norm, torch.linalg.vector_norm(block_gradient, dim=(0, 2)))
-        sound = torch.isfinite(check + norm)
-        guard.count(sound)
-        kept, rate = sound.unsqueeze(1), (guard.rate_scale * self.rates).unsqueeze(1)
-        factor = (self.clip / (norm + TINY)).clamp_(max=1.0) if self.clip else torch.ones_like(norm)
-        factor = factor.unsqueeze(1)
-        after = self.optimizer.stepped(parameters.block, parameters.gradient * factor, rate, number)
-        torch.where(kept, after, parameters.block, out=parameters.block)
-        if table is not None and entries is not None and block is not None and block_gradient is not None:
-            after = self.optimizer.stepped(block, block_gradient * factor, rate * self.table_rate, number)
-            table.index_copy_(1, entries.places, torch.where(kept, after, block))
+        if of_block is not None:
+            norm = torch.hypot(norm, torch.linalg.vector_norm(of_block, dim=(0, 2)))
+        kept = guard.kept(norm)
+        if self.clip:
+            factor = (self.clip / norm.clamp(min=self.clip)).unsqueeze(1)
+            parameters.gradient.mul_(factor)
+            of_block = None if of_block is None else of_block.mul_(factor)
+        self._move(parameters.block, parameters.gradient, guard.rates, number, kept)
+        if table is not None and entries is not None and block is not None and of_block is not None:
+            self._move(block, of_block, guard.rates * self.table_rate, number, kept)
+            table.index_copy_(1, entries.places, block)
+
+    def _move(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int, kept: Tensor | None) -> None:
+        """Take a step with the copies that `kept` says, or with all."""
+        before = None if kept is None else block.clone()
+        self.optimizer.step(block, gradient, rate, number)
+        if kept is not None and before is not None:
+            torch.where(kept, block, before, out=block)
+            gradient.zero_()  # or what is not a number would stay where no input is yet
 
     def _gradients(
         self, rows: Rows, offsets: Tensor, parameters: Parameters, touched: _Touched, seed: int
-    ) -> tuple[Tensor, Tensor | None]:
-        """Write the gradient; return numbers, finite where a copy's outputs are, and the gradient of the block."""
+    ) -> Tensor | None:
+        """Write the gradient; return that of the block."""
         if not 0 < self.chunk < len(rows.targets):
-            inputs = Inputs(rows.dense, touched.entries, touched.now, seed)
-            return self._gradient(inputs, rows, offsets)
-        check = torch.zeros_like(self.rates)
+            return self._gradient(Inputs(rows.dense, touched.entries, touched.now, seed), rows, offsets)
         total = torch.zeros_like(parameters.gradient)
         of_block = None if touched.now is None else torch.zeros_like(touched.now)
         for number, chunk in enumerate(rows.chunks(self.chunk)):
             inputs, inside = _chunk_inputs(chunk, touched, parameters, seed * 1_000_003 + number)
-            chunk_check, of_chunk = self._gradient(inputs, chunk, offsets)
-            check += chunk_check
+            of_chunk = self._gradient(inputs, chunk, offsets)
             total += parameters.gradient
             if of_block is not None and of_chunk is not None:
                 of_block.index_add_(0, inside, of_chunk)
         parameters.gradient.copy_(total)
-        return check, of_block
+        return of_block
 
-    def _gradient(self, inputs: Inputs, rows: Rows, offsets: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Write the gradient of some rows; return the sums of each copy's outputs, and the gradient of the block."""
-        copies = len(self.rates)
-        targets, weights = rows.targets.repeat(copies), rows.weights.repeat(copies).unsqueeze(1)
+    def _gradient(self, inputs: Inputs, rows: Rows, offsets: Tensor) -> Tensor | None:
+        """Write the gradient of some rows; return that of the block."""
+        used, weights = len(offsets), rows.weights.unsqueeze(1)
 
         def loss_gradient(outputs: Tensor) -> Tensor:
-            used = outputs[..., : len(offsets)] + offsets
-            flat = used.flatten(0, 1)
-            gradient = self._bounded(self.loss.gradient(flat, targets).mul_(weights), rows).view_as(used)
-            return pad(gradient, (0, outputs.shape[2] - len(offsets))) if outputs.shape[2] > len(offsets) else gradient
+            spare = outputs.shape[2] - used
+            gradient = self.loss.gradient((outputs[..., :used] if spare else outputs) + offsets, rows.targets)
+            gradient = self._bounded(gradient.mul_(weights), rows)
+            return pad(gradient, (0, spare)) if spare else gradient
 
-        outputs, of_block = self.network.learn(inputs, loss_gradient)
-        return outputs.sum((1, 2)), of_block
+        return self.network.learn(inputs, loss_gradient)
 
     def _bounded(self, gradient: Tensor, rows: Rows) -> Tensor:
-        """Return a gradient with respect to the outputs, shape (rows, outputs), no row of which moves more than it may.
+        """Return a gradient with respect to the outputs, no row of which moves a copy by more than it may.
 
         A row's g becomes g · min(1, C / ‖g‖): the clipping of Abadi et al. (2016), but of the gradient with respect to
         the outputs, which costs next to nothing. That of the parameters is this one times what the network makes of the
@@ -174,7 +174,7 @@ class Step:
         """
         if self.event_clip is None:
             return gradient
-        norms = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        norms = torch.linalg.vector_norm(gradient, dim=2, keepdim=True)
         return gradient.mul_((self.event_clip * rows.share / norms.clamp_(min=SMALLEST)).clamp_(max=1.0))
 
 

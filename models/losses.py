@@ -27,7 +27,10 @@ class Loss(Protocol):
         """Return the loss of each row, shape (rows,)."""
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the gradient of the sum of the rows' losses, shape (rows, outputs)."""
+        """Return the gradient of the sum of the rows' losses, in the shape of the outputs.
+
+        These may be those of several copies of a network, shape (…, rows, outputs).
+        """
 
 
 class BinaryCrossEntropy:
@@ -55,7 +58,7 @@ class CrossEntropy:
 
     def gradient(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """See :class:`Loss`."""
-        return outputs.softmax(1).sub_(one_hot(targets, outputs.shape[1]))
+        return outputs.softmax(-1).sub_(one_hot(targets, outputs.shape[-1]))
 
 
 class MeanSquaredError:

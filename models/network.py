@@ -62,7 +62,9 @@ class Entries:
     def of(cls, sparse: Sparse, table_rows: int, device: torch.device) -> Self:
         """Return the entries of some rows for a table of so many rows, a power of two."""
         places = sparse.places & (table_rows - 1)
-        order = places.argsort(kind="stable")
+        # Sorted as short numbers, where they are: by digits, which takes a third of the time.
+        short = places.astype(np.uint16) if table_rows <= 1 << 16 else places
+        order = short.argsort(kind="stable")
         ordered = places[order]
         new = np.ones(len(ordered), np.bool_)
         np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
@@ -163,8 +165,17 @@ class Network(Protocol):
     ) -> None:
         """Fill what weighs new input columns, which is zeros: no output of a row without them may change."""
 
+    def see(self, numbers: Sequence[int], device: torch.device) -> None:
+        """Note which input columns carry numbers in their own right, standardised; called before they come.
+
+        `device` is that of the inputs.
+        """
+
     def input_dimensions(self) -> Mapping[str, int]:
-        """Return the parameters of which each input column has values of its own, and along which dimension."""
+        """Return the parameters of which each input column has values of its own, and along which dimension.
+
+        There may be fewer than columns: those of the first ones.
+        """
 
     def bind(
         self,
@@ -178,14 +189,12 @@ class Network(Protocol):
     def outputs(self, inputs: Inputs) -> Tensor:
         """Return the outputs, float32, shape (copies, rows, outputs), for predicting."""
 
-    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> Tensor | None:
         """Compute the gradient of a loss and write it where :meth:`bind` said, over what was there.
 
         Returns
         -------
-        outputs
-            float32, shape (copies, rows, outputs).
-        block_gradient
+        Tensor or None
             Gradient of ``inputs.block``; None where there is none.
         """
 
@@ -211,6 +220,9 @@ class BuiltIn:
 
     def widen(self, parameters: Mapping[str, Tensor]) -> None:
         """See :class:`Network`: leave zeros."""
+
+    def see(self, numbers: Sequence[int], device: torch.device) -> None:
+        """See :class:`Network`: one column is like another."""
 
     def initialise(self, parameters: Mapping[str, Tensor], generator: torch.Generator) -> None:
         """See :class:`Network`: leave zeros."""

@@ -6,6 +6,7 @@ guard against steps that must not count are here.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from models.network_copies import with_copies
 from models.network_rates import RateShares, several_rates
 from models.optimizers import create_optimizer
 from models.parameters import Parameters, named_views, table_rows
-from models.replay import Replay
+from models.replay import CAPACITY, Replay
 from models.touched import Ranges, Touched
 
 PASSES = 8  # over the first microbatch, if rows are replayed at all; fewer over the next ones,
@@ -78,20 +79,23 @@ class NetworkExpert(Defaults):
         rates = self._rates(default.rate)
         loss = create_loss(options.loss, task)
         clips = options.gradient_clip, options.chunk_size, event_clip
-        copies = torch.tensor(rates, device=device)
-        self._step = Step(network, loss, optimizer, copies, default.table, *clips)
+        self._step = Step(network, loss, optimizer, default.table, *clips)
         self._shares = RateShares.equal(len(rates), device)
         self._replayed = int(positive("replay", options.replay, network.default_replay, zero=True))
         self.parameters = Parameters(network, optimizer.memories, device, len(rates))
-        self.guard = Guard(device, len(rates))
+        self.guard = Guard(device, rates)
         self.replay = Replay(device, torch.float32 if task is Task.REGRESSION else torch.int64)
         self._generator = torch.Generator().manual_seed(options.seed)
         self.steps = 0
         self._shape = (0, 0)
         self._roles: Sequence[Role] = ()
+        self._numbers: list[int] = []
         self._width = 0
         self._touched = Touched()
         self._table: Tensor | None = None
+        self._latest: tuple[Tensor, Tensor] | None = None
+        # The logit of two classes is that of the second one.
+        self._second = torch.tensor([0.0, 1.0], device=device)
 
     def _rates(self, default: float) -> list[float]:
         """Return the learning rates of the network's copies."""
@@ -103,7 +107,7 @@ class NetworkExpert(Defaults):
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
         network, roles = self.network, space.layout.roles
-        self._roles = roles
+        self._see(roles)
         needed = 1 if self._single or self._task is Task.REGRESSION else max(space.classes, 2)
         shape = (space.inputs, power_of_two(needed, 1) if network.spare else needed)
         if shape != self._shape:
@@ -117,12 +121,19 @@ class NetworkExpert(Defaults):
             network.add_inputs(self.parameters.views, self._width, roles[self._width :], self._generator)
             self._width = len(roles)
 
+    def _see(self, roles: Sequence[Role]) -> None:
+        """Note what the input columns carry."""
+        self._roles = roles
+        self._numbers = [column for column, role in enumerate(roles) if role is Role.NUMBER]
+        self.network.see(self._numbers, self._device)
+
     def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:  # noqa: ARG002 - it sees no raw columns
         """See :class:`models.expert.Expert`: new features begin without what was learned for those before them."""
-        places = to_device(np.array(inputs, np.int64), self._device)
-        self.parameters.clear_inputs(places)
-        self.guard.clear_inputs(places, self.parameters)
-        self.replay.clear_columns(places)
+        self._see(self._roles)
+        columns = np.array(inputs, np.int64)
+        self.parameters.clear_inputs(columns)
+        self.guard.clear_inputs(columns, self.parameters)
+        self.replay.clear_columns(to_device(columns, self._device))
         for column in inputs:
             self.network.add_inputs(self.parameters.views, column, [self._roles[column]], self._generator)
 
@@ -132,19 +143,20 @@ class NetworkExpert(Defaults):
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
-        return self._shares.mixed(self._answers(rows, prior), logarithms=self._task is not Task.REGRESSION)
+        each = self._answers(rows, prior)
+        mixed = self._shares.mixed(each, probabilities=self._task is not Task.REGRESSION)
+        # Kept for :meth:`learn`, which is mostly called with these next; changes no answer.
+        self._latest = mixed, each
+        return mixed
 
     def _answers(self, rows: Encoded, prior: Tensor) -> Tensor:
-        """Return what each copy answers, float32, shape (copies, rows, columns)."""
+        """Return what each copy answers, probabilities or values, float32, shape (copies, rows, columns)."""
         outputs = self._outputs(rows)
         if self._task is Task.REGRESSION:
             return outputs[..., :1]
         if not self._single:
-            return (outputs[..., : len(prior)] + prior).log_softmax(2)
-        if len(prior) < 2:
-            return torch.zeros((*outputs.shape[:2], len(prior)), device=outputs.device)
-        logit = outputs[..., :1] + (prior[1] - prior[0])
-        return torch.nn.functional.logsigmoid(torch.cat([-logit, logit], 2))
+            return (outputs[..., : len(prior)] + prior).softmax(2)
+        return torch.addcmul(prior, outputs[..., :1], self._second[: len(prior)]).softmax(2)
 
     def _outputs(self, rows: Encoded) -> Tensor:
         """Return what the network makes of rows, float32, shape (copies, rows, outputs)."""
@@ -155,17 +167,25 @@ class NetworkExpert(Defaults):
             inputs = Inputs(rows.dense, entries, table.index_select(0, entries.places))
         return self.network.outputs(inputs)
 
-    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - gradients need more than answers
+    def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`."""
+        latest, self._latest = self._latest, None
         sparse = None if self.parameters.table is None else rows.sparse.get(self.network.table_kinds)
         if self._task is Task.REGRESSION:
             targets = targets.clamp(-OUTLIER, OUTLIER)
         if len(self._shares.shares) > 1:
-            self._shares.learn(self._answers(rows, prior), targets, weights)
+            # No copy has learned these rows yet, so it is still what they would have answered.
+            known = latest is not None and answered is latest[0]
+            each = latest[1] if known and latest is not None else self._answers(rows, prior)
+            self._shares.learn(each, targets, weights)
         given = Rows(rows.dense, targets, weights, sparse)
-        if self._replayed:
-            self.replay.add(given.dense, given.targets, given.weights, sparse)
-        self._take_steps(given, self._offsets(prior))
+        if not self._replayed:
+            self._take_steps(given, self._offsets(prior))
+            return
+        # A microbatch larger than the ring, which its rows are learned from, comes in pieces.
+        for piece in given.chunks(CAPACITY):
+            self.replay.add(piece.dense, piece.targets, piece.weights, piece.sparse)
+            self._take_steps(piece, self._offsets(prior))
 
     def _offsets(self, prior: Tensor) -> Tensor:
         """Return what outputs are relative to, shape (outputs in use,)."""
@@ -174,16 +194,24 @@ class NetworkExpert(Defaults):
         return prior[1:] - prior[:1] if len(prior) > 1 else torch.zeros(1, device=self._device)
 
     def _take_steps(self, rows: Rows, offsets: Tensor) -> None:
-        """Learn from rows in gradient steps, each with some of the recent past."""
-        size = self._options.step_size or len(rows.targets)
-        starts = [*range(0, len(rows.targets), size)] * self._passes()
+        """Learn from rows, the latest in the ring if there is one, in gradient steps, each with some of the past."""
+        count = len(rows.targets)
+        size = self._options.step_size or count
+        starts = [*range(0, count, size)] * self._passes()
+        latest = self.replay.latest(count)
         random = np.random.Generator(np.random.PCG64([self._options.seed, self.steps]))
         drawn = random.integers(0, max(len(self.replay), 1), (len(starts), self._replayed))
         for start, picked in zip(starts, drawn, strict=True):
             self.steps += 1
-            batch = self._with_past(rows.slice(start, start + size), picked)
+            if len(picked):
+                places = np.concatenate([latest[start : start + size], picked])
+                batch = self._of_the_ring(places, with_strings=rows.sparse is not None)
+            else:
+                batch = rows.slice(start, start + size)
             if batch.sparse:
                 self._touched.add(batch.sparse.places)
+            share = 1 / len(batch.targets)
+            batch = replace(batch, weights=batch.weights * share, share=share)
             self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
 
     def _passes(self) -> int:
@@ -192,16 +220,12 @@ class NetworkExpert(Defaults):
             return 1
         return max(1, round(PASSES * (1 - self.steps / PASSES_END)))
 
-    def _with_past(self, rows: Rows, picked: NDArray[np.intp]) -> Rows:
-        """Return rows of a step and some of the past; weights over their number."""
-        dense, targets, weights, sparse = rows.dense, rows.targets, rows.weights, rows.sparse
-        if len(picked):
-            places = to_device(picked, dense.device)
-            dense = torch.cat([dense, self.replay.dense.index_select(0, places)])
-            targets = torch.cat([targets, self.replay.targets.index_select(0, places)])
-            weights = torch.cat([weights, self.replay.weights.index_select(0, places)])
-            sparse = sparse.followed_by(self.replay.sparse(picked)) if sparse else None
-        return Rows(dense, targets, weights / len(weights), sparse, 1 / len(weights))
+    def _of_the_ring(self, places: NDArray[np.intp], *, with_strings: bool) -> Rows:
+        """Return rows from their places in the ring."""
+        there = to_device(places, self._device)
+        kept = (self.replay.dense, self.replay.targets, self.replay.weights)
+        dense, targets, weights = (ring.index_select(0, there) for ring in kept)
+        return Rows(dense, targets, weights, self.replay.sparse(places) if with_strings else None)
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""
@@ -227,7 +251,7 @@ class NetworkExpert(Defaults):
 
     def describe(self) -> dict[str, Any]:
         """See :class:`models.expert.Expert`."""
-        return {"shape": list(self._shape)}
+        return {"shape": list(self._shape), "numbers": self._numbers}
 
     def attach(self, description: Json, tensors: Tensors) -> None:
         """See :class:`models.expert.Expert`."""
@@ -237,6 +261,7 @@ class NetworkExpert(Defaults):
             self._shares = RateShares(tensors["rates/shares"])
             views = named_views(tensors["network/parameters"], shapes)
             self.network.bind(views, None, under("buffers/", tensors), under("frozen/", tensors))
+        self.network.see(description["numbers"], self._device)
         self._table = tensors.get("table/parameters")
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -259,9 +284,10 @@ class NetworkExpert(Defaults):
             It is of a network with other parameters.
         """
         self.steps = meta["steps"]
-        tensors = with_copies(tensors, len(self._step.rates))
+        tensors = with_copies(tensors, len(self.guard.rates))
         inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
-        self._roles, self._width = space.layout.roles, len(space.layout.roles)
+        self._see(space.layout.roles)
+        self._width = len(space.layout.roles)
         shapes = self.network.shapes(inputs, outputs) if inputs else {}
         learned, saved = sum(map(math.prod, shapes.values())), tensors["network/block"].shape[2]
         if learned != saved:
@@ -290,7 +316,7 @@ class NetworkExpert(Defaults):
 
     def reports(self) -> dict[str, float]:
         """See :class:`models.expert.Expert`."""
-        return {"skipped": float(self.guard.skipped), "restorations": float(self.guard.restorations)}
+        return self.guard.reports()
 
 
 def positive(key: str, value: float | str, default: float, *, zero: bool = False) -> float:

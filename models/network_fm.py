@@ -107,7 +107,7 @@ class FactorizationMachine(BuiltIn):
         sums, squares = self._sums(inputs)
         return self._combine(inputs, (sums.square() - squares) / 2)
 
-    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> Tensor | None:
         """See :class:`models.network.Network`."""
         sums, squares = self._sums(inputs)
         pairs = (sums.square() - squares) / 2
@@ -123,7 +123,7 @@ class FactorizationMachine(BuiltIn):
         torch.bmm(across, pulled, out=written["factors"])
         written["factors"].addcmul_(factors, inputs.dense.square().t() @ of_pairs, value=-1)
         if inputs.entries is None or inputs.block is None:
-            return outputs, None
+            return None
         entries, hashed = inputs.entries, inputs.block[..., : self._factors]
         of_factors = entries.sum_by_place(pulled) - hashed * entries.sum_by_place(of_pairs, squared=True)
-        return outputs, torch.cat([of_factors, entries.sum_by_place(gradient)], 2)
+        return torch.cat([of_factors, entries.sum_by_place(gradient)], 2)

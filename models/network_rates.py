@@ -17,7 +17,8 @@ STEPS = (-1, 0, 1)
 """Rates beside each other, as powers of :data:`BETWEEN` times the network's default."""
 
 BETWEEN = math.sqrt(10)
-WORST = 100.0  # loss of a row that a copy can have
+LEAST = 1e-37  # probability that a smaller one counts as: float32 has hardly any below it,
+WORST = 100.0  # and squared error that a larger one counts as
 HEDGE = 0.1  # what losses are multiplied by: labels come late and together, so losses say less than their number
 
 
@@ -42,23 +43,25 @@ class RateShares(NamedTuple):
         """Return equal shares."""
         return cls(torch.full((copies,), -math.log(copies), device=device))
 
-    def mixed(self, answers: Tensor, *, logarithms: bool) -> Tensor:
+    def mixed(self, answers: Tensor, *, probabilities: bool) -> Tensor:
         """Return the mean of the copies' answers, shape (copies, rows, columns), by shares: shape (rows, columns).
 
         Parameters
         ----------
         answers
-            Of the copies; what is not a number is passed over by the others.
-        logarithms
-            Whether they are logarithms of what is to be averaged.
+            Of the copies; what is not a number is passed over by the others. Where no copy is sound, neither is the
+            mean: whoever asks takes care of that.
+        probabilities
+            Whether they are probabilities; the mean's logarithms are returned.
         """
+        if probabilities:
+            mean: Tensor = torch.tensordot(self.shares.exp(), answers.nan_to_num(0.0), 1)
+            return mean.div_(mean.sum(1, keepdim=True)).clamp_(min=LEAST).log_()
         if len(self.shares) == 1:
             return answers[0]
-        sound = torch.isfinite(answers).all(2).all(1)
-        shares = torch.where(sound, self.shares, -torch.inf).log_softmax(0).view(-1, 1, 1)
-        # Where no copy is sound, neither is the mean: whoever asks takes care of that.
-        known = torch.where(sound.view(-1, 1, 1), answers, 0.0)
-        return (known + shares).logsumexp(0) if logarithms else (known * shares.exp()).sum(0)
+        sound = torch.isfinite(answers)
+        weights = sound * self.shares.exp().view(-1, 1, 1)
+        return (answers.where(sound, 0.0) * weights).sum(0).div_(weights.sum(0))
 
     def learn(self, answers: Tensor, targets: Tensor, weights: Tensor) -> None:
         """Take in what the copies answered for rows that none of them has learned.
@@ -66,14 +69,14 @@ class RateShares(NamedTuple):
         Parameters
         ----------
         answers
-            Logarithms of probabilities where targets are indices of classes, otherwise values; float32, shape (copies,
-            rows, columns).
+            Probabilities where targets are indices of classes, otherwise values; float32, shape (copies, rows,
+            columns).
         targets, weights
             See :class:`models.expert.Expert`.
         """
         if targets.is_floating_point():
-            losses = (answers[..., 0] - targets).square()
+            losses = (answers[..., 0] - targets).square_().nan_to_num_(WORST).clamp_(max=WORST)
         else:
-            losses = answers.gather(2, targets.view(1, -1, 1).expand(len(answers), -1, 1))[..., 0].neg()
-        losses = losses.nan_to_num(WORST, WORST, WORST).clamp_(max=WORST) @ weights
-        self.shares.copy_(dealt(self.shares - HEDGE * losses, len(targets)))
+            of_target = answers.gather(2, targets.view(1, -1, 1).expand(len(answers), -1, 1)).squeeze(2)
+            losses = of_target.nan_to_num_(0.0).clamp_(min=LEAST).log_().neg_()
+        self.shares.copy_(dealt(self.shares.sub(losses @ weights, alpha=HEDGE), len(targets)))

@@ -196,6 +196,9 @@ class UserNetwork:
         """See :class:`models.network.Network`."""
         return dict(self._frozen)
 
+    def see(self, numbers: Sequence[int], device: torch.device) -> None:
+        """See :class:`models.network.Network`: nothing."""
+
     def input_dimensions(self) -> dict[str, int]:
         """See :class:`models.network.Network`: those that have one more with one more input."""
         inputs, outputs = PROBE
@@ -271,7 +274,7 @@ class UserNetwork:
                 buffer[0].copy_(only[name].detach())
         return found
 
-    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> Tensor | None:
         """See :class:`models.network.Network`."""
         leaves = {name: held.detach().requires_grad_() for name, held in self._parameters.items()}
         _begin_to_learn(self.module, self._resting)
@@ -284,7 +287,7 @@ class UserNetwork:
         for name, gradient in zip(leaves, found, strict=True):
             written = (self._gradients or {})[name]
             written.zero_() if gradient is None else written.copy_(gradient)
-        return outputs.detach(), None
+        return None
 
 
 class _Parts(NamedTuple):

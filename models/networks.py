@@ -15,14 +15,13 @@ from models.encoder_layout import Role
 from models.errors import LearnerOptionsInvalid
 from models.examples import Kind
 from models.network import BuiltIn, Inputs, LossGradient, Network, Rate, Shape, fill_uniformly
+from models.network_bins import AMOUNT, BINNED, KNOTS, Bins
 from models.network_fm import FactorizationMachine
 from models.network_user import UserNetwork, is_user_network
 
 
 class Linear(BuiltIn):
-    """A linear model of the dense columns, and of hashed strings and bins of numbers, which have rows of a table."""
-
-    table_kinds: ClassVar[frozenset[Kind]] = frozenset({Kind.CATEGORY, Kind.TOKENS, Kind.NUMBER})
+    """A linear model of the dense columns, of bins of numbers, and of hashed strings, which have rows of a table."""
 
     default_rates: ClassVar[Mapping[str, Rate]] = {
         "adagrad": Rate(0.2, 0.5),
@@ -32,13 +31,21 @@ class Linear(BuiltIn):
     }
     default_replay: ClassVar[int] = 16
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._bins = Bins()
+
     def shapes(self, inputs: int, outputs: int) -> dict[str, Shape]:
         """See :class:`models.network.Network`."""
-        return {"bias": (outputs,), "weight": (inputs, outputs)}
+        return {"bias": (outputs,), "weight": (inputs, outputs), "bins": (min(inputs, BINNED), KNOTS, outputs)}
 
     def input_dimensions(self) -> Mapping[str, int]:
         """See :class:`models.network.Network`."""
-        return {"weight": 0}
+        return {"weight": 0, "bins": 0}
+
+    def see(self, numbers: Sequence[int], device: torch.device) -> None:
+        """See :class:`models.network.Network`."""
+        self._bins = Bins(numbers, device)
 
     def table_width(self, outputs: int) -> int:
         """See :class:`models.network.Network`."""
@@ -46,19 +53,28 @@ class Linear(BuiltIn):
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """See :class:`models.network.Network`."""
+        return self._outputs(inputs, self._bins.of_rows(inputs.dense))
+
+    def _outputs(self, inputs: Inputs, bins: Tensor) -> Tensor:
+        """Return the outputs, by bins too."""
         weight, bias = self._parameters["weight"], self._parameters["bias"].unsqueeze(1)
         outputs = torch.baddbmm(bias, inputs.dense.expand(len(weight), -1, -1), weight)
+        curves = self._parameters["bins"][:, : self._bins.columns].flatten(1, 2)
+        outputs.baddbmm_(bins.expand(len(weight), -1, -1), curves, alpha=AMOUNT)
         if inputs.entries is not None and inputs.block is not None:
             outputs += inputs.entries.sum_by_row(inputs.block)
         return outputs
 
-    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> Tensor | None:
         """See :class:`models.network.Network`."""
-        outputs = self.outputs(inputs)
-        gradient = loss_gradient(outputs)
-        torch.sum(gradient, 1, out=self._gradients["bias"])
-        torch.bmm(inputs.dense.t().expand(len(gradient), -1, -1), gradient, out=self._gradients["weight"])
-        return outputs, None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
+        bins = self._bins.of_rows(inputs.dense)
+        gradient = loss_gradient(self._outputs(inputs, bins))
+        written, copies = self._gradients, len(gradient)
+        torch.sum(gradient, 1, out=written["bias"])
+        torch.bmm(inputs.dense.t().expand(copies, -1, -1), gradient, out=written["weight"])
+        curves = written["bins"][:, : self._bins.columns].flatten(1, 2)
+        curves.baddbmm_(bins.t().expand(copies, -1, -1), gradient, beta=0, alpha=AMOUNT)
+        return None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
 
 
 class Mlp(BuiltIn):
@@ -143,7 +159,7 @@ class Mlp(BuiltIn):
         """See :class:`models.network.Network`."""
         return self._activations(inputs)[-1]
 
-    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> tuple[Tensor, Tensor | None]:
+    def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> Tensor | None:
         """See :class:`models.network.Network`."""
         *flow, outputs = self._activations(inputs)
         gradient = loss_gradient(outputs)
@@ -155,7 +171,7 @@ class Mlp(BuiltIn):
             if layer:
                 # Where a unit was 0, nothing flows back.
                 gradient = torch.bmm(gradient, self._parameters[f"weight{layer}"].mT).mul_(flow[layer] > 0)
-        return outputs, block_gradient
+        return block_gradient
 
 
 NETWORKS: dict[str, Callable[..., Network]] = {

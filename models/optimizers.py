@@ -2,8 +2,8 @@
 
 A block holds, row by row, the parameters and what the optimizer remembers of each of them. It is all parameters of a
 network at once, or the rows of a table that a step touched; so a step is a handful of operations whatever the number
-of layers, and a step that must not count is undone by choosing the block before it. A new optimizer is one class and
-one line in ``OPTIMIZERS``.
+of layers, and as networks are small, it is their number that costs. A new optimizer is one class and one line in
+``OPTIMIZERS``.
 """
 
 import math
@@ -32,19 +32,19 @@ class Optimizer(Protocol):
 
     def __init__(self, options: LearnerOptions) -> None: ...
 
-    def stepped(self, block: Tensor, gradient: Tensor, rate: Tensor, step: int) -> Tensor:
-        """Return the block after a step; `block` is left as it is.
+    def step(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int) -> None:
+        """Take a step.
 
         Parameters
         ----------
         block
-            float32, shape (1 + memories, …, copies, count): parameters, then memories.
+            float32, shape (1 + memories, …, copies, count): parameters, then memories; changed.
         gradient
-            float32, shape (…, copies, count).
+            float32, shape (…, copies, count); overwritten.
         rate
             Learning rates of the copies, shape (copies, 1).
-        step
-            Number of the step, from 1.
+        number
+            Of the step, from 1.
         """
 
 
@@ -56,13 +56,12 @@ class Sgd:
     def __init__(self, options: LearnerOptions) -> None:
         self._momentum, self._decay = options.momentum, options.weight_decay
 
-    def stepped(self, block: Tensor, gradient: Tensor, rate: Tensor, step: int) -> Tensor:  # noqa: ARG002 - see Optimizer
+    def step(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int) -> None:  # noqa: ARG002 - see Optimizer
         """See :class:`Optimizer`."""
-        after = torch.empty_like(block)
-        gradient = _decayed(gradient, block[0], self._decay)
-        velocity = torch.add(gradient, block[1], alpha=self._momentum, out=after[1])
-        torch.addcmul(block[0], velocity, rate, value=-1, out=after[0])
-        return after
+        parameters, velocity = block.unbind(0)
+        _decay(gradient, parameters, self._decay)
+        velocity.mul_(self._momentum).add_(gradient)
+        parameters.addcmul_(velocity, rate, value=-1)
 
 
 class Adam:
@@ -75,19 +74,20 @@ class Adam:
     def __init__(self, options: LearnerOptions) -> None:
         self._decay = options.weight_decay
 
-    def stepped(self, block: Tensor, gradient: Tensor, rate: Tensor, step: int) -> Tensor:
+    def step(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int) -> None:
         """See :class:`Optimizer`."""
-        after = torch.empty_like(block)
-        (first, second), parameters = self.betas, block[0]
+        (first, second), (parameters, mean, square) = self.betas, block.unbind(0)
         if self._decay and self.decoupled:
-            parameters = parameters * (1 - rate * self._decay)
+            parameters.mul_(1 - rate * self._decay)
         elif self._decay:
-            gradient = _decayed(gradient, parameters, self._decay)
-        mean = torch.lerp(block[1], gradient, 1 - first, out=after[1])
-        square = torch.mul(block[2], second, out=after[2]).addcmul_(gradient, gradient, value=1 - second)
-        direction = mean / square.sqrt().mul_(1 / math.sqrt(1 - second**step)).add_(EPSILON)
-        torch.addcmul(parameters, direction, rate, value=-1 / (1 - first**step), out=after[0])
-        return after
+            _decay(gradient, parameters, self._decay)
+        mean.lerp_(gradient, 1 - first)
+        square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        # What corrects for the zeros that both means begin with is in the rate, and in what keeps from dividing by 0.
+        corrected = math.sqrt(1 - second**number)
+        spread = square.sqrt().add_(EPSILON * corrected)
+        torch.mul(mean, rate, out=gradient)
+        parameters.addcdiv_(gradient, spread, value=-corrected / (1 - first**number))
 
 
 class AdamW(Adam):
@@ -109,18 +109,19 @@ class Adagrad:
     def __init__(self, options: LearnerOptions) -> None:
         self._decay = options.weight_decay
 
-    def stepped(self, block: Tensor, gradient: Tensor, rate: Tensor, step: int) -> Tensor:  # noqa: ARG002 - see Optimizer
+    def step(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int) -> None:  # noqa: ARG002 - see Optimizer
         """See :class:`Optimizer`."""
-        after = torch.empty_like(block)
-        gradient = _decayed(gradient, block[0], self._decay)
-        total = torch.mul(block[1], 1 - 1 / self.MEMORY, out=after[1]).addcmul_(gradient, gradient)
-        torch.addcmul(block[0], gradient / total.sqrt().add_(EPSILON), rate, value=-1, out=after[0])
-        return after
+        parameters, total = block.unbind(0)
+        _decay(gradient, parameters, self._decay)
+        total.mul_(1 - 1 / self.MEMORY).addcmul_(gradient, gradient)
+        spread = total.sqrt().add_(EPSILON)
+        parameters.addcdiv_(gradient.mul_(rate), spread, value=-1)
 
 
-def _decayed(gradient: Tensor, parameters: Tensor, decay: float) -> Tensor:
-    """Return the gradient with that of L2 weight decay."""
-    return torch.add(gradient, parameters, alpha=decay) if decay else gradient
+def _decay(gradient: Tensor, parameters: Tensor, decay: float) -> None:
+    """Add the gradient of L2 weight decay."""
+    if decay:
+        gradient.add_(parameters, alpha=decay)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": Sgd, "adam": Adam, "adamw": AdamW, "adagrad": Adagrad}

@@ -10,9 +10,12 @@ every dimension, optimizer memories alike.
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from models.devices import to_device
 from models.network import Network, Shape
 
 TABLE_LIMIT = 1 << 22  # parameters of a table: with more than 64 columns it has fewer than 2^16 rows
@@ -96,16 +99,17 @@ class Parameters:
             for name, values in named_views(old[row], before).items():
                 target[name][tuple(slice(0, size) for size in values.shape)] = values
 
-    def clear_inputs(self, columns: Tensor) -> None:
-        """Make zeros of all that belongs to some input columns, optimizer memories alike; `columns` is int64."""
+    def clear_inputs(self, columns: NDArray[np.int64]) -> None:
+        """Make zeros of all that belongs to some input columns, optimizer memories alike."""
         for flat in self.block:
             self.clear_inputs_of(flat, columns)
 
-    def clear_inputs_of(self, flat: Tensor, columns: Tensor) -> None:
+    def clear_inputs_of(self, flat: Tensor, columns: NDArray[np.int64]) -> None:
         """Make zeros of all that belongs to some input columns in flat parameters, shape (copies, count)."""
         views = named_views(flat, self.shapes)
         for name, dimension in self._network.input_dimensions().items():
-            views[name].index_fill_(1 + dimension, columns, 0.0)
+            held = columns[columns < self.shapes[name][dimension]]
+            views[name].index_fill_(1 + dimension, to_device(held, self._device), 0.0)
 
     def grow_table(self, rows: int, width: int, generator: torch.Generator) -> None:
         """Take on another width of the table, or make the first one.

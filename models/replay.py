@@ -56,6 +56,10 @@ class Replay:
             self._add_sparse(sparse, (np.arange(rows) + start) % CAPACITY, skipped)
         self.seen += len(dense)
 
+    def latest(self, rows: int) -> NDArray[np.intp]:
+        """Return the places of the latest rows, of no more than there are, in order."""
+        return np.arange(self.seen - rows, self.seen) % CAPACITY
+
     def _add_sparse(self, sparse: Sparse, places: NDArray[np.intp], skipped: int) -> None:
         """Keep hashed strings, as lines padded with -1."""
         counts = np.diff(sparse.starts)[skipped:]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models.devices import to_device
-from models.examples import Features, Kind, Task
+from models.examples import Features, Task
 from models.expert import Encoded, Expert, Space
 from models.features import FeatureEncoder, Prepared
 from models.learner import Predictions, Trial
@@ -50,8 +50,7 @@ class TorchModel:
         encoder, expert = self.encoder, self.expert
         dense = to_device(encoder.encode(prepared, self.targets.scale()), self.device)
         raw = to_device(encoder.encode_raw(prepared), self.device) if expert.uses_raw else dense[:, :0]
-        asked = [kinds for kinds in expert.table_kinds if prepared.bags or Kind.NUMBER in kinds]
-        sparse = {kinds: encoder.sparse(prepared, kinds) for kinds in asked}
+        sparse = {kinds: encoder.sparse(prepared, kinds) for kinds in expert.table_kinds} if prepared.bags else {}
         return Encoded(dense, raw, sparse)
 
     def prior(self) -> Tensor:

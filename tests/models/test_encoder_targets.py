@@ -146,20 +146,3 @@ def test_statistics_are_learned_alike_however_events_are_cut() -> None:
         tables.append(table[:5])
     # The recent mean takes a microbatch's rows of one value as their mean.
     np.testing.assert_allclose(tables[0][:, [0, 1, 3]], tables[1][:, [0, 1, 3]], rtol=1e-12)
-
-
-def test_bins_bend_what_is_linear() -> None:
-    """A linear expert could not learn that the middle is best."""
-    made = encoder()
-    values = np.random.default_rng(0).normal(size=(512, 2))
-    made.observe(made.prepare(numbers(values)))
-    moments = made.arrays["moments"]
-    middle = moments[1, :1] + np.array([[0.0], [0.25], [-9.0], [np.nan]]) * math.sqrt(moments[2, 0] / moments[0, 0])
-    both = np.concatenate([middle, np.full((4, 1), np.nan)], 1)
-    found = made.sparse(made.prepare(numbers(both)), frozenset({Kind.NUMBER}))
-    amounts = found.amounts.reshape(4, 2, 2)[:, 0] * math.sqrt(2)
-    np.testing.assert_allclose(amounts, np.array([[1, 0], [0.75, 0.25], [1, 0], [0, 0]]), atol=1e-6)
-    places = found.places.reshape(4, 2, 2)[:, 0]
-    assert (places[0] == places[1]).all()
-    assert (places[0] != places[2]).all()
-    assert not len(made.sparse(made.prepare(numbers(both)), frozenset({Kind.CATEGORY})).places)

@@ -24,27 +24,31 @@ def test_the_copy_that_is_right_is_heeded_and_soon_again_after_a_change() -> Non
     """The answers would stay those of a rate that suited the stream long ago."""
     shares = RateShares.equal(3, torch.device("cpu"))
     targets, weights = torch.zeros(64, dtype=torch.int64), torch.ones(64)
-    right, wrong = torch.tensor([0.9, 0.1]).log(), torch.tensor([0.4, 0.6]).log()
+    right, wrong = torch.tensor([0.9, 0.1]), torch.tensor([0.4, 0.6])
     for best in (0, 2):
         given = torch.stack([right if copy == best else wrong for copy in range(3)]).unsqueeze(1).expand(-1, 64, -1)
         for _ in range(10):
             shares.learn(given, targets, weights)
-        found = shares.mixed(given, logarithms=True).exp()
+        found = shares.mixed(given, probabilities=True).exp()
         assert float(shares.shares[best].exp()) > 0.9
         assert float(found[0, 0]) == pytest.approx(0.9, abs=0.05)
         assert float(shares.shares.exp().min()) >= SHARE / 3
         assert float(shares.shares.exp().sum()) == pytest.approx(1.0, abs=1e-5)
 
 
-@pytest.mark.parametrize("logarithms", [True, False])
-def test_a_copy_that_answers_no_number_is_passed_over(logarithms: bool) -> None:
+@pytest.mark.parametrize("probabilities", [True, False])
+def test_a_copy_that_answers_no_number_is_passed_over(probabilities: bool) -> None:
     """One rate that is too high would be the end of the other ones."""
     shares = RateShares.equal(3, torch.device("cpu"))
-    given = torch.full((3, 4, 2), math.log(0.5))
-    given[2, 1, 0] = torch.nan
-    assert torch.isfinite(shares.mixed(given, logarithms=logarithms)).all()
-    assert float(shares.mixed(given, logarithms=logarithms)[0, 0]) == pytest.approx(math.log(0.5))
-    targets = torch.zeros(4, dtype=torch.int64) if logarithms else torch.zeros(4)
+    given = torch.full((3, 4, 2), 0.5)
+    given[2, 1] = torch.nan
+    found = shares.mixed(given, probabilities=probabilities)
+    assert found.flatten().tolist() == pytest.approx([math.log(0.5) if probabilities else 0.5] * 8)
+    given[:, 2] = torch.nan
+    found = shares.mixed(given, probabilities=probabilities)
+    assert not torch.isfinite(found[2]).any()
+    assert torch.isfinite(found[[0, 1, 3]]).all()
+    targets = torch.zeros(4, dtype=torch.int64) if probabilities else torch.zeros(4)
     shares.learn(given, targets, torch.ones(4))
     assert torch.isfinite(shares.shares).all()
     assert shares.shares.argmin() == 2

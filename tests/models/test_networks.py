@@ -9,6 +9,7 @@ from models.encoder_layout import Role
 from models.features import Sparse
 from models.losses import LOSSES
 from models.network import Entries, Inputs, Network
+from models.network_bins import KNOTS, Bins
 from models.networks import NETWORKS, create_network
 from models.parameters import Parameters, named_views, table_rows
 
@@ -54,6 +55,7 @@ def autograd(network: Network, parameters: Parameters, given: Inputs, slopes: Te
 def test_gradients_are_those_of_autograd(kind: str, outputs: int, strings: str) -> None:
     """A network would learn something, but not what it is told."""
     network = create_network(kind, {})
+    network.see([0, 2, 3], CPU)
     parameters = parameters_of(network, outputs)
     dense = torch.randn((ROWS, INPUTS), generator=torch.Generator().manual_seed(2))
     found = None if strings == "no table" else entries(empty=strings == "none")
@@ -61,9 +63,15 @@ def test_gradients_are_those_of_autograd(kind: str, outputs: int, strings: str) 
     given = Inputs(dense, found, None if found is None else parameters.table[0].index_select(0, found.places))
     slopes = torch.randn((2, ROWS, outputs), generator=torch.Generator().manual_seed(3))
     expected, of_block = autograd(network, parameters, given, slopes)
+    seen: list[Tensor] = []
+
+    def loss_gradient(found: Tensor) -> Tensor:
+        seen.append(found.clone())
+        return slopes.clone()
+
     with torch.no_grad():
-        outputs_found, block_gradient = network.learn(given, lambda _: slopes.clone())
-    torch.testing.assert_close(outputs_found, network.outputs(given))
+        block_gradient = network.learn(given, loss_gradient)
+    torch.testing.assert_close(seen[0], network.outputs(given))
     torch.testing.assert_close(parameters.gradient, expected, rtol=1e-4, atol=1e-4)
     if of_block is not None:
         torch.testing.assert_close(block_gradient, of_block, rtol=1e-4, atol=1e-4)
@@ -86,12 +94,14 @@ def test_sums_by_row_and_by_place_are_those_of_a_matrix() -> None:
 def test_new_inputs_change_no_output_of_rows_without_them(kind: str) -> None:
     """A feature that appears would change every answer, before anything was learned of it."""
     network = create_network(kind, {})
+    network.see([0, 2], CPU)
     parameters = parameters_of(network, 3)
     dense = torch.randn((ROWS, INPUTS))
     before = network.outputs(Inputs(dense))
     generator = torch.Generator().manual_seed(0)
     parameters.grow(network.shapes(2 * INPUTS, 4), generator)
-    network.add_inputs(parameters.views, INPUTS, [Role.VALUE, Role.MARK, Role.VALUE, Role.MARK], generator)
+    network.add_inputs(parameters.views, INPUTS, [Role.NUMBER, Role.MARK, Role.VALUE, Role.MARK], generator)
+    network.see([0, 2, INPUTS], CPU)
     late = torch.zeros((ROWS, INPUTS))
     late[:, [1, 3]] = 1.0  # the new features are missing, and marked so
     after = network.outputs(Inputs(torch.cat([dense, late], 1)))
@@ -130,3 +140,22 @@ def test_rows_that_fall_together_share_their_sum() -> None:
     assert parameters.table.shape == (2, 4, 1, 3)
     torch.testing.assert_close(parameters.table[:, 6 % 4, 0], torch.tensor([[1.0, 2.0, 0.0], [3.0, 4.0, 0.0]]))
     assert float(parameters.table.sum()) == 10
+
+
+def test_bins_bend_what_is_linear() -> None:
+    """A linear network could not learn that the middle is best, or would take other columns for numbers."""
+    bins = Bins([1, 2, 70], CPU)
+    found = bins.of_rows(torch.tensor([[0.0, 0.0, 4.0, 1.0], [0.0, 0.25, -3.5, 1.0]])).view(2, bins.columns, KNOTS)
+    assert bins.columns == 3
+    assert not found[:, 0].any()
+    near = [[(4, 1.0), (8, 1.0)], [(4, 0.75), (5, 0.25), (0, 0.5), (1, 0.5)]]
+    assert [
+        [
+            (place, found[row, column, place].item())
+            for column in (1, 2)
+            for place in range(KNOTS)
+            if found[row, column, place]
+        ]
+        for row in (0, 1)
+    ] == near
+    assert Bins().of_rows(torch.zeros(2, 3)).shape == (2, 0)

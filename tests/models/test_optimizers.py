@@ -34,10 +34,7 @@ def test_steps_are_those_of_pytorch(name: str, decay: float) -> None:
         gradient = torch.randn(30, generator=generator)
         reference.grad = gradient.clone()
         optimizer.step()
-        before = block.clone()
-        after = made.stepped(block, gradient, torch.tensor(RATE), step)
-        torch.testing.assert_close(block, before, rtol=0, atol=0)
-        block = after
+        made.step(block, gradient, torch.tensor(RATE), step)
     # AdaGrad's memory fades a little within 30 steps.
     tolerance: dict[str, Any] = {"rtol": 1e-2, "atol": 1e-2} if name == "adagrad" else {"rtol": 1e-5, "atol": 1e-6}
     torch.testing.assert_close(block[0], reference.detach(), **tolerance)
@@ -46,9 +43,10 @@ def test_steps_are_those_of_pytorch(name: str, decay: float) -> None:
 def test_adagrad_never_stops_learning() -> None:
     """A model that never stops would, after some weeks, learn nothing any more."""
     made = OPTIMIZERS["adagrad"](LearnerOptions())
-    block, gradient, rate = torch.zeros((2, 1)), torch.ones(1), torch.tensor(1.0)
+    block, rate = torch.zeros((2, 1)), torch.tensor(1.0)
     block[1] = 1e6  # what a million steps would have left
     for step in range(1, 40_000):
-        block = made.stepped(block, gradient, rate, step)
-    moved = block[0].clone() - made.stepped(block, gradient, rate, 40_000)[0]
-    assert float(moved) > 0.005
+        made.step(block, torch.ones(1), rate, step)
+    before = float(block[0])
+    made.step(block, torch.ones(1), rate, 40_000)
+    assert before - float(block[0]) > 0.005
