@@ -15,6 +15,7 @@ import numpy as np
 
 from models.answer_scores import AnswerScores, places_of_new
 from models.batch_past import Past, epoch, grouped
+from models.distillation import in_sequence
 from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Examples, Features, Task
 from models.learner import (
@@ -85,8 +86,12 @@ class BatchLearner:
     def learn(self, examples: Examples) -> LearnReport:
         """See :class:`models.learner.Learner`; most calls only keep the rows, and some train for seconds."""
         if len(examples):
-            self._scores.update(self._network.try_out(examples.features).predictions, examples)
-            kept = examples.take(np.flatnonzero(examples.weights > 0))
+            known = examples.known()
+            if len(known):
+                self._scores.update(self._network.try_out(known.features).predictions, known)
+            # What a teacher says is kept as rows like any others, and trained on with them.
+            given = known if examples.taught is None else in_sequence(examples)[0]
+            kept = given.take(np.flatnonzero(given.weights > 0))
             self._past.add(kept)
             self._rows += len(kept)
             new = self._new_classes(kept)
@@ -201,6 +206,10 @@ class BatchLearner:
         self._targets = create_targets(self._task, state.meta["classes"])
         self._rows, self._trainings, self._due = state.meta["counters"]
         self._network, self._published, self._unpublished = network, None, True
+
+    def forget_scores(self) -> None:
+        """See :class:`models.learner.Learner`."""
+        self._scores = AnswerScores(self._task, self._options.window, learned=self._rows > 0)
 
 
 def _count(name: str, value: Any) -> int:

@@ -125,7 +125,7 @@ class Succession:
         if self._beside is not None:
             mine = self.current.answers(rows, prior) if answered is None else answered
             other = self._beside.answers(rows, prior)
-            self._compare(torch.stack([_loss(mine, targets), _loss(other, targets)]), len(targets))
+            self._compare(torch.stack([_loss(each, targets, weights) for each in (mine, other)]), len(targets))
             self._beside.learn(rows, targets, weights, prior, other)
         self.current.learn(rows, targets, weights, prior, answered)
 
@@ -199,9 +199,11 @@ class Succession:
         return self.current.reports()
 
 
-def _loss(answers: Tensor, targets: Tensor) -> Tensor:
+def _loss(answers: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Return the mean log loss, or the mean absolute error in units of the target's scale; shape ()."""
     if targets.is_floating_point():
-        return (answers[:, 0] - targets).abs().nan_to_num(OUTLIER).clamp(max=OUTLIER).mean()
-    chosen = answers.gather(1, targets.unsqueeze(1))
-    return chosen.nan_to_num(-SURPRISE).clamp(-SURPRISE, 0.0).neg().mean()
+        losses = (answers[:, 0] - targets).abs().nan_to_num(OUTLIER).clamp(max=OUTLIER)
+    else:
+        chosen = answers.gather(1, targets.unsqueeze(1)).squeeze(1)
+        losses = chosen.nan_to_num(-SURPRISE).clamp(-SURPRISE, 0.0).neg()
+    return (losses * weights).sum() / weights.sum()

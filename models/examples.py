@@ -6,12 +6,14 @@ tokens are columns of lists of strings. Columns may come and go from one chunk t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.taught import Taught
 
 Value = TypeVar("Value")
 
@@ -144,14 +146,14 @@ def _join_columns(parts: Sequence[tuple[int, Mapping[str, Sequence[Value | None]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Labelled rows, in the order of the log.
+    """Rows with their labels, in the order of the log.
 
     Attributes
     ----------
     features
         Their features.
     labels
-        One canonical label a row (see :data:`Label`); floats only for regression.
+        One canonical label a row (see :data:`Label`); floats only for regression. None where there is none.
     weights
         float32, shape (rows,); at least 0.
     timestamps
@@ -161,6 +163,10 @@ class Examples:
         asks for them.
     sources
         uint64, shape (rows,); digests of who the events come from, 0 where one does not say. None where nobody asks.
+    labelled
+        bool, shape (rows,); which have a label. None: all. Only where a model has a teacher, others are among them.
+    taught
+        What the teacher says of them; it is asked for a whole microbatch, and does not outlast joining.
     """
 
     features: Features
@@ -169,6 +175,8 @@ class Examples:
     timestamps: NDArray[np.float64]
     ids: NDArray[np.uint64] | None = None
     sources: NDArray[np.uint64] | None = None
+    labelled: NDArray[np.bool_] | None = None
+    taught: Taught | None = None
 
     @classmethod
     def empty(cls) -> Self:
@@ -191,6 +199,8 @@ class Examples:
             self.timestamps[start:stop],
             None if self.ids is None else self.ids[start:stop],
             None if self.sources is None else self.sources[start:stop],
+            None if self.labelled is None else self.labelled[start:stop],
+            None if self.taught is None else self.taught.take(slice(start, stop)),
         )
 
     def take(self, rows: NDArray[np.intp]) -> Self:
@@ -202,7 +212,18 @@ class Examples:
             self.timestamps[rows],
             None if self.ids is None else self.ids[rows],
             None if self.sources is None else self.sources[rows],
+            None if self.labelled is None else self.labelled[rows],
+            None if self.taught is None else self.taught.take(rows),
         )
+
+    def known(self) -> Self:
+        """Return the rows that have a label, without what a teacher says of them."""
+        if self.labelled is None:
+            return self if self.taught is None else replace(self, taught=None)
+        found = replace(self, taught=None)
+        if not self.labelled.all():
+            found = found.take(np.flatnonzero(self.labelled))
+        return replace(found, labelled=None)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Self]) -> Self:
@@ -218,6 +239,7 @@ class Examples:
             np.concatenate([part.timestamps for part in parts]),
             _join_optional([part.ids for part in parts], [len(part) for part in parts]),
             _join_optional([part.sources for part in parts], [len(part) for part in parts]),
+            _join_labelled(parts),
         )
 
 
@@ -231,6 +253,13 @@ def _join_optional(columns: Sequence[NDArray[np.uint64] | None], rows: Sequence[
         for column, count in zip(columns, rows, strict=True)
     ]
     return np.concatenate(filled)
+
+
+def _join_labelled(parts: Sequence[Examples]) -> NDArray[np.bool_] | None:
+    """Join the marks of rows that have a label; None where all have."""
+    if all(part.labelled is None for part in parts):
+        return None
+    return np.concatenate([np.ones(len(part), np.bool_) if part.labelled is None else part.labelled for part in parts])
 
 
 class Joint:

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from models.devices import to_device
 from models.encoder_layout import Layout
 from models.examples import Kind
 from models.features import Sparse
@@ -49,6 +52,12 @@ class Encoded:
         """Return rows `start` to `stop`."""
         sparse = {kinds: hashes.slice(start, stop) for kinds, hashes in self.sparse.items()}
         return Encoded(self.dense[start:stop], self.raw[start:stop], sparse)
+
+    def take(self, rows: NDArray[np.int64]) -> "Encoded":
+        """Return the rows that an array of indices names, in its order; each may be there several times."""
+        places = to_device(rows, self.dense.device)
+        sparse = {kinds: hashes.take(rows) for kinds, hashes in self.sparse.items()}
+        return Encoded(self.dense.index_select(0, places), self.raw.index_select(0, places), sparse)
 
 
 @dataclass(frozen=True, slots=True)

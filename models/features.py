@@ -63,6 +63,13 @@ class Sparse:
         values = slice(starts[0], starts[-1])
         return type(self)(self.places[values], self.amounts[values], starts - starts[0])
 
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Return the hashed strings of the rows that an array of indices names, in its order."""
+        lengths = np.diff(self.starts)[rows]
+        starts = np.append(0, np.cumsum(lengths))
+        values = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)
+        return type(self)(self.places[values], self.amounts[values], starts)
+
     def followed_by(self, other: Self) -> Self:
         """Return these rows and then those of another."""
         return type(self)(

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from models.distillation import in_sequence
 from models.drift import DriftWatch, Signs
 from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
 from models.errors import StateMismatch
@@ -29,7 +31,7 @@ from models.learner import (
     Published,
     Trial,
 )
-from models.online_model import OnlineModel
+from models.online_model import OnlineModel, Scored
 from models.online_predictor import BLOB, SCHEMA, OnlinePredictor, pack, unpack
 
 
@@ -96,23 +98,32 @@ class OnlineLearner:
         """See :class:`models.learner.Learner`."""
         signs = Signs()
         if len(examples):
-            scored = self._model.learn(self._weighted(examples))
+            known = examples.known()
+            scored = (
+                self._model.learn(self._weighted(known)) if examples.taught is None else self._study(examples, known)
+            )
             self._evaluation.grow(len(self._model.classes))
-            self._evaluation.update(
-                torch.from_numpy(scored.predictions),
-                torch.from_numpy(scored.targets),
-                examples.weights,
-            )
-            signs = self._watch.update(
-                torch.from_numpy(scored.predictions),
-                torch.from_numpy(scored.targets),
-                examples.weights,
-                self._model.deviation,
-            )
+            signs = self._score(scored, known.weights)
             if signs.certain:
                 self._react()
             self._unpublished = True
         return LearnReport(len(examples), signs.certain)
+
+    def _study(self, examples: Examples, known: Examples) -> Scored:
+        """Learn what labels and a teacher together say, row by row; return what those that have a label were given."""
+        sequence, own = in_sequence(examples)
+        scored = self._model.learn(self._weighted(sequence))
+        if self.task is Task.REGRESSION:  # there the two have become one number
+            return Scored(scored.predictions[own], np.array(known.labels, np.float64))
+        return Scored(scored.predictions[own], scored.targets[own])
+
+    def _score(self, scored: Scored, weights: NDArray[np.float32]) -> Signs:
+        """Score the predictions of rows that have a label; return signs of drift in them."""
+        if not len(weights):
+            return Signs()
+        answers, targets = torch.from_numpy(scored.predictions), torch.from_numpy(scored.targets)
+        self._evaluation.update(answers, targets, weights)
+        return self._watch.update(answers, targets, weights, self._model.deviation)
 
     def _weighted(self, examples: Examples) -> Examples:
         """Return rows as they are to be learned: heavier for a while after a drift, where that is what follows."""
@@ -196,6 +207,12 @@ class OnlineLearner:
         self._model.event_clip = self._event_clip
         self._published = None
         self._unpublished = True
+
+    def forget_scores(self) -> None:
+        """See :class:`models.learner.Learner`."""
+        window, learned = self._options.window, bool(self._model.features)
+        self._evaluation = Prequential(self.task, window, "cpu", one_by_one=True, learned=learned)
+        self._watch = DriftWatch(self._drift, self.task, "cpu")
 
     def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`.

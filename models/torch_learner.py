@@ -32,6 +32,7 @@ from models.targets import NumberTargets, create_targets
 from models.torch_model import TorchModel
 from models.torch_predictor import NAME, TorchPredictor
 from models.torch_published import Publication, arrays_of, describe
+from models.torch_study import study
 from models.touched import Touched
 
 Targets = NDArray[np.float64 | np.int64]
@@ -96,6 +97,7 @@ class TorchLearner:
         with device_errors():
             succeeds = drift.react in ("reset", "background")
             expert = Succession(make, drift.react, device) if succeeds else make()
+            self._watched = drift
             self.drift = DriftWatch(drift, task, device)
             self.evaluation = Prequential(task, options.window, device)
         encoder = FeatureEncoder(task, Layout(), {}, spare=expert.spare)
@@ -124,24 +126,28 @@ class TorchLearner:
     def learn(self, examples: Examples) -> LearnReport:
         """See :class:`models.learner.Learner`.
 
-        Rows of weight 0 are scored, and not learned from.
+        Rows of weight 0 are scored, and not learned from; rows without a label are not scored.
         """
         if not len(examples):
             return LearnReport(0)
         with device_errors(), torch.no_grad():
-            prepared = self.model.encoder.prepare(examples.features)
-            rows, answered, targets, signs = self._test(prepared, examples)
+            known = examples.known()
+            prepared = self.model.encoder.prepare(known.features)
+            rows, answered, targets, signs = self._test(prepared, known)
             if self._react(signs):
                 answered = None
-            kept = np.flatnonzero(examples.weights > 0)
-            if len(kept) == len(examples):
-                self._train(prepared, rows, answered, targets, examples.weights)
-            elif len(kept):
-                weighty = examples.take(kept)
+            kept = np.flatnonzero(known.weights > 0)
+            if examples.taught is not None:
+                study(self, examples, targets)
+            elif not len(kept):
+                if self.model.ready:  # a class may be new all the same
+                    self.grow()
+            elif len(kept) == len(known):
+                self._train(prepared, rows, answered, targets, known.weights)
+            else:
+                weighty = known.take(kept)
                 prepared = self.model.encoder.prepare(weighty.features)
                 self._train(prepared, None, None, targets[kept], weighty.weights)
-            elif self.model.ready:  # a class may be new all the same
-                self.grow()
             self.counters.updates += 1
             if self.counters.updates % INTERVAL == 0:
                 self.expert.look_back()
@@ -150,6 +156,8 @@ class TorchLearner:
     def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets, Signs]:
         """Score rows with everything as it is; return them encoded, the answers, their targets, and signs of drift."""
         model = self.model
+        if not len(examples):
+            return None, None, np.empty(0, np.int64), Signs()
         rows, outputs, answers = None, None, model.uninformed(len(examples))
         if model.ready:
             rows, prior = model.encode(prepared), model.prior()
@@ -203,21 +211,30 @@ class TorchLearner:
         moved = model.targets.observe(targets)
         if moved is not None:
             expert.rescale(*moved)
-        renewed = model.encoder.observe(prepared)
-        grown = self.grow()
-        if renewed.inputs or renewed.raws:
-            expert.renew(renewed.inputs, renewed.raws)
-            grown = True
+        grown = self.observe(prepared)
         same = settled and not grown and moved is None
         rows = tested if tested is not None and same else model.encode(prepared)
-        relative = to_device(self._relative(weights), model.device)
+        relative = to_device(self.relative(weights), model.device)
         standard = model.targets.standard(targets) if isinstance(model.targets, NumberTargets) else targets
         prior = model.prior()
         if moved is not None or (answered is not None and answered.shape[1] != len(prior)):
             answered = None
         expert.learn(rows, to_device(standard, model.device), relative, prior, answered)
-        learned = model.encoder.learn_targets(prepared, targets.astype(np.float64), model.targets.scale())
-        self.touched_statistics.add(learned)
+        self.learn_statistics(prepared, targets)
+
+    def observe(self, prepared: Prepared) -> bool:
+        """Take in features; return whether columns are new, or carry other features, or there are new classes."""
+        renewed = self.model.encoder.observe(prepared)
+        grown = self.grow()
+        if renewed.inputs or renewed.raws:
+            self.expert.renew(renewed.inputs, renewed.raws)
+            grown = True
+        return grown
+
+    def learn_statistics(self, prepared: Prepared, targets: Targets) -> None:
+        """Have the encoder take in the targets, shape (rows,), of rows that were learned."""
+        encoder, scale = self.model.encoder, self.model.targets.scale()
+        self.touched_statistics.add(encoder.learn_targets(prepared, targets.astype(np.float64), scale))
 
     def grow(self) -> bool:
         """Have the expert make room for new columns and new classes; return whether there are any."""
@@ -237,7 +254,7 @@ class TorchLearner:
         self.model.ready = True
         return True
 
-    def _relative(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    def relative(self, weights: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return weights as multiples of their mean so far: what counts is what a row weighs beside others."""
         counters = self.counters
         usual = counters.weight / counters.rows if counters.rows else float(np.median(weights))
@@ -291,6 +308,14 @@ class TorchLearner:
         with device_errors():
             torch_state.load(self, state)
         self._publication = Publication(self)
+
+    def forget_scores(self) -> None:
+        """See :class:`models.learner.Learner`."""
+        with device_errors():
+            device = self.model.device
+            self.drift = DriftWatch(self._watched, self.task, device)
+            self.evaluation = Prequential(self.task, self.options.window, device, learned=self.model.ready)
+            self.evaluation.grow(len(self.model.targets.classes))
 
     def published(self, *, flush: bool = False) -> Published:  # noqa: ARG002 - the newest is always handed over
         """See :class:`models.learner.Learner`."""

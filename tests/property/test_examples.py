@@ -35,7 +35,10 @@ def some_examples(draw: st.DrawFn, min_rows: int = 0) -> Examples:
     digests = np.array(draw(st.lists(st.integers(0, 2**64 - 1), min_size=3 * rows, max_size=3 * rows)), np.uint64)
     ids = digests[rows:].reshape(rows, 2) if draw(st.booleans()) else None
     sources = digests[:rows] if draw(st.booleans()) else None
-    return Examples(features, labels, np.array(weights, np.float32), np.array(times, np.float64), ids, sources)
+    labelled = digests[:rows] % 2 == 0 if draw(st.booleans()) else None
+    return Examples(
+        features, labels, np.array(weights, np.float32), np.array(times, np.float64), ids, sources, labelled
+    )
 
 
 def rows_of(examples: Examples) -> list[Any]:
@@ -55,6 +58,7 @@ def rows_of(examples: Examples) -> list[Any]:
             repr(float(examples.timestamps[row])),
             [0, 0] if examples.ids is None else examples.ids[row].tolist(),
             0 if examples.sources is None else int(examples.sources[row]),
+            examples.labelled is None or bool(examples.labelled[row]),
         )
         for row in range(len(examples))
     ]
