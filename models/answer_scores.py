@@ -4,16 +4,16 @@ What learners keep of themselves is scored on the device where the answers were 
 for whoever asks a learner, whatever kind it is, and compares with the labels afterwards.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from models.evaluation import Prequential
-from models.examples import Examples, Task
-from models.learner import Array, Json, Predictions
+from models.examples import Examples, Features, Task
+from models.learner import Array, Json, Predictions, Trial
 from models.targets import create_targets
 
 
@@ -68,6 +68,25 @@ class AnswerScores:
         """
         self._scores.restore(meta["evaluation"], arrays)
         self._targets = create_targets(self._task, meta["classes"])
+
+
+class Answers(Protocol):
+    """Who is asked: any :class:`models.learner.Learner`."""
+
+    @property
+    def task(self) -> Task:
+        """What is predicted."""
+
+    def try_out(self, features: Features) -> Trial:
+        """Return answers; changes nothing."""
+
+
+def loss_over(learner: Answers, rows: Sequence[Examples]) -> float:
+    """Return the log loss, or for regression the root of the squared error, over rows that were not learned."""
+    scores = AnswerScores(learner.task, 1, learned=True)
+    for part in rows:
+        scores.update(learner.try_out(part.features).predictions, part)
+    return scores.scores()["stream"].get("rmse" if learner.task is Task.REGRESSION else "log_loss", 0.0)
 
 
 def places_of_new(labels: NDArray[np.int64], known: int) -> NDArray[np.intp]:

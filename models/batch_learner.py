@@ -7,13 +7,13 @@ How many rows are kept, how often and how long it trains are the arguments ``pas
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from models.answer_scores import AnswerScores, places_of_new
+from models.answer_scores import AnswerScores, loss_over, places_of_new
 from models.batch_past import Past, epoch, grouped
 from models.distillation import in_sequence
 from models.errors import LearnerOptionsInvalid, StateMismatch
@@ -36,6 +36,7 @@ SCHEMA = 1
 DEFAULTS: Mapping[str, int] = {"past": 20_000, "every": 5_000, "epochs": 10}
 """Rows that are kept, rows between two trainings, and how often each training goes through them at most."""
 
+PATIENCE = 2  # epochs without a better answer before training ends: one alone may be chance
 MINIBATCH = 512  # rows that the network learns from in one call; its gradient steps are within them
 
 
@@ -120,32 +121,30 @@ class BatchLearner:
         1998), and learned at last.
         """
         self._trainings += 1
-        network = self._fresh()
-        network.learn(self._past.firsts)
+        network, past = self._fresh(), self._past.cleaned(numeric=self._task is Task.REGRESSION)
+        network.learn(past.firsts)
         random = np.random.Generator(np.random.PCG64([self._options.seed, self._trainings]))
-        rest, newest = self._past.held_out()
-        best, least = network.state(), math.inf
+        rest, newest = past.held_out()
+        best, least, worse = network.state(), math.inf, 0
         for _ in range(self._settings["epochs"]):
             for minibatch in epoch(rest, MINIBATCH, random):
                 network.learn(minibatch)
-            loss = self._loss(network, newest)
-            if loss >= least:
-                network.restore(best)
+            if not newest:
+                continue
+            loss = loss_over(network, list(grouped(newest, MINIBATCH)))
+            if loss < least:
+                best, least, worse = network.state(), loss, 0
+            else:
+                worse += 1
+            if worse == PATIENCE:
                 break
-            best, least = (network.state(), loss) if newest else (best, least)
+        if worse:
+            network.restore(best)
         for minibatch in grouped(newest, MINIBATCH):
             network.learn(minibatch)
         self._network = network
         self._due = self._rows + min(self._rows, self._settings["every"])
         self._unpublished = True
-
-    def _loss(self, network: TorchLearner, held_out: Sequence[Examples]) -> float:
-        """Return the log loss, or for regression the root of the squared error, over rows that were not learned."""
-        scores = AnswerScores(self._task, 1, learned=True)
-        for rows in grouped(held_out, MINIBATCH):
-            scores.update(network.try_out(rows.features).predictions, rows)
-        found = scores.scores()["stream"]
-        return found.get("rmse" if self._task is Task.REGRESSION else "log_loss", 0.0)
 
     def _fresh(self) -> TorchLearner:
         """Return a network that has learned nothing; what it goes through again is the past, so it replays nothing."""

@@ -46,6 +46,23 @@ def check_restored_goes_on_exactly(factory: Factory) -> None:
     expect(learner.status().scores == other.status().scores, "scores differ after a restoration")
 
 
+def check_forgotten_scores_leave_what_was_learned(factory: Factory) -> None:
+    """Check that scores can begin anew: nothing else changes, and the very next row counts, for all is learned."""
+    learner, other = factory(), factory()
+    for seed in range(3):
+        for each in (learner, other):
+            each.learn(examples(learner.task, 50, seed))
+    other.forget_scores()
+    expect_same_predictions(learner.predictor(), other.predictor(), examples(learner.task, 16, 9).features)
+    expect(not other.status().scores["stream"]["count"], "scores were not forgotten")
+    for each in (learner, other):
+        each.learn(examples(learner.task, 50, 4))
+    expect(other.status().scores["stream"]["scored"] == 50, "the first rows were not scored, as if nothing were known")
+    kept, state = learner.state().arrays, other.state().arrays
+    for name in kept.keys() - {name for name in kept if name.startswith(("evaluation/", "drift/", "scores/"))}:
+        np.testing.assert_array_equal(state[name], kept[name], err_msg=name)
+
+
 def check_state_is_a_copy(factory: Factory) -> None:
     """Check that later updates do not change a state that was handed out, and neither does who restores it."""
     learner, other = factory(), factory()

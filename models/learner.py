@@ -254,6 +254,9 @@ class Learner(Protocol):
         StateMismatch
         """
 
+    def forget_scores(self) -> None:
+        """Begin to score, and to look for drift, anew: what comes next is another stream. What was learned stays."""
+
     def published(self, *, flush: bool = False) -> Published:
         """Return the newest parameters that have finished computing.
 

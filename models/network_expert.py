@@ -94,6 +94,7 @@ class NetworkExpert(Defaults):
         self._touched = Touched()
         self._table: Tensor | None = None
         self._latest: tuple[Tensor, Tensor] | None = None
+        self._past: Replay | None = None
         # The logit of two classes is that of the second one.
         self._second = torch.tensor([0.0, 1.0], device=device)
 
@@ -133,13 +134,19 @@ class NetworkExpert(Defaults):
         columns = np.array(inputs, np.int64)
         self.parameters.clear_inputs(columns)
         self.guard.clear_inputs(columns, self.parameters)
-        self.replay.clear_columns(to_device(columns, self._device))
+        for ring in self._rings():
+            ring.clear_columns(to_device(columns, self._device))
         for column in inputs:
             self.network.add_inputs(self.parameters.views, column, [self._roles[column]], self._generator)
 
     def rescale(self, factor: float, shift: float) -> None:
         """See :class:`models.expert.Expert`: the rows that are learned again are in the new units from now on."""
-        self.replay.rescale(factor, shift)
+        for ring in self._rings():
+            ring.rescale(factor, shift)
+
+    def _rings(self) -> list[Replay]:
+        """Return what rows are kept in."""
+        return [self.replay] if self._past is None else [self.replay, self._past]
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
@@ -179,6 +186,8 @@ class NetworkExpert(Defaults):
             each = latest[1] if known and latest is not None else self._answers(rows, prior)
             self._shares.learn(each, targets, weights)
         given = Rows(rows.dense, targets, weights, sparse)
+        if self._past is not None:
+            self._past.add(given.dense, given.targets, given.weights, sparse)
         if not self._replayed:
             self._take_steps(given, self._offsets(prior))
             return
@@ -205,14 +214,43 @@ class NetworkExpert(Defaults):
             self.steps += 1
             if len(picked):
                 places = np.concatenate([latest[start : start + size], picked])
-                batch = self._of_the_ring(places, with_strings=rows.sparse is not None)
+                batch = self._kept_in(self.replay, places, with_strings=rows.sparse is not None)
             else:
                 batch = rows.slice(start, start + size)
-            if batch.sparse:
-                self._touched.add(batch.sparse.places)
-            share = 1 / len(batch.targets)
-            batch = replace(batch, weights=batch.weights * share, share=share)
-            self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
+            self._take_step(batch, offsets)
+
+    def _take_step(self, batch: Rows, offsets: Tensor) -> None:
+        """Take a gradient step, the one of the number that was counted."""
+        if batch.sparse:
+            self._touched.add(batch.sparse.places)
+        share = 1 / len(batch.targets)
+        batch = replace(batch, weights=batch.weights * share, share=share)
+        self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
+
+    def keep_past(self, rows: int) -> None:
+        """Keep the last so many rows that are learned from now on, for :meth:`rehearse`; 0 lets them go.
+
+        They are kept as they were encoded when they were new: statistics of the target know nothing of their own row.
+        They are in no state.
+        """
+        numbers = torch.float32 if self._task is Task.REGRESSION else torch.int64
+        self._past = Replay(self._device, numbers, rows) if rows else None
+
+    def rehearse(self, prior: Tensor) -> None:
+        """Go once more through the rows that are kept, in random order: gradient steps, and nothing else.
+
+        Which copy is heeded does not change: none of them would be told by rows that it knows.
+        """
+        past = self._past
+        if past is None or not len(past):
+            return
+        random = np.random.Generator(np.random.PCG64([self._options.seed, self.steps, len(past)]))
+        size = (self._options.step_size or CAPACITY) + self._replayed
+        offsets, with_strings = self._offsets(prior), self.parameters.table is not None
+        order = random.permutation(len(past))
+        for start in range(0, len(past), size):
+            self.steps += 1
+            self._take_step(self._kept_in(past, order[start : start + size], with_strings=with_strings), offsets)
 
     def _passes(self) -> int:
         """Return how often to learn from the microbatch: several times at first, while there is all to be learned."""
@@ -220,12 +258,11 @@ class NetworkExpert(Defaults):
             return 1
         return max(1, round(PASSES * (1 - self.steps / PASSES_END)))
 
-    def _of_the_ring(self, places: NDArray[np.intp], *, with_strings: bool) -> Rows:
-        """Return rows from their places in the ring."""
+    def _kept_in(self, ring: Replay, places: NDArray[np.intp], *, with_strings: bool) -> Rows:
+        """Return rows from their places in a ring."""
         there = to_device(places, self._device)
-        kept = (self.replay.dense, self.replay.targets, self.replay.weights)
-        dense, targets, weights = (ring.index_select(0, there) for ring in kept)
-        return Rows(dense, targets, weights, self.replay.sparse(places) if with_strings else None)
+        dense, targets, weights = (kept.index_select(0, there) for kept in (ring.dense, ring.targets, ring.weights))
+        return Rows(dense, targets, weights, ring.sparse(places) if with_strings else None)
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""

@@ -210,7 +210,7 @@ class OnlineLearner:
 
     def forget_scores(self) -> None:
         """See :class:`models.learner.Learner`."""
-        window, learned = self._options.window, bool(self._model.features)
+        window, learned = self._options.window, self._model.rows > 0
         self._evaluation = Prequential(self.task, window, "cpu", one_by_one=True, learned=learned)
         self._watch = DriftWatch(self._drift, self.task, "cpu")
 

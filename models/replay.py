@@ -26,39 +26,41 @@ class Replay:
         Where the rows are.
     targets
         dtype of the targets.
+    capacity
+        Rows that are kept.
     """
 
-    def __init__(self, device: torch.device, targets: torch.dtype) -> None:
-        self._device = device
-        self.dense = torch.zeros((CAPACITY, 0), device=device)
-        self.targets = torch.zeros(CAPACITY, dtype=targets, device=device)
-        self.weights = torch.zeros(CAPACITY, device=device)
-        self._places = np.full((CAPACITY, 0), -1, np.int32)
-        self._amounts = np.zeros((CAPACITY, 0), np.float32)
+    def __init__(self, device: torch.device, targets: torch.dtype, capacity: int = CAPACITY) -> None:
+        self._device, self._capacity = device, capacity
+        self.dense = torch.zeros((capacity, 0), device=device)
+        self.targets = torch.zeros(capacity, dtype=targets, device=device)
+        self.weights = torch.zeros(capacity, device=device)
+        self._places = np.full((capacity, 0), -1, np.int32)
+        self._amounts = np.zeros((capacity, 0), np.float32)
         self.seen = 0
 
     def __len__(self) -> int:
-        return min(self.seen, CAPACITY)
+        return min(self.seen, self._capacity)
 
     def add(self, dense: Tensor, targets: Tensor, weights: Tensor, sparse: Sparse | None) -> None:
         """Keep rows; of more than fit, the last."""
-        rows = min(len(dense), CAPACITY)
+        rows = min(len(dense), self._capacity)
         skipped = len(dense) - rows
         if dense.shape[1] > self.dense.shape[1]:
             self.dense = pad(self.dense, (0, dense.shape[1] - self.dense.shape[1]))
-        start = (self.seen + skipped) % CAPACITY
-        first = min(rows, CAPACITY - start)
+        start = (self.seen + skipped) % self._capacity
+        first = min(rows, self._capacity - start)
         for ring, values in ((self.dense, dense), (self.targets, targets), (self.weights, weights)):
             ring[start : start + first] = values[skipped : skipped + first]
             if first < rows:
                 ring[: rows - first] = values[skipped + first :]
         if sparse is not None:
-            self._add_sparse(sparse, (np.arange(rows) + start) % CAPACITY, skipped)
+            self._add_sparse(sparse, (np.arange(rows) + start) % self._capacity, skipped)
         self.seen += len(dense)
 
     def latest(self, rows: int) -> NDArray[np.intp]:
         """Return the places of the latest rows, of no more than there are, in order."""
-        return np.arange(self.seen - rows, self.seen) % CAPACITY
+        return np.arange(self.seen - rows, self.seen) % self._capacity
 
     def _add_sparse(self, sparse: Sparse, places: NDArray[np.intp], skipped: int) -> None:
         """Keep hashed strings, as lines padded with -1."""
@@ -109,9 +111,9 @@ class Replay:
         rows = len(self)
         for name in ("dense", "targets", "weights"):
             held = tensors[name]
-            ring = torch.zeros((CAPACITY, *held.shape[1:]), dtype=held.dtype, device=self._device)
+            ring = torch.zeros((self._capacity, *held.shape[1:]), dtype=held.dtype, device=self._device)
             ring[:rows] = held
             setattr(self, name, ring)
-        missing = ((0, CAPACITY - rows), (0, 0))
+        missing = ((0, self._capacity - rows), (0, 0))
         self._places = np.pad(tensors["places"].cpu().numpy(), missing, constant_values=-1)
         self._amounts = np.pad(tensors["amounts"].cpu().numpy(), missing)
