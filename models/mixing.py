@@ -53,7 +53,7 @@ MISSED = 1e-3  # mean loss,
 SHARED = 0.05  # or share of the answer
 STEP = 16  # rows a step of the weights,
 LATER = 64  # and as many once
-EARLY = 4_096  # so many rows were seen: then it makes no difference any more
+EARLY = 1_024  # so many rows were seen: then it makes no difference any more
 FARTHEST = 0.3  # that a weight may move in one step: where experts are suddenly wrong, Newton's step is far too long
 
 
@@ -101,6 +101,7 @@ class Mixing:
         self.curvature = self._inertia.clone()
         self.losses = torch.zeros(experts + 2, device=device)
         self.rows = 0
+        self._latest: tuple[Tensor, Tensor] | None = None
 
     def answer(self, answers: Tensor) -> Tensor:
         """Return the mixed answer, float32, shape (rows, columns).
@@ -110,7 +111,10 @@ class Mixing:
         answers
             The experts', as ``blend.clean`` returned them, shape (rows, experts, columns).
         """
-        return self.blend.by_shares(self._opinions(answers), self.choice).squeeze(1)
+        opinions = self._opinions(answers)
+        # Kept for learning, which mostly comes next; changes no answer.
+        self._latest = answers, opinions
+        return self.blend.by_shares(opinions, self.choice).squeeze(1)
 
     def _opinions(self, answers: Tensor) -> Tensor:
         """Return what each opinion answers, shape (rows, opinions, columns)."""
@@ -129,7 +133,8 @@ class Mixing:
         """
         blend, rows = self.blend, len(targets)
         targets = blend.bounded(targets)
-        opinions = self._opinions(answers)
+        latest, self._latest = self._latest, None
+        opinions = latest[1] if latest is not None and latest[0] is answers else self._opinions(answers)
         mixed = blend.by_shares(opinions, self.choice)
         blend.settle(mixed, targets, relative)
         everything = torch.cat([answers, mixed, opinions], 1)
@@ -203,6 +208,7 @@ class Mixing:
         """Become what :meth:`state` and :attr:`rows` were taken from."""
         self.attach(tensors)
         self.curvature, self.losses, self.rows = tensors["curvature"], tensors["losses"], rows
+        self._latest = None
         self.blend.restore(tensors)
 
     def held(self) -> Sequence[Tensor]:

@@ -30,7 +30,8 @@ class ClassBlend:
 
     def by_shares(self, answers: Tensor, shares: Tensor) -> Tensor:
         """See :class:`models.mixing_blend.Blend`."""
-        return (answers.unsqueeze(1) + shares.unsqueeze(2)).logsumexp(2)
+        # No probability is so small that its exponential is 0: see LEAST.
+        return (shares.exp() @ answers.exp()).log_()
 
     def by_weights(self, answers: Tensor, weights: Tensor) -> Tensor:
         """See :class:`models.mixing_blend.Blend`."""
