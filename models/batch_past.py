@@ -3,18 +3,22 @@
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from models.examples import Examples, FeatureKey, Features, Joint, Kind
 from models.learner import Array
+from models.moments import JUDGED, Middle, middle_of
 
 PIECE = 64  # rows that are kept together: fewer would cost a step of Python each in every epoch
 HELD_OUT = 10  # one piece in so many, the newest, tells when to stop training
 
 Random = np.random.Generator
+Values = NDArray[np.float64]
 
 
 class Past:
@@ -42,6 +46,20 @@ class Past:
     def remember(self, firsts: Examples) -> None:
         """Keep rows for ever: the first of each class, so that none is forgotten and their order stays."""
         self.firsts = Examples.concatenate([self.firsts, _bare(firsts)] if len(self.firsts) else [_bare(firsts)])
+
+    def cleaned(self, *, numeric: bool) -> "Past":
+        """Return all of it with garbage among the numbers, and among labels that are numbers, at its bounds.
+
+        What comes again with every epoch is no single value any more: moments would take it for what is usual.
+        """
+        kept = Past(self._most)
+        pieces = [self.firsts, *self._pieces]
+        keys = dict.fromkeys(key for piece in pieces for key in piece.features.keys)
+        middles = {key: _middle([_column(piece, key) for piece in pieces]) for key in keys}
+        labels = _middle([np.array(piece.labels, np.float64) for piece in self._pieces]) if numeric else None
+        kept.firsts, *rest = (_bounded(piece, middles, labels) for piece in pieces)
+        kept._pieces, kept._rows = deque(rest), self._rows
+        return kept
 
     def held_out(self) -> tuple[list[Examples], list[Examples]]:
         """Return the pieces but the newest tenth of them, and that tenth, which is empty while there are few."""
@@ -96,6 +114,34 @@ def _bare(examples: Examples) -> Examples:
     """Return rows without what no network learns from, and as copies: views would keep much larger matrices."""
     copied = examples.take(np.arange(len(examples)))
     return Examples(copied.features, copied.labels, copied.weights, copied.timestamps)
+
+
+def _column(examples: Examples, key: FeatureKey) -> Values:
+    """Return a feature's numbers that are there."""
+    keys = examples.features.keys
+    if key not in keys:
+        return np.empty(0)
+    values = examples.features.numbers[:, keys.index(key)]
+    return values[~np.isnan(values)]
+
+
+def _middle(parts: Sequence[Values]) -> Middle | None:
+    """Return the middle of some values; None where there are few."""
+    values = np.concatenate([np.empty(0), *parts])
+    return middle_of(values[:, None]) if len(values) >= JUDGED else None
+
+
+def _bounded(examples: Examples, middles: Mapping[FeatureKey, Middle | None], labels: Middle | None) -> Examples:
+    """Return rows within the bounds of the middles; the very same ones where all of them are."""
+    numbers = examples.features.numbers.copy()
+    for place, key in enumerate(examples.features.keys):
+        if (middle := middles[key]) is not None:
+            numbers[:, place] = middle.bounded(numbers[:, place, None])[:, 0]
+    bounded = replace(examples, features=replace(examples.features, numbers=numbers))
+    if labels is None:
+        return bounded
+    targets = np.array(examples.labels, np.float64)[:, None]
+    return replace(bounded, labels=labels.bounded(targets)[:, 0].tolist())
 
 
 def _plain(examples: Examples) -> dict[str, Any]:

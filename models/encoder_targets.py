@@ -22,6 +22,7 @@ from models.encoder_strings import Bag
 from models.encoder_worth import add_worth, new_worth, slopes
 from models.examples import FeatureKey, Task
 from models.learner import Array
+from models.moments import OUTLIER
 
 LEAST_WORTH = 64  # columns
 
@@ -110,13 +111,23 @@ class TargetColumns:
         self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag], targets: Matrix, scale: Scale
     ) -> NDArray[np.int64]:
         """Take in targets, shape (rows,), at least one; return the rows of the statistics that changed."""
-        scales, sides = self._scales(scale), as_sides(targets, self._sides)
+        scales, sides = self._scales(scale), as_sides(self._bounded(targets, scale), self._sides)
         met = self._met(plan, numbers, bags)
         self._compare(met, np.clip(scales.standard(sides), -CLIP, CLIP), scales)
         add_to_lags(self._arrays["lags"], sides)
         if met is None:
             return np.empty(0, np.int64)
         return add_targets(self._arrays["statistics"], met.hashes, sides[met.rows])
+
+    def _bounded(self, targets: Matrix, scale: Scale) -> Matrix:
+        """Return targets, those of numbers as if none lay farther out than :data:`models.moments.OUTLIER`.
+
+        A single one of 1e30 would be all that the mean of its category tells ever after.
+        """
+        if self._task is not Task.REGRESSION or not scale.deviation:
+            return targets
+        reach = OUTLIER * scale.deviation
+        return np.clip(targets, scale.mean - reach, scale.mean + reach)
 
     def _compare(self, met: Met | None, targets: Matrix, scales: Scales) -> None:
         """Compare lags and levels, as they are before they know the targets, with these, in units of the scale."""

@@ -2,9 +2,13 @@
 
 They are merged as in Chan, Golub and LeVeque (1979), in float64 and relative to the mean so far, so that 1.7e9 ± 1 is
 told apart. Once enough values were seen, one far out counts as lying at a bound, so that a single one cannot stretch
-the scale at will, while many soon do. And where, early on, recent values spread far less than those before, the recent
-ones are what counts: so garbage at the very beginning does not leave a column useless.
+the scale at will, while many soon do. Before that the middle of what comes together says what is far out (the median
+and the median absolute deviation, of which Hampel, 1974, has the theory): up to half of it may be garbage. And where,
+early on, recent values spread far less than those before, the recent ones are what counts: so nothing but garbage at
+the very beginning does not leave a column useless either.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +34,43 @@ SMALLEST = 1e-150  # so is one smaller than this: its square is nothing
 RENEWED = 512  # recent values from which it is judged whether the spread has shrunk
 EARLY = 4096  # values after which that is judged no more: what moves slowly, such as the time, looks like it too
 SHRUNK = 1000.0  # times smaller than before that a spread is for the recent values to count alone
+JUDGED = 16  # values that come together from which their middle says what is far out
+NORMAL = 1.4826  # standard deviations of a normal distribution in a median absolute deviation
+
+
+class Middle(NamedTuple):
+    """Where most values of some columns lie: float64, shape (columns,) each.
+
+    Attributes
+    ----------
+    median
+        Half of the values lie below.
+    spread
+        The standard deviation of a normal distribution with this median absolute deviation; 0 where half of all values
+        are the same, which says nothing of the others.
+    """
+
+    median: Matrix
+    spread: Matrix
+
+    @property
+    def farthest(self) -> Matrix:
+        """Distances from the median beyond which values are garbage."""
+        return np.where(self.spread > 0, SHRUNK * self.spread, np.inf)
+
+    def bounded(self, values: Matrix) -> Matrix:
+        """Return values, shape (rows, columns), in which garbage lies at a bound."""
+        values = np.clip(values, -LIMIT, LIMIT)
+        deviations = values - self.median
+        bounds = self.median + np.sign(deviations) * (FAR * self.spread)
+        return np.where(np.abs(deviations) > self.farthest, bounds, values)
+
+
+def middle_of(values: Matrix) -> Middle:
+    """Return the middle of values, shape (rows, columns), NaN where missing; each column has one at least."""
+    values = np.clip(values, -LIMIT, LIMIT)
+    median = np.nanmedian(values, axis=0)
+    return Middle(median, NORMAL * np.nanmedian(np.abs(values - median), axis=0))
 
 
 def new_moments(columns: int) -> Matrix:
@@ -59,6 +100,8 @@ def add_values(moments: Matrix, values: Matrix, *, gaps: bool) -> None:
     both = moments[:BEYOND].reshape(2, 3, -1)
     count, mean, squares = both[:, COUNT], both[:, MEAN], both[:, SQUARES]
     values = np.minimum(np.maximum(values, -LIMIT), LIMIT)
+    if (count[0] < WARM).any():
+        values = _without_garbage(moments, values)
     if not count.all():
         _start(count, mean, values)
     known = (count >= WARM) & (squares > 0)
@@ -74,6 +117,21 @@ def add_values(moments: Matrix, values: Matrix, *, gaps: bool) -> None:
         added = len(values) - missing.sum(0, dtype=np.float64)
     _merge(both, deviations, added)
     _renew(moments)
+
+
+def _without_garbage(moments: Matrix, values: Matrix) -> Matrix:
+    """Return values in which those of columns that hardly have any lie within the bounds of their middle.
+
+    What columns had before is forgotten where it lies farther out.
+    """
+    columns = np.flatnonzero((moments[COUNT] < WARM) & ((~np.isnan(values)).sum(0) >= JUDGED))
+    if not len(columns):
+        return values
+    middle = middle_of(values[:, columns])
+    values[:, columns] = middle.bounded(values[:, columns])
+    before = np.maximum(np.abs(moments[MEAN, columns] - middle.median), deviations_of(moments[:RECENT, columns]))
+    moments[:, columns[(moments[COUNT, columns] > 0) & (before > middle.farthest)]] = 0.0
+    return values
 
 
 def _start(count: Matrix, mean: Matrix, values: Matrix) -> None:

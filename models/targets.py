@@ -16,10 +16,11 @@ from models.encoder_layout import power_of_two
 from models.encoder_sides import Scale
 from models.examples import Label, Task
 from models.learner import Array
-from models.moments import COUNT, LIMIT, MEAN, OUTLIER, add_values, deviations_of
+from models.moments import COUNT, LIMIT, MEAN, OUTLIER, SHRUNK, add_values, deviations_of
 from models.moments import ROWS as MOMENTS
 
 LEAST_CLASSES = 2
+FORGOTTEN = 1e-6  # what is left of what was learned in a unit of garbage: not 0, or what is infinite would become NaN
 FARTHEST = 0.25  # how far beyond the labels seen a prediction may lie, as a share of their range
 
 
@@ -90,7 +91,10 @@ MOVED = 0.05  # share of the unit by which mean or deviation has to have moved t
 
 
 class Rescaling(NamedTuple):
-    """A new scale in terms of the one before: what was t is now factor · t + shift."""
+    """A new scale in terms of the one before: what was t is now factor · t + shift.
+
+    Where the one before was made by garbage, what was learned in it says nothing, and becomes next to the mean.
+    """
 
     factor: float
     shift: float
@@ -139,6 +143,8 @@ class NumberTargets:
         summary[AT:, 0] = count, mean, deviation
         if not at or not deviation:
             return None  # there was no scale to learn in, or there is none now
+        if unit > SHRUNK * deviation:
+            return Rescaling(FORGOTTEN, 0.0)
         return Rescaling(unit / deviation if unit else 1.0, (centre - mean) / deviation)
 
     def standard(self, targets: NDArray[Any]) -> NDArray[np.float32]:

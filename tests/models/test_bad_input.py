@@ -20,6 +20,8 @@ BLIND = {"bayes", "recall"}
 """Those that take no notice of numbers: no more than sound is asked of them where labels follow from numbers."""
 REPEATS = {"batch"}
 """What learns again and again from all rows that it keeps, bad ones too: after these no more than sound is asked."""
+ONE_BY_ONE = {"online"}
+"""What sees the first rows one after the other, and cannot tell yet which of them are garbage."""
 CLASSES = [Task.BINARY, Task.MULTICLASS]
 ROWS = 1000
 
@@ -223,6 +225,30 @@ def test_single_values_beyond_all_bounds(kind: str, task: Task) -> None:
     assert np.abs(answers).max() <= 3 * np.abs(score).max()
     if kind not in REPEATS:
         expect_learned(kind, made, values, labels)
+
+
+@pytest.mark.parametrize(
+    ("task", "spoilt", "wild"),
+    [
+        (Task.BINARY, "features", slice(0, 50, 3)),
+        (Task.REGRESSION, "features", slice(0, 50)),
+        (Task.REGRESSION, "targets", slice(0, 50, 3)),
+        (Task.REGRESSION, "targets", slice(0, 50)),
+    ],
+)
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - ONE_BY_ONE))
+def test_garbage_at_the_very_beginning(kind: str, task: Task, spoilt: str, wild: slice) -> None:
+    """A source that warms up would set the scale for good: nothing of what is sane would be told apart any more."""
+    made = learner(kind, task)
+    values, labels, _ = easy(task, 2 * ROWS)
+    random = np.random.default_rng(1)
+    given, targets = values.copy(), list(labels)
+    if spoilt == "features":
+        given[wild] = 1e12 * random.normal(size=given[wild].shape)
+    else:
+        targets[wild] = (1e30 * random.normal(size=len(targets[wild]))).tolist()
+    learn(made, labelled(numbers(given), targets))
+    expect_learned(kind, made, values, labels)
 
 
 @pytest.mark.parametrize("task", list(Task))

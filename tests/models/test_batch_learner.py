@@ -1,10 +1,12 @@
 """Batch training: when it trains, over what, and what it forgets. The contract's tests are in tests/contract."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.batch_learner import BatchLearner
-from models.batch_past import PIECE, Past, epoch
+from models.batch_past import PIECE, Past, epoch, grouped
 from models.checks_data import examples, with_labels
 from models.errors import LearnerOptionsInvalid
 from models.examples import Examples, Task
@@ -65,6 +67,24 @@ def test_the_newest_rows_are_held_out() -> None:
     rest, newest = past.held_out()
     assert [label for piece in newest for label in piece.labels] == given.labels[18 * PIECE :]
     assert sum(map(len, rest)) == 18 * PIECE
+
+
+def test_garbage_in_the_past_lies_at_a_bound_and_all_else_is_as_it_was() -> None:
+    """What comes again in every epoch would become what is usual, or sane rows would be changed with the others."""
+    past, given = Past(1000), examples(Task.REGRESSION, 3 * PIECE)
+    numbers, labels = given.features.numbers.copy(), list(given.labels)
+    numbers[:20, 0], labels[7] = 1e300, -1e30
+    spoilt = replace(given, features=replace(given.features, numbers=numbers), labels=labels)
+    past.add(spoilt)
+    (found,) = grouped(past.cleaned(numeric=True).held_out()[0], 1000)
+    assert np.nanmax(found.features.numbers[:, 0]) < np.nanmax(given.features.numbers[:, 0]) + 500
+    np.testing.assert_array_equal(found.features.numbers[20:], numbers[20:])
+    np.testing.assert_array_equal(found.features.numbers[:, 1:], numbers[:, 1:])
+    assert [*found.labels[:7], *found.labels[8:]] == [*labels[:7], *labels[8:]]
+    assert 700 < float(found.labels[7]) < 1000
+    # What is kept is kept as it came.
+    (kept,) = grouped(past.held_out()[0], 1000)
+    assert kept.labels[7] == -1e30
 
 
 @pytest.mark.parametrize("wrong", [{"past": 0}, {"every": 1.5}, {"epochs": True}])

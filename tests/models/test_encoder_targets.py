@@ -37,6 +37,20 @@ def lags(made: FeatureEncoder, rows: int = 2, scale: Scale = UNIT) -> np.ndarray
     return found[:, made.layout.lags : made.layout.lags + len(RATES)]
 
 
+def test_a_single_target_of_1e30_says_nothing_of_its_category_ever_after() -> None:
+    """A broken sensor would take away what is known of the category that it belongs to, for as long as the model is."""
+    made, random = encoder(), np.random.default_rng(0)
+    for turn in range(40):
+        names = ["east" if place else "west" for place in random.integers(2, size=32).tolist()]
+        targets = np.array([1.0 if name == "east" else -1.0 for name in names])
+        if turn == 3:
+            targets[names.index("west")] = 1e30
+        learned(made, Features(32, (), np.empty((32, 0)), {"at": names}), targets)
+    asked = Features(2, (), np.empty((2, 0)), {"at": ["east", "west"]})
+    slow_means = made.encode(made.prepare(asked), UNIT)[:, made.layout.strings[FeatureKey("at", Kind.CATEGORY)]]
+    np.testing.assert_allclose(slow_means, [1.0, -1.0], atol=0.1)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 64])
 def test_lags_are_decaying_means_whatever_the_size_of_microbatches(rows: int) -> None:
     """What a stream did of late would depend on how its events were cut."""
