@@ -6,8 +6,8 @@ them, for then each row's own label is in what answers it. So further epochs are
 rows as they were encoded when they were new. The mixture (``auto``) makes one pass: its networks replay the recent past
 anyway, its other experts count or solve, and how it mixes them is told by answers to new rows only.
 
-The newest rows are held out meanwhile to tell when another epoch makes the answers worse (early stopping: Prechelt,
-1998), and are learned last, in their order: what was learned in epochs is judged by them, and the stream goes on there.
+The newest rows are held out meanwhile to tell after which epoch the answers were best (as in early stopping: Prechelt,
+1998), which is often after the first, and are learned last, in their order: what was learned in epochs is judged by them, and the stream goes on there.
 """
 
 from collections.abc import Iterable, Iterator
@@ -91,17 +91,15 @@ def _learned(learner: Learner, blocks: Iterable[Examples], done: int, rows: int)
 
 
 def _epochs(learner: TorchLearner, network: NetworkExpert, held_out: list[Examples], epochs: int) -> Iterator[int]:
-    """Go through the past until that makes the answers to what is held out worse, and take that back."""
-    least = loss_over(learner, held_out)
+    """Go through the past again and again, and go back to whenever the answers to what is held out were best."""
+    best, least = learner.state(), loss_over(learner, held_out)
     for epoch in range(1, epochs):
-        best = learner.state()
         network.rehearse(learner.model.prior())
         loss = loss_over(learner, held_out)
-        if not loss < least:
-            learner.restore(best)
-            return
-        least = loss
+        if loss < least:
+            best, least = learner.state(), loss
         yield epoch
+    learner.restore(best)
 
 
 def _network(learner: Learner) -> NetworkExpert | None:

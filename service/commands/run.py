@@ -1,10 +1,12 @@
 """``headrace up``, ``train`` and ``serve``: the service, whole or by halves, until Ctrl-C or SIGTERM."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.commands.options import ConfigOption
+from service.settings.learner_kinds import EPOCHS
 
 if TYPE_CHECKING:
     from service.config import Settings
@@ -27,6 +29,7 @@ def up(config: ConfigOption = None) -> None:
 
 
 def train(
+    *,
     config: ConfigOption = None,
     model: Annotated[
         str | None, typer.Option(help="Which model to train; needed only where several are configured.")
@@ -40,22 +43,57 @@ def train(
             metavar="checkpoint|earliest|OFFSETS|TIME",
         ),
     ] = "checkpoint",
+    warm_start: Annotated[
+        Path | None,
+        typer.Option(
+            help="Begin with what another model has learned: its folder (its newest good checkpoint), or one "
+            "manifest-….json in it. Like the setting warm_start, of no meaning once this one has learned something.",
+            metavar="PATH",
+        ),
+    ] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            help="Learn a file of the past first: CSV, NDJSON (both also .gz) or Parquet. Of no meaning once the model "
+            "has learned something; with --from earliest it begins anew.",
+            metavar="FILE",
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="With --history: column to learn; not where its rows are events as the topic has them.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str | None, typer.Option("--id", help="With --history: column that is no feature, but an id.", metavar="COLUMN")
+    ] = None,
+    timestamp: Annotated[
+        str | None, typer.Option(help="With --history: column of the event's time.", metavar="COLUMN")
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help=f"With --history: how often networks go through the rows, at most ({EPOCHS}); all else does once.",
+            min=1,
+            max=1000,
+        ),
+    ] = None,
     leave: Annotated[
-        bool, typer.Option("--exit", help="Only have the model begin anew (--from), and end without training.")
+        bool,
+        typer.Option(
+            "--exit", help="End without training, once the model has begun (--from, --warm-start, --history)."
+        ),
     ] = False,
 ) -> None:
     """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
     settings = _prepare(config)
-    from service.commands.command_answers import model_of  # noqa: PLC0415
-    from service.learning.trainer_process import run_trainer  # noqa: PLC0415
-    from service.restart.starting_over import start_over  # noqa: PLC0415
+    from service.commands.train import Beginning, train_command  # noqa: PLC0415
+    from service.replaying.replay_events import Roles  # noqa: PLC0415
 
-    name = model_of(settings, model)
-    if origin != "checkpoint":
-        kept = start_over(settings, name, origin)
-        typer.echo(f"{name} begins anew, from {origin}; what it was is in {kept}", err=True)
-    if not leave:
-        raise typer.Exit(run_trainer(settings, name))
+    beginning = Beginning(origin, warm_start, history, Roles(label, id_column, timestamp), epochs)
+    raise typer.Exit(train_command(settings, model, beginning, leave=leave))
 
 
 def spare(config: ConfigOption = None) -> None:

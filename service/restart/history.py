@@ -15,6 +15,8 @@ RENUMBER = "renumber"
 """Kind of the decision with which a trainer goes on from an earlier version, ``restored_from``, under a new number."""
 WENT_BACK = "went_back"
 """Kind of the decision with which an operator went back to a checkpoint, its positions included."""
+BEGUN = "begun"
+"""Kind of the decision with which a model begins with what is known before its first event: its first checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def history(version: int, entries: Sequence[Entry], learner: str) -> History:
             gap = f"at version {entry.version} the online learner stood in, and what this one missed is in no journal"
         elif entry.kind == WENT_BACK:
             gap = f"version {entry.version} is version {entry.data['restored_from']} again, its positions included"
+        elif entry.kind == BEGUN:
+            gap = f"what version {entry.version} began with is in its checkpoint only"
         elif is_renumbering(entry) and entry.data["restored_from"] < version:
             gap = f"version {entry.version} goes on from version {entry.data['restored_from']}, which is older"
         if gap:
