@@ -50,6 +50,14 @@ def _labels(task: Task, score: np.ndarray) -> Sequence[Label]:
     return [("low", "mid", "high")[place] for place in np.digitize(score, [-0.8, 0.8]).tolist()]
 
 
+def told_by_city(task: Task, rows: int, seed: int = 0) -> Examples:
+    """Return :func:`examples` whose labels follow from the category ``city`` alone."""
+    given = examples(task, rows, seed)
+    noise = 0.1 * np.random.default_rng([seed, rows, 1]).normal(size=rows)
+    scores = [CITIES.index(city or CITIES[0]) - 1.5 for city in given.features.categories["city"]]
+    return replace(given, labels=_labels(task, np.array(scores) + noise))
+
+
 def with_features(given: Examples, prefix: str) -> Examples:
     """Return `given` with a number, a category and tokens more, the first row lacking them."""
     rows = len(given)

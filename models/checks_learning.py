@@ -1,10 +1,21 @@
 """Checks of what a learner makes of what it is given: late features and classes, gaps, extremes, order."""
 
+from collections.abc import Callable
+
 import numpy as np
 
-from models.checks_data import broken_into, examples, reordered, with_features, with_labels, with_weights
+from models.checks_data import (
+    broken_into,
+    examples,
+    reordered,
+    told_by_city,
+    with_features,
+    with_labels,
+    with_weights,
+)
 from models.checks_expect import Factory, answers, expect, expect_same_predictions, expect_same_state, expect_sound
 from models.examples import Examples, FeatureKey, Features, Kind, Task
+from models.learner import Learner
 from models.registry import load_predictor
 
 
@@ -162,9 +173,18 @@ def check_order_of_columns_means_nothing(factory: Factory) -> None:
 
 def check_it_learns(factory: Factory) -> None:
     """Check that on a stream that is easy, the window's score is far better than its baseline's."""
-    learner = factory()
+    _expect_learned(factory(), examples)
+
+
+def check_it_learns_categories(factory: Factory) -> None:
+    """Check the same where a category alone says the label."""
+    _expect_learned(factory(), told_by_city)
+
+
+def _expect_learned(learner: Learner, stream: Callable[[Task, int, int], Examples]) -> None:
+    """Learn microbatches of a stream, and look at the scores of the last ones."""
     for seed in range(60):
-        learner.learn(examples(learner.task, 64, seed))
+        learner.learn(stream(learner.task, 64, seed))
     scores = learner.status().scores["window"]
     if learner.task is Task.REGRESSION:
         expect(scores["mae"] < 0.7 * scores["mean_mae"], f"{scores}")
