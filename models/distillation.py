@@ -127,7 +127,7 @@ def lesson_in_classes(
     keys = np.concatenate([own_rows * width + labels, said_of * width + said])
     both = np.concatenate([np.full(len(own_rows), 1 - taught.weight), shares])
     distinct, inverse = np.unique(keys, return_inverse=True)
-    summed = np.bincount(inverse, both, len(distinct))
+    summed: NDArray[np.float64] = np.bincount(inverse, both, len(distinct)).astype(np.float64)
     own = np.zeros(len(distinct), np.bool_)
     own[inverse[: len(own_rows)]] = True
     rows, targets = distinct // width, distinct % width

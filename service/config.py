@@ -29,6 +29,7 @@ from service.settings.sections import (
     TrainSettings,
 )
 from service.settings.security import LimitsSettings, SecuritySettings, ServeSettings
+from service.settings.teacher import check_teachers
 
 __all__ = [
     "DEFAULT_FILE",
@@ -112,6 +113,13 @@ class Settings(Section):
                     f"and begin with a letter or a digit, such as {_nearest_name(name)!r}"
                 )
         return models
+
+    @model_validator(mode="after")
+    def _check_teachers(self) -> Self:
+        """Refuse teachers that cannot teach; a model that names no task has its teacher's."""
+        for name, task in check_teachers(self.models).items():
+            self.models[name] = self.models[name].model_copy(update={"task": task})
+        return self
 
     @model_validator(mode="after")
     def _check_strangers(self) -> Self:

@@ -45,10 +45,13 @@ class EventDecoder:
         How the topic's messages are to be read.
     start
         Where reading begins. Events before it, in a message that it splits, are neither returned nor counted.
+    observations
+        Whether events without a label are of use.
     """
 
-    def __init__(self, options: EventOptions, start: Positions) -> None:
+    def __init__(self, options: EventOptions, start: Positions, *, observations: bool = False) -> None:
         self._options = options
+        self._observations = observations
         self._start = dict(start)
         selection = Selection(options.include, options.exclude)
         self._single = SingleDecoder(options, selection)
@@ -116,7 +119,7 @@ class EventDecoder:
 
     def _judge(self, batch: RecordBatch, decoding: Decoding, table: Table) -> DecodedEvents:
         table, broken = drop_before(table, decoding.problems, self._first_events(batch))
-        verdict = examine(table, self._options, batch)
+        verdict = examine(table, self._options, batch, observations=self._observations)
         self._pass(batch)
         problems = broken | {table.origins.at(row): problem for row, problem in verdict.problems.items()}
         return DecodedEvents(

@@ -171,11 +171,13 @@ class Trainer:
         started = time.perf_counter()
         training, totals = self.training, self.training.totals
         self._fallback.check_drill()
+        batch = training.lane.ask(batch)
         learned = training.lane.learn(batch)
-        self._repair.remember(learned, time.perf_counter() - started)
+        known = learned.known()
+        self._repair.remember(known, time.perf_counter() - started)
         if not self._is_replaced(batch):
             training.versions.updated(training.learner, batch)
-        self._fallback.remember(learned)
+        self._fallback.remember(known)
         totals.updated(training.learner.name, len(learned))
         self._count()
         totals.histograms["microbatch_wait_seconds"].observe(batch.waited)

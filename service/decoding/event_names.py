@@ -16,8 +16,8 @@ from service.decoding.record_batch import RecordBatch
 from service.decoding.table import Table
 from service.settings.event_options import RECORD_KEY, EventOptions
 
-_EXAMPLE = "example"
-"""Kind of what is named: an observation and its label would share an id, and are no duplicates of each other."""
+_EXAMPLE, _OBSERVATION = b"example", b"observation"
+"""Kinds of what is named: an observation and its label share an id, and are no duplicates of each other."""
 
 _ID_BYTES, _SOURCE_BYTES = 16, 8
 _LARGEST = 1e300  # of a number that names a source
@@ -38,7 +38,8 @@ def ids_of(table: Table, options: EventOptions, batch: RecordBatch) -> NDArray[n
         ]
     else:
         names = [_id(value) for value in table.parts["id"]]
-    return _digests(names, _ID_BYTES).reshape(-1, 2)
+    kinds = [_OBSERVATION if label is None else _EXAMPLE for label in table.parts["label"]]
+    return _digests(names, _ID_BYTES, kinds).reshape(-1, 2)
 
 
 def sources_of(table: Table, options: EventOptions, batch: RecordBatch) -> NDArray[np.uint64] | None:
@@ -73,8 +74,11 @@ def _source(value: Any) -> bytes | None:
     )
 
 
-def _digests(names: Sequence[bytes | None], size: int) -> NDArray[np.uint64]:
+def _digests(names: Sequence[bytes | None], size: int, kinds: Sequence[bytes] | None = None) -> NDArray[np.uint64]:
     """Return the words of all digests, one after the other; zeros for None."""
-    blank, kind = bytes(size), _EXAMPLE.encode()
-    hashed = [blank if name is None else blake2b(name, digest_size=size, person=kind).digest() for name in names]
+    blank = bytes(size)
+    hashed = [
+        blank if name is None else blake2b(name, digest_size=size, person=kind).digest()
+        for name, kind in zip(names, kinds or [_EXAMPLE] * len(names), strict=True)
+    ]
     return np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64, copy=False)

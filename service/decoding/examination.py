@@ -39,7 +39,7 @@ class Verdict:
     examples, origins
         The usable rows, and which events they are.
     unlabelled
-        Events that wait: observations without a label, labels without an observation.
+        Events that wait: labels without an observation, and, where they are not wanted, observations without a label.
     problems
         Row of the table → why it is unusable.
     """
@@ -50,8 +50,18 @@ class Verdict:
     problems: dict[int, Problem] = field(default_factory=dict)
 
 
-def examine(table: Table, options: EventOptions, batch: RecordBatch) -> Verdict:
-    """Judge all events of `table`; `batch` holds the records that they came from."""
+def examine(table: Table, options: EventOptions, batch: RecordBatch, *, observations: bool = False) -> Verdict:
+    """Judge all events of `table`.
+
+    Parameters
+    ----------
+    table, options
+        The events, and how they are to be read.
+    batch
+        Holds the records that they came from.
+    observations
+        Whether those without a label are of use: where a teacher says what it would be.
+    """
     features, invalid = assemble(len(table), table.features, options.features)
     problems: dict[int, Problem] = {}
     for problem in invalid:
@@ -61,9 +71,10 @@ def examine(table: Table, options: EventOptions, batch: RecordBatch) -> Verdict:
     bare = table.without_features if options.format == "envelope" else _rows_without_value(features)
     waiting = _examine_bare(table, bare, options, batch, problems)
     labels = table.parts["label"]
-    usable = _usable(labels, problems, waiting)
+    usable = _usable(labels, problems, waiting, observations=observations)
     names = ids_of(table, options, batch), sources_of(table, options, batch)
-    examples = Examples(features, labels, weights, times, *names)
+    labelled = _labelled(labels) if observations else None
+    examples = Examples(features, labels, weights, times, *names, labelled)
     if usable is None:
         return Verdict(examples, table.origins, 0)
     examples = examples.take(usable)
@@ -71,12 +82,21 @@ def examine(table: Table, options: EventOptions, batch: RecordBatch) -> Verdict:
     return Verdict(examples, table.origins.take(usable), len(table) - len(usable) - len(problems), problems)
 
 
-def _usable(labels: Column, problems: dict[int, Problem], waiting: set[int]) -> NDArray[np.intp] | None:
+def _usable(
+    labels: Column, problems: dict[int, Problem], waiting: set[int], *, observations: bool
+) -> NDArray[np.intp] | None:
     """Return the rows that are examples; None where all are."""
-    if not problems and not waiting and NoneType not in set(map(type, labels)):
+    if not problems and not waiting and (observations or NoneType not in set(map(type, labels))):
         return None
     unusable = waiting.union(problems)
-    return np.array([r for r, label in enumerate(labels) if label is not None and r not in unusable], np.intp)
+    wanted = [row for row, label in enumerate(labels) if (observations or label is not None) and row not in unusable]
+    return np.array(wanted, np.intp)
+
+
+def _labelled(labels: Column) -> NDArray[np.bool_] | None:
+    """Return which rows have a label; None where all have."""
+    found = np.array([label is not None for label in labels], np.bool_)
+    return None if found.all() else found
 
 
 def _examine_parts(table: Table, problems: dict[int, Problem]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

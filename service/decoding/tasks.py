@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from models.examples import Label, Task
 from service.decoding.decoded import DecodedEvents
 from service.decoding.labels import MAXIMUM_CLASSES, ClassLabels, numeric
@@ -116,12 +118,19 @@ class TaskGate:
 
     def _canonical(self, decoded: DecodedEvents) -> DecodedEvents:
         """Return what was decoded with canonical labels, and without the labels that contradict the task."""
-        given = decoded.examples.labels
+        examples = decoded.examples
+        rows = None if examples.labelled is None else np.flatnonzero(examples.labelled).tolist()
+        given = examples.labels if rows is None else [examples.labels[row] for row in rows]
         if not given:
             return decoded
         labels, problems = numeric(given) if self._task is Task.REGRESSION else self._classes.canonical(given)
         if labels is not given:
-            decoded = replace(decoded, examples=replace(decoded.examples, labels=labels))
+            if rows is not None:
+                found = dict(zip(rows, labels, strict=True))
+                labels = [found.get(row, label) for row, label in enumerate(examples.labels)]
+            decoded = replace(decoded, examples=replace(examples, labels=labels))
+        if rows is not None:
+            problems = {rows[place]: problem for place, problem in problems.items()}
         return decoded.refuse(problems)
 
 

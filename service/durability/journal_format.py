@@ -18,7 +18,7 @@ from consumers.source import Position, Positions
 from consumers.track import Run
 from models.learner import Json
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of what is written; it and those before it are read."""
 
 _FRAME = struct.Struct("<II")
@@ -49,6 +49,8 @@ class Update:
         Of its events, see :meth:`consumers.track.Track.checksum`; None where schema version 1 left it out.
     skip
         Whether the events are passed over without learning from them.
+    lesson
+        What a teacher said of them: see :mod:`service.learning.lessons`; empty where nobody said anything.
     """
 
     version: int
@@ -57,6 +59,7 @@ class Update:
     positions: Positions
     checksum: int | None = None
     skip: bool = False
+    lesson: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +177,8 @@ def encode_entry(entry: Entry) -> bytes:
     """Return the frame of an entry."""
     if isinstance(entry, Update):
         positions = {partition: tuple(position) for partition, position in entry.positions.items()}
-        return frame(
-            _encode((_UPDATE, entry.version, entry.learner, entry.runs, positions, entry.skip, entry.checksum))
-        )
+        fields = (_UPDATE, entry.version, entry.learner, entry.runs, positions, entry.skip, entry.checksum)
+        return frame(_encode((*fields, entry.lesson) if entry.lesson else fields))
     return frame(_encode((_DECISION, entry.version, entry.kind, entry.data)))
 
 
@@ -211,7 +213,15 @@ def decode_entry(content: memoryview) -> Entry | None:
         decision = msgspec.convert(fields, _DecisionFields)
         return Decision(decision.kind, decision.version, decision.data)
     update = msgspec.convert(fields, _UpdateFields)
-    return Update(update.version, update.learner, update.runs, update.positions, update.checksum, update.skip)
+    return Update(
+        update.version,
+        update.learner,
+        update.runs,
+        update.positions,
+        update.checksum,
+        update.skip,
+        update.lesson,
+    )
 
 
 class _AnyHeader(msgspec.Struct):
@@ -226,6 +236,7 @@ class _UpdateFields(NamedTuple):
     positions: dict[int, Position]
     skip: bool
     checksum: int | None = None  # entries of former versions have none
+    lesson: bytes = b""
 
 
 class _DecisionFields(NamedTuple):

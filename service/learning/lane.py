@@ -5,14 +5,16 @@ that of the microbatch learner, which catches up from its own positions.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
+from models.distillation import marks_of
 from models.examples import Examples
 from models.learner import Learner
 from service.learning.count import Count
 from service.learning.screen import Screen
+from service.learning.teaching import Teacher
 from service.reading.ingest import Ingest
 
 
@@ -32,6 +34,8 @@ class Lane:
         What keeps duplicates, and what one source has too much of, from the learner.
     count
         The events since the beginning of the stream that its parameters stand for, and that it passed.
+    teacher
+        Whom it learns from beside labels.
     """
 
     learner: Learner | None
@@ -40,6 +44,7 @@ class Lane:
     positions: Positions
     screen: Screen = field(default_factory=Screen)
     count: Count = field(default_factory=Count)
+    teacher: Teacher | None = None
 
     @property
     def learned(self) -> int:
@@ -51,10 +56,21 @@ class Lane:
         """Events since the beginning of the stream that it passed."""
         return self.count.consumed
 
+    def ask(self, batch: MicroBatch[Examples]) -> MicroBatch[Examples]:
+        """Return `batch` with what the teacher says of it now, if there is one; it never waits for one.
+
+        It is to be written down with the update: asked again, a teacher may say something else.
+        """
+        if self.teacher is None or batch.examples is None or self.learner is None:
+            return batch
+        said = self.teacher.ask(batch.examples.features, self.learner.task, self.ingest.classes)
+        return replace(batch, examples=replace(batch.examples, taught=said))
+
     def learn(self, batch: MicroBatch[Examples]) -> Examples:
         """Test and train on `batch`, which may hold no example, then move on; return the rows that were learned.
 
-        These are all but duplicates; those beyond their source's share have weight 0.
+        These are all but duplicates, and events without a label of which no teacher said anything; those beyond their
+        source's share have weight 0.
 
         Raises
         ------
@@ -67,14 +83,22 @@ class Lane:
             return Examples.empty()
         assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
         screened = self.screen.look(given)
-        report = self.learner.learn(screened.examples)
+        taken = screened.examples if screened.examples.taught is not None else screened.examples.known()
+        report = self.learner.learn(taken)
         self.screen.learned(given, screened)
         duplicates, track = int(screened.duplicates.sum()), batch.track
         learned = track.take(~screened.duplicates) if duplicates else track
-        count = self.count.after(learned, batch.unused + duplicates)
-        self.count = count.screened(duplicates, screened.limited).drifted(report.drift)
+        if len(taken) < len(learned):
+            learned = learned.take(marks_of(screened.examples))
+        count = self.count.after(learned, batch.unused + len(track) - len(learned))
+        count = count.screened(duplicates, screened.limited).drifted(report.drift)
+        if taken.taught is not None:
+            count = count.after_lesson(len(taken), 0)
+        elif self.teacher is not None:
+            count = count.after_lesson(0, len(screened.examples))
+        self.count = count
         self.positions = batch.positions
-        return screened.examples
+        return taken
 
     def passed(self, batch: MicroBatch[Examples]) -> None:
         """Count `batch` as learned, without a look at its rows: there are none, or none that matter."""
@@ -98,7 +122,7 @@ class Lane:
         while not self.is_beyond(target()) and not stop():
             batch = self.batcher.next(0.1)
             if batch is not None:
-                self.learn(batch)
+                self.learn(self.ask(batch))
 
     def close(self) -> None:
         """Stop reading."""

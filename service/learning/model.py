@@ -25,6 +25,7 @@ from service.events import EventDecoder
 from service.learning.dedup import DedupWindow
 from service.learning.learner_files import digests_of
 from service.learning.screen import Screen
+from service.learning.teaching import Teacher
 from service.monitoring.status import ErrorStatus
 from service.publication import Publisher
 from service.reading.ingest import Ingest, IngestLoop, Start
@@ -43,7 +44,7 @@ MakeLearner = Callable[[Task], Learner]
 _READ_AHEAD = 8
 """Microbatches that may wait, decoded, for the learner: enough to smooth a slow step, little enough to stay fresh."""
 
-_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters", "warm_start"}
+_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters"}
 """Settings that may change without anything being learned in another way; one that is not named here may not."""
 
 
@@ -67,6 +68,8 @@ class Model:
         Build the configured learner, and the one for when the device fails.
     programs
         Where the program that reads and decodes comes from; None: a thread of the trainer reads.
+    teacher
+        Whom its learner learns from beside labels.
     memory_bound
         Events in a microbatch that the device has room for, at most; None as long as any configured number fits.
     notices
@@ -86,6 +89,7 @@ class Model:
     make_learner: MakeLearner
     make_stand_in: MakeLearner
     programs: ReadingPrograms | None = None
+    teacher: Teacher | None = None
     notices: deque[ErrorStatus] = field(default_factory=lambda: deque(maxlen=10))
     memory_bound: int | None = None
 
@@ -126,7 +130,9 @@ class Model:
             self.store,
             self.paths.journal,
             self.configured_task,
-            Relearning(self.store, self.build_learner, self.open_ingest, self.make_batcher, self.make_screen),
+            Relearning(
+                self.store, self.build_learner, self.open_ingest, self.make_batcher, self.make_screen, self.teacher
+            ),
             self.recipe(),
         )
 
@@ -152,7 +158,7 @@ class Model:
         if self.programs is not None:
             return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
         bounds = self.settings.microbatch
-        decoder = EventDecoder(self.settings.events, start.positions)
+        decoder = EventDecoder(self.settings.events, start.positions, observations=self.settings.teacher is not None)
         gate = TaskGate(start.task, start.classes, most_classes=self.settings.events.max_classes)
         refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
         return ThreadIngest(
@@ -205,6 +211,8 @@ class Model:
     def close(self) -> None:
         """Let files go."""
         self.dead_letters.close()
+        if self.teacher is not None:
+            self.teacher.close()
 
     def make_batcher(self, feed: Chained[Examples], positions: Positions) -> MicroBatcher[Examples]:
         """Return a microbatcher with the configured bounds."""

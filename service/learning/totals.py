@@ -27,6 +27,8 @@ class Totals:
     duplicates, limited
         Events that were not learned because they had been before, and that were only scored because their source had
         had its share.
+    taught, untaught
+        Learned events of which a teacher said something; and events of which it was to, but could not be asked.
     drift, drifted_at, drift_noticed_at
         How often drift was certain in the served learner's errors, how many events it had learned when it was last,
         and when that was, in Unix seconds; None where it was noticed while learning again what is in no checkpoint.
@@ -45,6 +47,8 @@ class Totals:
     updates: dict[str, int] = field(default_factory=dict)
     duplicates: int = 0
     limited: int = 0
+    taught: int = 0
+    untaught: int = 0
     drift: int = 0
     drifted_at: int = 0
     drift_noticed_at: float | None = None
@@ -66,9 +70,10 @@ class Totals:
         self.events_consumed = max(self.events_consumed, consumed)
 
     def follow(self, count: Count) -> None:
-        """Note what the served lane has met since it began: duplicates, events beyond their source's share, drift."""
+        """Note what the served lane has met since it began: duplicates, a source's surplus, lessons, drift."""
         self.duplicates = max(self.duplicates, count.duplicates)
         self.limited = max(self.limited, count.limited)
+        self.taught, self.untaught = max(self.taught, count.taught), max(self.untaught, count.untaught)
         if count.drift > self.drift:
             self.drift, self.drifted_at, self.drift_noticed_at = count.drift, count.drifted_at, None
 
@@ -85,6 +90,8 @@ class Totals:
             "updates": dict(self.updates),
             "duplicates": self.duplicates,
             "limited": self.limited,
+            "taught": self.taught,
+            "untaught": self.untaught,
             "drift": self.drift,
             "drifted_at": self.drifted_at,
             "drift_noticed_at": self.drift_noticed_at,

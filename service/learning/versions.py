@@ -18,6 +18,7 @@ from models.learner import Json, Learner
 from service.durability.journal_format import Decision, Entry, Update
 from service.errors import StorageFailed
 from service.journal import Journal
+from service.learning.lessons import encode_lesson
 from service.learning.model import Model
 from service.learning.totals import Totals
 from service.restart.rollback import DECISION as ROLLBACK
@@ -160,4 +161,5 @@ class Versions:
 
 
 def _update(version: int, learner: Learner, batch: MicroBatch[Examples]) -> Update:
-    return Update(version, learner.name, batch.track.runs(), batch.positions, batch.track.checksum())
+    lesson = encode_lesson(batch.examples)
+    return Update(version, learner.name, batch.track.runs(), batch.positions, batch.track.checksum(), lesson=lesson)

@@ -42,6 +42,10 @@ _LABELLED_COUNTERS = {
     "updates_skipped": ("reason", "Updates that were masked instead of applied."),
     "dead_letters": ("reason", "Events that could not be used."),
 }
+_TEACHING = {
+    "taught": "Events learned of which the teacher said something.",
+    "untaught": "Events of which the teacher was to say something, but could not be asked.",
+}
 _EXPERTS = {
     "weight": "Share of an expert in the answers, where several are mixed.",
     "loss": "An expert's own loss of late, where several are mixed.",
@@ -106,6 +110,12 @@ def _counters(statuses: list[Status]) -> Iterator[Metric]:
             zeros = dict.fromkeys(LEARNERS, 0) if label == "learner" else {}
             for value, count in (zeros | getattr(status, name)).items():
                 family.add_metric([status.model, value], count)
+        yield family
+    for name, text in _TEACHING.items():
+        family = CounterMetricFamily(f"headrace_{name}", text, labels=["model", "teacher"])
+        for status in statuses:
+            if status.teacher is not None:
+                family.add_metric([status.model, status.teacher.model], getattr(status.teacher, name))
         yield family
 
 

@@ -64,6 +64,9 @@ def report(
         lag={str(partition): _left(lane, partition, end) for partition, end in ends.items()},
         drift=training.totals.drift,
         last_drift=_last_drift(training.totals),
+        teacher=None
+        if model.teacher is None
+        else model.teacher.status(training.totals.taught, training.totals.untaught),
         rollbacks=training.totals.rollbacks,
         canary=CanaryStatus(**found.to_json()),
         halvings=training.totals.halvings,

@@ -58,6 +58,16 @@ class DriftStatus(msgspec.Struct, frozen=True, kw_only=True):
     noticed_at: float | None
 
 
+class TeacherStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A teacher: its name, the version asked last (None: nobody could be), the events taught and untaught, and why."""
+
+    model: str
+    version: int | None
+    taught: int
+    untaught: int
+    problem: str = ""
+
+
 class HistogramStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A histogram as JSON: upper bounds, observations in each bucket (above the last bound comes last), their sum."""
 
@@ -105,6 +115,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Partition → (offset, index) of the next event, offset after the last record, events or records still to read.
     drift, last_drift
         How often drift was certain in the learner's errors, and when it was last; None where it never was.
+    teacher
+        The model that is learned from beside labels; None where none is configured.
     rollbacks, canary
         How often the learner of an earlier version came back, and what was found of the parameters last.
     halvings, microbatch_max_size
@@ -156,6 +168,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     lag: dict[str, int] = {}
     drift: int = 0
     last_drift: DriftStatus | None = None
+    teacher: TeacherStatus | None = None
     rollbacks: int = 0
     canary: CanaryStatus | None = None
     halvings: int = 0

@@ -268,7 +268,8 @@ def main(arguments: Sequence[str]) -> NoReturn:
 
 def _read(connection: Connection) -> None:
     job: Job = connection.recv()
-    options = job.settings.models[job.model].events
+    model = job.settings.models[job.model]
+    options = model.events
     outlet = _Pipe(connection)
     try:
         source = make_source(job.settings, job.model)
@@ -277,7 +278,7 @@ def _read(connection: Connection) -> None:
         loop = IngestLoop(
             source,
             job.start,
-            EventDecoder(options, job.start.positions),
+            EventDecoder(options, job.start.positions, observations=model.teacher is not None),
             TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes),
             refusals=refusals,
             outlet=outlet,

@@ -191,6 +191,16 @@ class LastDrift(_Schema):
     noticed_at: float | None = Field(description="Unix seconds; null where it is not known any more.")
 
 
+class TeacherState(_Schema):
+    """Another model that this one learns from beside labels."""
+
+    model: str
+    version: int | None = Field(description="Asked last; null where it could not be.")
+    taught: int = Field(description="Events learned of which it said something.")
+    untaught: int = Field(description="Events of which it was to say something, but could not.")
+    problem: str = Field(description="Why it says nothing now; empty where it does.")
+
+
 class ErrorReport(_Schema):
     """Something that went wrong in the trainer."""
 
@@ -248,6 +258,7 @@ class ModelState(_Schema):
     )
     drift: int = Field(description="How often drift was certain in the learner's errors.")
     last_drift: LastDrift | None = Field(description="Null where it never was.")
+    teacher: TeacherState | None = Field(description="Null where none is configured.")
     rollbacks: int = Field(description="How often the learner of an earlier version came back.")
     canary: Canary | None = Field(description="What was found of the parameters last; null before.")
     halvings: int = Field(description="How often a microbatch did not fit into the device's memory.")

@@ -5,7 +5,7 @@ checkpoint is what journal and log make of the one before it (``remaking.py``).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
@@ -17,7 +17,9 @@ from service.durability.journal_format import Entry, Update
 from service.errors import CheckpointInvalid, JournalInvalid
 from service.learning.count import Count
 from service.learning.lane import Lane
+from service.learning.lessons import decode_lesson
 from service.learning.screen import Screen
+from service.learning.teaching import Teacher
 from service.reading.ingest import Ingest, Start
 from service.restart.history import is_rollback
 from service.restart.noted import Noted
@@ -61,6 +63,8 @@ class Relearning:
         Has the checkpoints that were rolled back to.
     make_learner, open_ingest, make_batcher, make_screen
         Build the parts of a lane.
+    teacher
+        Whom lanes ask as they go on.
     """
 
     store: CheckpointStore
@@ -68,6 +72,7 @@ class Relearning:
     open_ingest: OpenIngest
     make_batcher: MakeBatcher
     make_screen: Callable[[], Screen] = Screen
+    teacher: Teacher | None = None
 
     def begin(self, checkpoint: Checkpoint | None, noted: Noted) -> Lane:
         """Return a lane that is where the checkpoint is; a new one where there is none.
@@ -96,7 +101,7 @@ class Relearning:
         """Return a lane that reads from `start` on."""
         ingest = self.open_ingest(start)
         batcher = self.make_batcher(Chained((), ingest), start.positions)
-        return Lane(learner, ingest, batcher, start.positions, screen, count)
+        return Lane(learner, ingest, batcher, start.positions, screen, count, self.teacher)
 
     def follow(
         self,
@@ -154,6 +159,8 @@ class Relearning:
         """Learn a journaled update again; return what of it was learned."""
         examples, track = rebatcher.take(update.runs, update.positions)
         _check_same(track, update)
+        # Nobody is asked: what a teacher said then is what was learned.
+        examples = replace(examples, taught=decode_lesson(update.lesson, len(examples)))
         return lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
 
     def _roll_back(self, lane: Lane, version: int, states: Mapping[int, LearnerState]) -> None:

@@ -5,7 +5,6 @@ Nothing here reads a file or the environment: ``service/config.py`` puts the sec
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +17,7 @@ from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
 from service.settings.learner import check_learner, check_loss_fits
 from service.settings.section import Section, Topic
+from service.settings.teacher import TaskName, TeacherSettings
 
 
 class SourceSettings(Section):
@@ -62,16 +62,10 @@ class CheckpointSettings(Section):
 
 
 class ModelSettings(Section):
-    """One model: what it learns from, and how.
-
-    Attributes
-    ----------
-    warm_start
-        A model's folder, or one checkpoint, whose learner a new model begins with; of no meaning once it has learned.
-    """
+    """One model: what it learns from, and how."""
 
     topic: Topic = "events"
-    task: Literal["auto", "binary", "multiclass", "regression"] = "auto"
+    task: TaskName = "auto"
     learner: LearnerOptions = Field(default_factory=LearnerOptions)
     microbatch: MicrobatchSettings = Field(default_factory=MicrobatchSettings)
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
@@ -81,13 +75,7 @@ class ModelSettings(Section):
     influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
     drift: DriftSettings = Field(default_factory=DriftSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
-    warm_start: Path | None = None
-
-    @field_validator("warm_start")
-    @classmethod
-    def _expand(cls, value: Path | None) -> Path | None:
-        """Take ``~`` for the home folder; whether it is there matters only to a model that has learned nothing."""
-        return None if value is None else value.expanduser()
+    teacher: TeacherSettings | None = None
 
     @field_validator("learner", mode="before")
     @classmethod

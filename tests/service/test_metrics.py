@@ -15,7 +15,7 @@ from service.errors import ConfigurationInvalid
 from service.metrics import render_metrics, start_metrics_server, statuses_from_files
 from service.monitoring.histograms import learning_histograms
 from service.monitoring.prediction_counts import PredictionCounts
-from service.monitoring.status import CanaryStatus, CheckpointStatus, PauseStatus, Status, write_status
+from service.monitoring.status import CanaryStatus, CheckpointStatus, PauseStatus, Status, TeacherStatus, write_status
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -114,6 +114,14 @@ def test_self_repair_shows_in_the_metrics() -> None:
     assert value(found, "halvings_total") == 2
     assert value(found, "canary_loss", parameters="current") == 6.5
     assert value(found, "canary_loss", parameters="reference") == 0.5
+
+
+def test_teaching_shows_in_the_metrics() -> None:
+    """Without it, nobody is alerted when a student's teacher cannot be asked any more."""
+    teacher = TeacherStatus(model="old", version=None, taught=30, untaught=12, problem="nothing is published")
+    found = scrape({"default": msgspec.structs.replace(a_status(), teacher=teacher)}, {})
+    assert value(found, "taught_total", teacher="old") == 30
+    assert value(found, "untaught_total", teacher="old") == 12
 
 
 def test_a_pause_shows_in_the_metrics() -> None:
