@@ -44,7 +44,7 @@ MakeLearner = Callable[[Task], Learner]
 _READ_AHEAD = 8
 """Microbatches that may wait, decoded, for the learner: enough to smooth a slow step, little enough to stay fresh."""
 
-_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters"}
+_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters", "warm_start"}
 """Settings that may change without anything being learned in another way; one that is not named here may not."""
 
 

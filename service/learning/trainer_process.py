@@ -20,7 +20,7 @@ from models.learner import Learner, LearnerOptions
 from models.registry import create_learner, prepare
 from service.checkpoints import CheckpointStore
 from service.config import Settings
-from service.durability.claiming import claim
+from service.durability.claiming import claim, claimed
 from service.durability.lease import Lease, Unowned
 from service.durability.model_identity import known_identity, own_identity
 from service.errors import ConfigurationInvalid, OwnershipLost, StorageFailed
@@ -30,6 +30,8 @@ from service.learning.teaching import make_teacher
 from service.publication import Publisher
 from service.reading.reading_program import ReadingPrograms
 from service.repair.device_loss import LOST_AGAIN, is_lost_again
+from service.restart.beginning import begin
+from service.restart.history_file import HistoryOrder
 from service.restart.starting_over import finish_starting_over
 from service.trainer import Trainer
 from service.wiring import make_source, model_paths, open_dead_letters
@@ -47,7 +49,12 @@ def run_spare(settings: Settings) -> int:
     return run_trainer(settings, name, programs)
 
 
-def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None = None) -> int:
+def run_trainer(
+    settings: Settings,
+    name: str,
+    programs: ReadingPrograms | None = None,
+    history: HistoryOrder | None = None,
+) -> int:
     """Train the model `name` until SIGTERM or SIGINT; return the exit status.
 
     Parameters
@@ -56,6 +63,8 @@ def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None 
         What to train, and how.
     programs
         Of a process that has imported everything; None: do that first.
+    history
+        A file that it learns before anything else, if it has learned nothing yet.
 
     Raises
     ------
@@ -83,7 +92,7 @@ def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None 
             if lease is None:
                 break
             try:
-                _own(open_model(settings, name, lease, programs), stop, running)
+                _own(open_model(settings, name, lease, programs), stop, running, history)
             except OwnershipLost as error:
                 _log.warning("ownership lost; standing by", error=str(error))
                 programs.prepare()
@@ -93,6 +102,25 @@ def run_trainer(settings: Settings, name: str, programs: ReadingPrograms | None 
     finally:
         programs.close()
     return 0
+
+
+def begin_only(settings: Settings, name: str, history: HistoryOrder | None) -> None:
+    """Have the model `name` begin, where it has not yet, and leave it to others to train it.
+
+    Raises
+    ------
+    ModelOwned
+        A trainer owns it.
+    ServiceError, ConsumerError, ModelError
+        It cannot begin with that; nothing has changed.
+    """
+    prepare_learning()
+    with claimed(settings, name) as lease:
+        model = open_model(settings, name, lease)
+        try:
+            begin(model, history, lambda: False)
+        finally:
+            model.close()
 
 
 def prepare_trainer(settings: Settings) -> ReadingPrograms:
@@ -111,9 +139,11 @@ def prepare_learning() -> None:
     prepare(threads=max(1, (os.cpu_count() or 2) // 2))
 
 
-def _own(model: Model, stop: threading.Event, running: list[Trainer]) -> None:
-    """Recover the model and train it while it is ours."""
+def _own(model: Model, stop: threading.Event, running: list[Trainer], history: HistoryOrder | None = None) -> None:
+    """Have the model begin where it has not yet, recover it, and train it while it is ours."""
     try:
+        if not begin(model, history, stop.is_set):
+            return
         trainer = start_trainer(model)
         running.append(trainer)
         if stop.is_set():

@@ -5,6 +5,7 @@ Nothing here reads a file or the environment: ``service/config.py`` puts the sec
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -62,7 +63,13 @@ class CheckpointSettings(Section):
 
 
 class ModelSettings(Section):
-    """One model: what it learns from, and how."""
+    """One model: what it learns from, and how.
+
+    Attributes
+    ----------
+    warm_start
+        A model's folder, or one checkpoint, whose learner a new model begins with; of no meaning once it has learned.
+    """
 
     topic: Topic = "events"
     task: TaskName = "auto"
@@ -76,6 +83,13 @@ class ModelSettings(Section):
     drift: DriftSettings = Field(default_factory=DriftSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     teacher: TeacherSettings | None = None
+    warm_start: Path | None = None
+
+    @field_validator("warm_start")
+    @classmethod
+    def _expand(cls, value: Path | None) -> Path | None:
+        """Take ``~`` for the home folder; whether it is there matters only to a model that has learned nothing."""
+        return None if value is None else value.expanduser()
 
     @field_validator("learner", mode="before")
     @classmethod
