@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from models.devices import to_device
 from models.examples import Task
 from models.expert import Encoded, Space, Tensors
 from models.folding import PLAIN, Folding, folded_width
@@ -25,16 +24,20 @@ from models.relevance import Relevance
 from models.self_mixed import SelfMixed
 from models.touched import Ranges, Touched
 
-GROUPS = 250  # of rows; of each, one may be a neighbour
-CAPACITY = 16 * GROUPS  # rows that are kept
-RECENT = 2 * GROUPS  # the last of them, among which neighbours are sought as well
-FEW, MORE = 5, 25  # neighbours that vote
+GROUPS = 32  # of rows, those whose places are alike modulo it; of each, the nearest is a neighbour
+LAYERS = 125  # rows of a group
+CAPACITY = GROUPS * LAYERS  # rows that are kept
+RECENT = 16 * GROUPS  # the last of them, among which neighbours are sought as well
+AT_ONCE = 128  # rows whose distances are measured at once: what that needs stays in a processor's cache
+LAYER_BITS = 7  # of a distance: they tell the row's layer instead; what remains of it is right to 1 in 65,536
+FEW, MORE = 6.0, 1.0  # powers of distances that votes fall with: so that few neighbours decide, or more
 COLUMNS = 48  # that distances are measured in: those that have most to do with the target
-RENEWED = 256  # rows after which columns' relevance is looked at anew,
+RENEWED = 1_024  # rows after which columns' relevance is looked at anew,
 RENEWED_EARLY, EARLY = 64, 1_024  # and as long as there were not that many rows
 EMPTY = 1e12  # squared length of a row that is not there: no neighbour of any
 FOUND = 1e11  # squared distances beyond it are to rows that are not there
 NEAR, NEAREST = 0.1, 1e-3  # added to distances, as a share of their mean and as such: no neighbour decides alone
+SMALLEST = 1e-30  # sum of votes that is not divided by
 PRIOR = 1.0  # neighbours that the prior counts as much as
 
 
@@ -58,6 +61,7 @@ class NearestNeighbours(SelfMixed):
         self._relevance = Relevance(device, numeric=self._numeric)
         self._touched = Touched()
         self._written = 0
+        self._mapped = False
         self._kept = torch.zeros((CAPACITY, 0), device=device)
         targets = torch.float32 if self._numeric else torch.int64
         self._ring: dict[str, Tensor] = {
@@ -107,39 +111,61 @@ class NearestNeighbours(SelfMixed):
     def _ways(self, dense: Tensor, prior: Tensor) -> list[Tensor]:
         """See :class:`models.self_mixed.SelfMixed`."""
         squares, places = self._nearest(self._folding(dense))
-        distances = squares.clamp(min=0.0).sqrt_()
-        weights = self._ring["weights"][places] * (squares < FOUND)
-        targets = self._ring["targets"][places]
-        votes = (self._votes(distances, weights, targets, prior, count) for count in (FEW, MORE))
-        return [way for found in votes for way in found.unbind(0)]
+        there = (squares < FOUND).float()
+        flat = places.view(-1)
+        weights = self._ring["weights"].index_select(0, flat).view_as(there) * there
+        targets = self._ring["targets"].index_select(0, flat).view_as(there)
+        return list(self._votes(squares.sqrt_(), there, weights, targets, prior).unbind(0))
 
     def _nearest(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return squared distances and places of the nearest rows, shape (2, rows, MORE): of recent and of all rows."""
+        """Return squared distances and places of near rows, shape (2, rows, GROUPS): of recent and of all rows.
+
+        They are the nearest of each group. That loses one or two of the few nearest and more of those after them, but
+        nothing has to be sorted, which would take longer than all else.
+        """
         ring = self._ring
         # What is read may be mapped memory that somebody writes to: bounded before it is a place.
         used = ring["columns"].clamp(0, columns.shape[1] - 1)
         asked = columns.index_select(1, used) * ring["scales"]
-        # The squared distance but for what is the same for all rows.
-        relative = torch.addmm(ring["lengths"], asked, ring["rows"].T, alpha=-2.0)
-        recent = (ring["next"] - 1 - torch.arange(RECENT, device=columns.device)) % CAPACITY
-        nearest, places = _nearest(relative)
-        lately, among = _nearest(relative.index_select(1, recent))
-        lengths = asked.square().sum(1, keepdim=True)
-        return torch.stack([lately, nearest]) + lengths, torch.stack([recent[among], places])
+        after = int(ring["next"]) % CAPACITY if self._mapped else self._written % CAPACITY
+        found = [self._nearest_of(part, after) for part in torch.split(asked, AT_ONCE)]
+        packed = found[0] if len(found) == 1 else torch.cat(found, 1)
+        # Recent rows' groups begin wherever the last one is: see the columns in :meth:`_nearest_of`.
+        groups = torch.arange(GROUPS, dtype=torch.int32, device=columns.device)
+        groups = torch.stack([(groups + after) % GROUPS, groups]).unsqueeze(1)
+        places = (packed & (1 << LAYER_BITS) - 1).clamp_(max=LAYERS - 1).mul_(GROUPS).add_(groups)
+        return (packed & -1 << LAYER_BITS).view(torch.float32), places
 
-    def _votes(self, distances: Tensor, weights: Tensor, targets: Tensor, prior: Tensor, count: int) -> Tensor:
-        """Return what the nearest `count` say, shape (2, rows, outputs)."""
-        distances, weights, targets = distances[..., :count], weights[..., :count], targets[..., :count]
-        there = (weights > 0).float()
+    def _nearest_of(self, asked: Tensor, after: int) -> Tensor:
+        """Return squared distances of near rows, int32, shape (2, rows, GROUPS): their bits, the last ones the layer.
+
+        Bits of floats that are not negative are in the order of the floats. So the smallest of a group is found
+        together with where it is, in one sweep.
+        """
+        ring, count = self._ring, len(asked)
+        squares = torch.addmm(ring["lengths"], asked, ring["rows"].T, alpha=-2.0)
+        squares.add_(asked.square().sum(1, keepdim=True)).clamp_(min=0.0)
+        layers = torch.arange(LAYERS, dtype=torch.int32, device=asked.device).unsqueeze(1)
+        bits = squares.view(torch.int32).view(count, LAYERS, GROUPS)
+        bits = bits.bitwise_and_(-1 << LAYER_BITS).bitwise_or_(layers)
+        flat, first = bits.view(count, CAPACITY), after - RECENT
+        recent = flat[:, first:after] if first >= 0 else torch.cat([flat[:, first:], flat[:, :after]], 1)
+        return torch.stack([recent.reshape(count, RECENT // GROUPS, GROUPS).amin(1), bits.amin(1)])
+
+    def _votes(self, distances: Tensor, there: Tensor, weights: Tensor, targets: Tensor, prior: Tensor) -> Tensor:
+        """Return what neighbours say, shape (4, rows, outputs): recent ones and all, by one power and by the other."""
         mean = (distances * there).sum(2, keepdim=True) / there.sum(2, keepdim=True).clamp_(min=1.0)
-        votes = weights / (distances + mean * NEAR + NEAREST)
-        total = votes.sum(2, keepdim=True).clamp_(min=EMPTY**-1)
+        near = (mean * NEAR + NEAREST).add(distances)
+        near = near.amin(2, keepdim=True) / near
+        votes = torch.cat([near.pow(power).mul_(weights) for power in (FEW, MORE)])
+        total = votes.sum(2, keepdim=True).clamp_(min=SMALLEST)
+        shares, targets = votes / total, targets.repeat(2, 1, 1)
         if self._numeric:
-            return (votes * targets).sum(2, keepdim=True) / total
+            return (shares * targets).sum(2, keepdim=True)
         among = votes.new_zeros((*votes.shape[:2], len(prior)))
-        among.scatter_add_(2, targets.clamp(0, len(prior) - 1), votes / total)
+        among.scatter_add_(2, targets.clamp_(0, len(prior) - 1), shares)
         # As many equal votes as would say as much.
-        worth = total.square() / votes.square().sum(2, keepdim=True).clamp_(min=EMPTY**-2)
+        worth = shares.square().sum(2, keepdim=True).clamp_(min=SMALLEST).reciprocal_() * (total > SMALLEST)
         return among.mul_(worth).add_(prior.exp() * PRIOR).div_(worth + PRIOR).log_()
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
@@ -158,10 +184,10 @@ class NearestNeighbours(SelfMixed):
         ring, before = self._ring, self._written
         self._written += len(targets)
         last = slice(max(len(targets) - CAPACITY, 0), None)
-        written = np.arange(before, self._written)[last] % CAPACITY
-        places = to_device(written, self._device)
-        self._kept[places] = columns[last]
-        ring["targets"][places], ring["weights"][places] = targets[last], weights[last]
+        first = self._written - len(targets[last])
+        _write(self._kept, first, columns[last])
+        _write(ring["targets"], first, targets[last])
+        _write(ring["weights"], first, weights[last])
         ring["next"].fill_(self._written % CAPACITY)
         every = RENEWED if self._written >= EARLY else RENEWED_EARLY
         if before // every != self._written // every:
@@ -170,8 +196,9 @@ class NearestNeighbours(SelfMixed):
             self._measure()
         else:
             scaled = columns[last].index_select(1, ring["columns"]) * ring["scales"]
-            ring["rows"][places], ring["lengths"][places] = scaled, scaled.square().sum(1)
-            self._touched.add(written)
+            _write(ring["rows"], first, scaled)
+            _write(ring["lengths"], first, scaled.square().sum(1))
+            self._touched.add(np.arange(first, self._written) % CAPACITY)
 
     def _measure(self) -> None:
         """Scale all rows that are kept."""
@@ -196,7 +223,7 @@ class NearestNeighbours(SelfMixed):
 
     def attach(self, description: Json, tensors: Tensors) -> None:  # noqa: ARG002 - shapes say it all
         """See :class:`models.expert.Expert`."""
-        self._ring = under("ring/", tensors)
+        self._ring, self._mapped = under("ring/", tensors), True
         self._mixing.attach(under("mixing/", tensors))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -220,13 +247,10 @@ class NearestNeighbours(SelfMixed):
         return [*floating, *self._relevance.state().values(), *self._mixing.held()]
 
 
-def _nearest(relative: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the smallest of each row and their places, shape (rows, MORE): of each group at most one.
-
-    With so many groups that costs one neighbour or two of the farther ones, and takes a third of the time: the smallest
-    of a group are found in one sweep, and only they are sorted.
-    """
-    groups = relative.view(len(relative), relative.shape[1] // GROUPS, GROUPS)
-    _, chosen = groups.amin(1).topk(MORE, largest=False)
-    nearest, depths = groups.gather(2, chosen.unsqueeze(1).expand(-1, groups.shape[1], -1)).min(1)
-    return nearest, depths * GROUPS + chosen
+def _write(ring: Tensor, first: int, rows: Tensor) -> None:
+    """Write rows to a ring, the first of them being that row of the stream."""
+    start = first % len(ring)
+    fitting = min(len(rows), len(ring) - start)
+    ring[start : start + fitting] = rows[:fitting]
+    if fitting < len(rows):
+        ring[: len(rows) - fitting] = rows[fitting:]
