@@ -64,7 +64,7 @@ _NEW_TABLES = (
     """CREATE TABLE pause (id INTEGER PRIMARY KEY CHECK (id = 1), reason TEXT NOT NULL, detail TEXT NOT NULL,
         since INTEGER NOT NULL, positions TEXT NOT NULL)""",
     f"""UPDATE dead_letters
-        SET size = coalesce(length(key), 0) + coalesce(length(value), 0) + length(headers) + {OVERHEAD}""",  # noqa: S608
+        SET size = coalesce(length(key), 0) + coalesce(length(value), 0) + length(headers) + {OVERHEAD}""",
     "INSERT INTO sums SELECT 'letters', count(*) FROM dead_letters",
     "INSERT INTO sums SELECT 'bytes', coalesce(sum(size), 0) FROM dead_letters",
     "INSERT INTO sums VALUES ('unsent_pruned', 0)",

@@ -105,7 +105,7 @@ class Forwarder:
 
     def _append(self, letters: Sequence[KeptLetter]) -> None:
         """Append `letters` and note it; where one is too large, each by itself."""
-        assert self._sink is not None  # noqa: S101
+        assert self._sink is not None, "letters are forwarded only where there is a sink"  # noqa: S101
         try:
             self._sink.append([_copy(letter, self._model) for letter in letters])
         except RecordTooLarge as error:

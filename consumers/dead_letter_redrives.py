@@ -43,10 +43,10 @@ class Redrives:
         with self._file.transaction("the marks of redriven letters") as connection:
             connection.executemany(
                 f"""UPDATE dead_letters SET redrive = 'begun', redrive_at = ?, batch = ?
-                    WHERE id = ? AND coalesce(redrive, 'none') IN ({states})""",  # noqa: S608
+                    WHERE id = ? AND coalesce(redrive, 'none') IN ({states})""",
                 [(*mark, number) for number in ids],
             )
-            statement = f"SELECT {KEPT_FIELDS} FROM dead_letters WHERE batch = ? ORDER BY id"  # noqa: S608
+            statement = f"SELECT {KEPT_FIELDS} FROM dead_letters WHERE batch = ? ORDER BY id"
             rows = connection.execute(statement, (mark[1],)).fetchall()
         return [kept_letter(row) for row in rows]
 

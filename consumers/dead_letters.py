@@ -27,7 +27,7 @@ UNSENT_FACTOR = 2
 _INSERT = f"""
 INSERT OR IGNORE INTO dead_letters ({FIELDS}, size, sent)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""  # noqa: S608 -- constants
+"""
 
 _COUNT = """
 INSERT INTO counts VALUES (?, 1) ON CONFLICT (reason) DO UPDATE SET letters = letters + 1
@@ -141,23 +141,23 @@ class DeadLetters:
         """Return reason → how many letters there ever were."""
         return dict(self._file.read("SELECT reason, letters FROM counts"))
 
-    def find(self, wanted: Filter = Filter(), limit: int = -1, *, newest: bool = False) -> list[KeptLetter]:  # noqa: B008
+    def find(self, wanted: Filter = Filter(), limit: int = -1, *, newest: bool = False) -> list[KeptLetter]:
         """Return up to `limit` letters, the oldest or the newest first."""
         condition, parameters = _condition(wanted)
         order = "DESC" if newest else "ASC"
-        statement = f"SELECT {KEPT_FIELDS} FROM dead_letters WHERE {condition} ORDER BY id {order} LIMIT ?"  # noqa: S608
+        statement = f"SELECT {KEPT_FIELDS} FROM dead_letters WHERE {condition} ORDER BY id {order} LIMIT ?"
         return [kept_letter(row) for row in self._file.read(statement, (*parameters, limit))]
 
     def find_ids(self, wanted: Filter, limit: int = -1) -> list[int]:
         """Return the numbers of up to `limit` letters, the oldest first."""
         condition, parameters = _condition(wanted)
-        statement = f"SELECT id FROM dead_letters WHERE {condition} ORDER BY id LIMIT ?"  # noqa: S608
+        statement = f"SELECT id FROM dead_letters WHERE {condition} ORDER BY id LIMIT ?"
         return [number for (number,) in self._file.read(statement, (*parameters, limit))]
 
     def at(self, place: Place) -> KeptLetter | None:
         """Return the letter of one event; None where there is none."""
         where = 'topic = ? AND partition = ? AND "offset" = ? AND "index" = ?'
-        rows = self._file.read(f"SELECT {KEPT_FIELDS} FROM dead_letters WHERE {where}", place)  # noqa: S608
+        rows = self._file.read(f"SELECT {KEPT_FIELDS} FROM dead_letters WHERE {where}", place)
         return kept_letter(rows[0]) if rows else None
 
     def known(self, topic: str, positions: Positions) -> list[Known]:
@@ -184,7 +184,7 @@ class DeadLetters:
         with self._file.transaction("what is left of the dead letters") as connection:
             connection.execute("DELETE FROM dead_letters WHERE redrive IS NULL OR NOT ?", (keep_redriven,))
             for table in ("counts", "floors", "pause"):
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 -- constants
+                connection.execute(f"DELETE FROM {table}")
             connection.execute("UPDATE sums SET value = 0")
             letters, size = connection.execute("SELECT count(*), coalesce(sum(size), 0) FROM dead_letters").fetchone()
             _sum(connection, "letters", letters)

@@ -16,35 +16,35 @@ _Make = Callable[[LearnerOptions, Task, float | None, DriftOptions], Learner]
 
 def _online(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:
     """Return River's learner; imported late, because importing River takes a second."""
-    from models.online_learner import OnlineLearner  # noqa: PLC0415
+    from models.online_learner import OnlineLearner
 
     return OnlineLearner(options, task, event_clip=event_clip, drift=drift)
 
 
 def _microbatch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:
     """Return PyTorch's learner; imported late, because importing PyTorch takes seconds."""
-    from models.torch_learner import TorchLearner  # noqa: PLC0415
+    from models.torch_learner import TorchLearner
 
     return TorchLearner(options, task, event_clip, drift)
 
 
-def _batch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:  # noqa: ARG001
+def _batch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:  # noqa: ARG001 - see below
     """Return the learner that trains anew every so often, drift or not; imported late, as PyTorch is."""
-    from models.batch_learner import BatchLearner  # noqa: PLC0415
+    from models.batch_learner import BatchLearner
 
     return BatchLearner(options, task, event_clip)
 
 
 def _online_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     """Return River's predictor."""
-    from models.online_predictor import OnlinePredictor  # noqa: PLC0415
+    from models.online_predictor import OnlinePredictor
 
     return OnlinePredictor.from_published(spec, dict(arrays))
 
 
 def _microbatch_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     """Return PyTorch's predictor."""
-    from models.torch_predictor import TorchPredictor  # noqa: PLC0415
+    from models.torch_predictor import TorchPredictor
 
     return TorchPredictor.from_published(spec, arrays)
 
@@ -67,10 +67,10 @@ def prepare(threads: int) -> None:
     threads
         For each operation on the CPU.
     """
-    import torch  # noqa: PLC0415
+    import torch
 
-    import models.online_learner  # noqa: PLC0415
-    import models.torch_learner  # noqa: F401, PLC0415
+    import models.online_learner
+    import models.torch_learner  # noqa: F401 - imported to be there
 
     torch.set_num_threads(threads)
 
@@ -79,7 +79,7 @@ def create_learner(
     options: LearnerOptions,
     task: Task,
     event_clip: float | None = None,
-    drift: DriftOptions = DriftOptions(),  # noqa: B008 - frozen
+    drift: DriftOptions = DriftOptions(),
 ) -> Learner:
     """Return a new learner.
 

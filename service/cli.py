@@ -74,7 +74,7 @@ def _explain(error: Exception) -> int:
 def _status_after(error: Exception) -> int:
     if isinstance(error, PackagesShadowed | ConfigurationInvalid):
         return USAGE
-    from models.errors import DeviceLost  # noqa: PLC0415
+    from models.errors import DeviceLost  # noqa: PLC0415 - after the guard
 
     return DEVICE_LOST if isinstance(error, DeviceLost) else 1
 
@@ -92,8 +92,8 @@ def _is_for_users(error: Exception) -> bool:
     if isinstance(error, ServiceError | OSError):
         return True
     # After the guard: these packages are ours, or were never reached.
-    from consumers.errors import ConsumerError  # noqa: PLC0415
-    from models.errors import ModelError  # noqa: PLC0415
+    from consumers.errors import ConsumerError  # noqa: PLC0415 - see above
+    from models.errors import ModelError  # noqa: PLC0415 - see above
 
     return isinstance(error, ConsumerError | ModelError)
 
@@ -108,7 +108,7 @@ def _wants_traceback(error: Exception) -> bool:
     if isinstance(error, PackagesShadowed):
         # The settings would import the very packages that are not ours.
         return False
-    from service.config import wants_traceback  # noqa: PLC0415
+    from service.config import wants_traceback  # noqa: PLC0415 - after the guard
 
     return wants_traceback()
 

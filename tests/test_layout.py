@@ -95,6 +95,23 @@ def test_functions_fit_a_screen() -> None:
     assert lengths[-1] <= 60
 
 
+def test_what_a_linter_is_told_to_pass_has_a_reason_beside_it() -> None:
+    """Nobody would know whether it may go, and the next one would be there for convenience.
+
+    The reason is on the line, in a comment above it, or what an assertion says.
+    """
+    ignore = re.compile(r"# (?:noqa: [A-Z0-9, ]+[0-9]|type: ignore\[[a-z, -]+\])(?P<reason>.*)")
+    found = []
+    for path in PYTHON_FILES:
+        lines = path.read_text().splitlines()
+        for place, line in enumerate(lines):
+            match = ignore.search(line)
+            said = match is None or re.search(r"\w", match["reason"]) or re.match(r'\s*assert .*, f?"', line)
+            if not said and not lines[place - 1].lstrip().startswith("# "):
+                found.append(f"{name_of(path)}:{place + 1}")
+    assert found == []
+
+
 def test_no_path_or_registry_of_one_machine_gets_in() -> None:
     """The repository would work, or mean something, on one machine only."""
     pattern = re.compile(r"(?<![\w.])/(?:work|root|home|Users)/\w+|\b(?:index-url|find-links|trusted-host)\b")

@@ -122,7 +122,7 @@ def restore_command(settings: Settings, model: str | None, version: int, *, with
     ServiceError, ConsumerError, ModelError
         See :func:`service.restart.restoring.restore`.
     """
-    from service.restart.restoring import restore  # noqa: PLC0415  # it imports the learners, which takes seconds
+    from service.restart.restoring import restore
 
     name = model_of(settings, model)
     new = restore(settings, name, version, with_positions=with_positions)
@@ -135,8 +135,8 @@ def _remade(
     settings: Settings, name: str, store: CheckpointStore, target: Verified, older: Sequence[Verified]
 ) -> Verified:
     """Make one checkpoint again of the newest whole one before it."""
-    from service.learning.trainer_process import prepare_learning  # noqa: PLC0415
-    from service.restart.remaking import model_to_read, remake  # noqa: PLC0415  # it imports the learners, which takes seconds
+    from service.learning.trainer_process import prepare_learning
+    from service.restart.remaking import model_to_read, remake
 
     info = target.info
     base = next((each.info for each in older if each.problem is None and each.info.version < info.version), None)

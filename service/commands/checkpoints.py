@@ -22,8 +22,8 @@ def register(app: typer.Typer) -> None:
 
 def list_checkpoints(*, model: ModelOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show the checkpoints that are kept, newest first."""
-    from service.commands.checkpoint_commands import list_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
+    from service.commands.checkpoint_commands import list_command
+    from service.config import load_settings
 
     answer = list_command(load_settings(config), model)
     typer.echo(answer.as_json() if as_json else answer.text)
@@ -48,9 +48,9 @@ def verify(
 
     May run while the model is being trained. The status is 1 where one is damaged or differs.
     """
-    from service.commands.checkpoint_commands import verify_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
-    from service.logs import configure_logs  # noqa: PLC0415
+    from service.commands.checkpoint_commands import verify_command
+    from service.config import load_settings
+    from service.logs import configure_logs
 
     settings = load_settings(config)
     configure_logs()
@@ -75,9 +75,9 @@ def restore(
 
     The place in the log stays, so that what came after the checkpoint is forgotten, and what comes next is learned.
     """
-    from service.commands.checkpoint_commands import restore_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
-    from service.logs import configure_logs  # noqa: PLC0415
+    from service.commands.checkpoint_commands import restore_command
+    from service.config import load_settings
+    from service.logs import configure_logs
 
     settings = load_settings(config)
     configure_logs()

@@ -69,10 +69,10 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Put one stream through several learners at the same label delay, and show which predicts best, and how fast."""
-    from models.examples import Task  # noqa: PLC0415
-    from service.comparing.compare import CompareOrder, run_compare  # noqa: PLC0415
-    from service.comparing.stream import StreamOrder  # noqa: PLC0415
-    from service.replaying.replay_events import Roles  # noqa: PLC0415
+    from models.examples import Task
+    from service.comparing.compare import CompareOrder, run_compare
+    from service.comparing.stream import StreamOrder
+    from service.replaying.replay_events import Roles
 
     known = None if task is TaskName.AUTO else Task(task.value)
     stream = StreamOrder(file, Roles(label, id_column, timestamp), known, rows)

@@ -15,8 +15,8 @@ def register(app: typer.Typer) -> None:
 
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print every setting that counts: defaults, over them the file, over that the environment. Secrets are hidden."""
-    from service.config import load_settings  # noqa: PLC0415
-    from service.settings.yaml_text import as_yaml  # noqa: PLC0415
+    from service.config import load_settings
+    from service.settings.yaml_text import as_yaml
 
     settings = load_settings(config)
     if as_json:
@@ -28,10 +28,10 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Say whether the settings are right; end with status 2 and what is wrong if they are not."""
-    import json  # noqa: PLC0415
+    import json
 
-    from service.config import find_file, load_settings  # noqa: PLC0415
-    from service.errors import ConfigurationInvalid  # noqa: PLC0415
+    from service.config import find_file, load_settings
+    from service.errors import ConfigurationInvalid
 
     file = find_file(config)
     answer = {"valid": True, "file": str(file) if file else None}

@@ -45,8 +45,8 @@ def list_letters(
     as_json: JsonOption = False,
 ) -> None:
     """Show the newest dead letters: their number, their place in the log, when and why they were refused."""
-    from service.commands.dead_letter_commands import list_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
+    from service.commands.dead_letter_commands import list_command
+    from service.config import load_settings
 
     answer = list_command(load_settings(config), model, reason, None if state is None else state.value, limit)
     typer.echo(answer.as_json() if as_json else answer.text)
@@ -62,8 +62,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter whole: what was wrong, and key, headers and bytes as they came."""
-    from service.commands.dead_letter_commands import show_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
+    from service.commands.dead_letter_commands import show_command
+    from service.config import load_settings
 
     answer = show_command(load_settings(config), model, letter)
     typer.echo(answer.as_json() if as_json else answer.text)
@@ -85,8 +85,8 @@ def redrive(
     as_json: JsonOption = False,
 ) -> None:
     """Send dead letters to their topic again, as they came and once each, after what was wrong has been put right."""
-    from service.commands.dead_letter_redriving import redrive_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
+    from service.commands.dead_letter_redriving import redrive_command
+    from service.config import load_settings
 
     answer = redrive_command(load_settings(config), model, reason, letters, limit, again=again)
     typer.echo(answer.as_json() if as_json else answer.text)
@@ -94,8 +94,8 @@ def redrive(
 
 def resume(model: ModelOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Have learning go on that paused because too many events could not be used. What comes next is counted afresh."""
-    from service.commands.dead_letter_commands import resume_command  # noqa: PLC0415
-    from service.config import load_settings  # noqa: PLC0415
+    from service.commands.dead_letter_commands import resume_command
+    from service.config import load_settings
 
     answer = resume_command(load_settings(config), model)
     typer.echo(answer.as_json() if as_json else answer.text)

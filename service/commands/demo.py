@@ -29,6 +29,6 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Start the service, send it a real labelled stream over HTTP, and show how well it does."""
-    from service.replaying.demo import DemoOrder, run_demo  # noqa: PLC0415
+    from service.replaying.demo import DemoOrder, run_demo
 
     raise typer.Exit(run_demo(DemoOrder(stream, label, leave, data_dir, as_json)))

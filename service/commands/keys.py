@@ -36,8 +36,8 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Make a key, and print it this one time: the file keeps only what it takes to recognise it."""
-    from service.errors import KeysInvalid  # noqa: PLC0415
-    from service.security.keys_file import ROLES, add_key  # noqa: PLC0415
+    from service.errors import KeysInvalid
+    from service.security.keys_file import ROLES, add_key
 
     wanted = [each for each in ROLES if each in (role or ())]
     if set(role or ()) - set(wanted):
@@ -53,7 +53,7 @@ def add(
 
 def list_(file: _FileOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """List the keys: names and roles."""
-    from service.security.keys_file import ROLES, read_keys  # noqa: PLC0415
+    from service.security.keys_file import ROLES, read_keys
 
     found = read_keys(_path(file, config))
     for fault in found.faults:
@@ -70,7 +70,7 @@ def list_(file: _FileOption = None, config: ConfigOption = None, as_json: JsonOp
 
 def remove(name: _NameArgument, file: _FileOption = None, config: ConfigOption = None) -> None:
     """Remove a key; servers refuse it within seconds."""
-    from service.security.keys_file import remove_key  # noqa: PLC0415
+    from service.security.keys_file import remove_key
 
     path = _path(file, config)
     remove_key(path, name)
@@ -81,8 +81,8 @@ def _path(file: Path | None, config: Path | None) -> Path:
     """Return which file is meant."""
     if file is not None:
         return file
-    from service.config import load_settings  # noqa: PLC0415
-    from service.errors import KeysInvalid  # noqa: PLC0415
+    from service.config import load_settings
+    from service.errors import KeysInvalid
 
     configured = load_settings(config).security.api_keys_file
     if configured is None:

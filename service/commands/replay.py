@@ -54,8 +54,8 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Send the rows of a file as events, in its order, and show how well they are predicted before they are learned."""
-    from service.replaying.replay_command import ReplayOrder, run_replay  # noqa: PLC0415
-    from service.replaying.replay_events import Roles  # noqa: PLC0415
+    from service.replaying.replay_command import ReplayOrder, run_replay
+    from service.replaying.replay_events import Roles
 
     order = ReplayOrder(
         file=file,

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 def up(config: ConfigOption = None) -> None:
     """Run everything: a trainer for each model, and the server, started again when they die."""
     settings = _prepare(config)
-    from service.supervision.supervisor import run_supervisor  # noqa: PLC0415
+    from service.supervision.supervisor import run_supervisor
 
     raise typer.Exit(run_supervisor(settings, config))
 
@@ -89,8 +89,8 @@ def train(
 ) -> None:
     """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
     settings = _prepare(config)
-    from service.commands.train import Beginning, train_command  # noqa: PLC0415
-    from service.replaying.replay_events import Roles  # noqa: PLC0415
+    from service.commands.train import Beginning, train_command
+    from service.replaying.replay_events import Roles
 
     beginning = Beginning(origin, warm_start, history, Roles(label, id_column, timestamp), epochs)
     raise typer.Exit(train_command(settings, model, beginning, leave=leave))
@@ -99,7 +99,7 @@ def train(
 def spare(config: ConfigOption = None) -> None:
     """Import everything and wait for a model's name on stdin, then train it: what ``up`` keeps in reserve."""
     settings = _prepare(config)
-    from service.learning.trainer_process import run_spare  # noqa: PLC0415
+    from service.learning.trainer_process import run_spare
 
     raise typer.Exit(run_spare(settings))
 
@@ -107,16 +107,16 @@ def spare(config: ConfigOption = None) -> None:
 def serve(config: ConfigOption = None) -> None:
     """Answer predictions, take events, and tell how learning goes, over HTTP."""
     settings = _prepare(config)
-    from service.rest.serving import run_server  # noqa: PLC0415
+    from service.rest.serving import run_server
 
     raise typer.Exit(run_server(settings))
 
 
 def _prepare(config: ConfigOption) -> "Settings":
     """Load the settings, and set up logs: these commands talk to operators."""
-    from service.config import load_settings, wants_traceback  # noqa: PLC0415
-    from service.durability.ownership import make_private  # noqa: PLC0415
-    from service.logs import configure_logs  # noqa: PLC0415
+    from service.config import load_settings, wants_traceback
+    from service.durability.ownership import make_private
+    from service.logs import configure_logs
 
     settings = load_settings(config)
     configure_logs(verbose=wants_traceback())

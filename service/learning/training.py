@@ -39,7 +39,7 @@ class Training:
     @property
     def learner(self) -> Learner:
         """The learner that is served; there must be one."""
-        assert self.lane.learner is not None  # noqa: S101
+        assert self.lane.learner is not None, "nobody asks before the task is settled"  # noqa: S101
         return self.lane.learner
 
     @property

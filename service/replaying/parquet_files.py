@@ -42,7 +42,7 @@ class ParquetFile:
     def __init__(self, path: Path) -> None:
         try:
             import pyarrow as pa  # noqa: PLC0415  # an extra
-            from pyarrow.parquet import ParquetFile as Reader  # noqa: PLC0415
+            from pyarrow.parquet import ParquetFile as Reader  # noqa: PLC0415  # as above
         except ImportError:
             raise StreamFileInvalid(
                 f"{path}: reading Parquet needs pyarrow: install headrace[parquet], or save the table as CSV"

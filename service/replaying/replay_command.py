@@ -124,7 +124,7 @@ def _server(order: ReplayOrder, key: str | None) -> Target:
 
 def _topic(order: ReplayOrder, settings: Settings) -> Target:
     from consumers.kafka import KafkaSink  # noqa: PLC0415  # takes a moment, and is seldom needed
-    from service.wiring import kafka_options  # noqa: PLC0415
+    from service.wiring import kafka_options  # noqa: PLC0415  # as above
 
     model = settings.models.get(order.model)
     if model is None and order.topic is None:

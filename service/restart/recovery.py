@@ -178,7 +178,7 @@ def _tally(totals: Totals) -> Callable[[Lane, Examples], None]:
     """Return what counts the updates that are learned again: they were served."""
 
     def tally(lane: Lane, learned: Examples) -> None:
-        assert lane.learner is not None  # noqa: S101
+        assert lane.learner is not None, "it has just learned"  # noqa: S101
         totals.updated(lane.learner.name, len(learned))
         totals.reached(lane.learner.name, lane.learned, lane.consumed)
 

@@ -44,7 +44,7 @@ def start_child(command: Sequence[str], stdin: int | None = None) -> "subprocess
         command,
         stdin=stdin,
         start_new_session=True,
-        preexec_fn=end_with_parent(),  # noqa: PLW1509
+        preexec_fn=end_with_parent(),  # noqa: PLW1509 - one system call, and no thread holds a lock that it needs
     )
 
 

@@ -78,7 +78,7 @@ def test_retention_that_was_faster_than_learning(tmp_path: Path, topic: KafkaTop
     topic.forget(1, before=150)
     model = open_model(settings(tmp_path), topic.source)
     try:
-        with pytest.raises(PositionLost, match="holds offsets 150 to 200, but 100 is to be read next"):  # noqa: SIM117
+        with pytest.raises(PositionLost, match="holds offsets 150 to 200, but 100 is to be read next"):  # noqa: SIM117 - the error comes out of the second
             with running(model) as run:
                 run.wait_for(lambda _: False)
     finally:

@@ -39,7 +39,7 @@ class Listed:
     def __init__(self, chunks: list[Decoded[Names]]) -> None:
         self._chunks = list(chunks)
 
-    def take(self, timeout: float) -> Decoded[Names] | None:  # noqa: ARG002
+    def take(self, timeout: float) -> Decoded[Names] | None:  # noqa: ARG002 - nothing is to come
         return self._chunks.pop(0) if self._chunks else None
 
 

@@ -4,6 +4,7 @@ import contextlib
 import selectors
 import socket
 import threading
+from collections.abc import Callable
 
 _AT_ONCE = 65_536
 
@@ -46,8 +47,8 @@ class Proxy:
         for thread in self._threads:
             thread.join(5)
 
-    def _start(self, run: "object", *arguments: object) -> None:
-        thread = threading.Thread(target=run, args=arguments, daemon=True)  # type: ignore[arg-type]
+    def _start(self, run: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=run, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
 
@@ -65,13 +66,13 @@ class Proxy:
             other = {client: server, server: client}
             with selectors.DefaultSelector() as selector:
                 for each in other:
-                    selector.register(each, selectors.EVENT_READ)
+                    selector.register(each, selectors.EVENT_READ, each)
                 while self._connected.is_set() and not self._closed:
                     for key, _ in selector.select(0.05):
-                        data = key.fileobj.recv(_AT_ONCE)  # type: ignore[union-attr]
+                        data = key.data.recv(_AT_ONCE)
                         if not data or not self._connected.is_set():
                             break
-                        other[key.fileobj].sendall(data)  # type: ignore[index]
+                        other[key.data].sendall(data)
                     else:
                         continue
                     break

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import models.online_learner  # what trainers import when they start
-import models.torch_learner  # noqa: F401
+import models.torch_learner  # noqa: F401 - as above
 from service.durability.journal_format import Update
 from service.durability.journal_reading import read_journal
 from service.monitoring.status import read_status

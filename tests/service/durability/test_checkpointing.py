@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ class Slow(CheckpointStore):
 
     seconds = 0.0
 
-    def save(self, *arguments: object) -> object:  # type: ignore[override]
+    def save(self, *arguments: Any, **more: Any) -> Any:
         time.sleep(self.seconds)
-        return super().save(*arguments)  # type: ignore[arg-type]
+        return super().save(*arguments, **more)
 
 
 @pytest.fixture

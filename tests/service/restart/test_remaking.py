@@ -17,7 +17,7 @@ from service.wiring import model_paths
 from tests.support.training import events, learned, open_model, running, settings
 
 
-def history_of(chosen: Settings, pieces: Sequence[dict[int, list[bytes]]]) -> Source:
+def history_of(chosen: Settings, pieces: Sequence[dict[int, list[bytes]]]) -> MemorySource:
     """Learn a stream in as many runs as there are pieces, with a checkpoint after each; return the source."""
     items: dict[int, list[Any]] = {}
     for piece in pieces:
@@ -74,7 +74,7 @@ def test_what_is_not_what_the_log_made_is_found(tmp_path: Path) -> None:
     lane = {**second.service["lane"], "learned": 161, "events_checksum": "0" * 16}
     assert "160 events learned, not 161; the events' checksum" in outcome(service={**second.service, "lane": lane})
     assert "beyond the checkpoint's position" in outcome(positions=first.positions)
-    source.append(0, *events(1, first=160))  # type: ignore[attr-defined]
+    source.append(0, *events(1, first=160))
     ahead = {0: replace_offset(second, 161)}
     assert "passed without being learned" in outcome(positions=ahead)
 
@@ -112,7 +112,7 @@ def test_what_cannot_be_known_is_said(tmp_path: Path) -> None:
     )
     found = remade(chosen, MemorySource({0: events(160)}, identity="other"), first, second)
     assert found.outcome == "impossible"
-    source.forget(0, 120)  # type: ignore[attr-defined]
+    source.forget(0, 120)
     found = remade(chosen, source, first, second)
     assert found.outcome == "impossible"
     assert "does not hold offset 90" in found.detail
@@ -129,7 +129,7 @@ def test_across_a_stand_in_nothing_is_claimed(tmp_path: Path) -> None:
     source = history_of(chosen, [{0: events(90)}])
     paths = model_paths(chosen, "default")
     paths.drill.touch()
-    source.append(0, *events(60, first=90))  # type: ignore[attr-defined]
+    source.append(0, *events(60, first=90))
     with running(open_model(chosen, source)) as run:
         run.wait_for(lambda status: status.events_learned.get("online") == 60)
         paths.drill.unlink()
