@@ -23,14 +23,16 @@ from models.learner import Json
 from models.mixing_classes import LEAST as UNKNOWN
 from models.moments import OUTLIER
 from models.names import under
-from models.rls_solutions import REGRESSIONS, TURNS, Solutions
+from models.rls_solutions import REGRESSIONS, Solutions, due
 from models.self_mixed import SelfMixed
 from models.touched import Ranges
 
-BLOCK = 64  # rows of a block, for each of which two solutions are solved
+BLOCK = 64  # rows of a block, for each of which one or two solutions are solved
 FIRST_BLOCK = 16  # rows of a block until there were BLOCK of them: there is all to be learned
 ADDED = 128  # rows that are added to the sums at once: within them, all count alike
-EARLY = 2_048  # rows up to which each block has all solutions solved
+EARLY = 2_048  # rows up to which each block has all solutions solved;
+ROUND, LONG_ROUND = 4, 8  # from then on, blocks in which those that hardly forget are solved once; the latter
+STEADY = 4_096  # after so many rows, when a solution hardly moves in a round
 LEAST = 0.03  # probability below which a regression on ones and zeros says nothing
 
 
@@ -136,7 +138,7 @@ class RecursiveLeastSquares(SelfMixed):
         block = BLOCK if self._rows >= BLOCK else FIRST_BLOCK
         count = len(ready.targets) // block * block
         if count:
-            self._learn(ready.slice(0, count))
+            self._learn(ready.slice(0, count) if count < len(ready.targets) else ready)
         # A copy: the rows that were learned need not be kept.
         rest = ready.slice(count)
         self._waiting = Waiting(*(tensor.clone() for tensor in rest)) if len(rest.targets) else None
@@ -151,9 +153,12 @@ class RecursiveLeastSquares(SelfMixed):
             self._solutions.add(rows.features[part], wanted[part], rows.weights[part])
         self._rows += count
         turns = range(self._turn, self._turn + max(count // BLOCK, 1))
-        self._turn = turns.stop % len(TURNS)
-        due = {place for turn in turns[: len(TURNS)] for place in TURNS[turn % len(TURNS)]}
-        self._solutions.solve(sorted(due) if self._rows > EARLY else range(len(REGRESSIONS)))
+        self._turn = turns.stop % LONG_ROUND
+        if self._rows <= EARLY:
+            self._solutions.solve(range(len(REGRESSIONS)))
+            return
+        length = ROUND if self._rows <= STEADY else LONG_ROUND
+        self._solutions.solve(sorted(set().union(*(due(turn, length) for turn in turns[:length]))))
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""

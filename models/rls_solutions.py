@@ -45,8 +45,24 @@ REGRESSIONS = (
 """Which is best differs by stream, widely: smooth functions without noise want little ridge, noisy ones and those with
 hashed strings much."""
 
-TURNS = ((0, 2), (1, 3), (0, 4), (1, 5))
-"""What is solved block by block: what forgets soon has its turn twice as often."""
+QUICK, SLOW = (0, 1), (2, 3, 4, 5)
+"""Solutions that forget soon, of which each block has one solved, and the others, which have a turn once a round."""
+
+
+def due(block: int, round_length: int) -> set[int]:
+    """Return which solutions are solved for a block: one that forgets soon, and at most one of the others.
+
+    Parameters
+    ----------
+    block
+        Its number.
+    round_length
+        Blocks in which each of the others has one turn; a multiple of 4.
+    """
+    turn, rest = divmod(block % round_length * len(SLOW), round_length)
+    quick = QUICK[block % len(QUICK)]
+    return {quick} if rest else {quick, SLOW[turn]}
+
 
 JITTER = 3e-6  # times the mean diagonal: what float32 needs of a ridge where the sums are large
 

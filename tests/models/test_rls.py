@@ -13,8 +13,8 @@ from models.examples import FeatureKey, Kind, Label, Task
 from models.expert import Encoded, Space
 from models.folding import FOLDED, PLAIN, Folding, folded_width
 from models.fourier import ARITIES, COUNT, FIRST, FourierFeatures
-from models.rls import BLOCK, EARLY, RecursiveLeastSquares
-from models.rls_solutions import HALF_LIVES, REGRESSIONS, TURNS, Solutions
+from models.rls import BLOCK, EARLY, LONG_ROUND, ROUND, RecursiveLeastSquares
+from models.rls_solutions import HALF_LIVES, REGRESSIONS, Solutions, due
 from tests.support.learning import (
     answers,
     expect_the_same_after_a_restart,
@@ -169,7 +169,16 @@ def test_the_cost_of_rows_is_bounded_at_every_size() -> None:
     assert sum(single) == 2 * 4, "and most rows nothing"
     assert _solved(BLOCK, EARLY + 4 * BLOCK)[-4:] == [2, 2, 2, 2]
     assert _solved(16 * BLOCK, 6 * 16 * BLOCK)[-1] == len(REGRESSIONS), "each at most once, however many rows come"
-    assert {place for turn in TURNS for place in turn} == set(range(len(REGRESSIONS))), "each has its turn"
+
+
+@pytest.mark.parametrize("length", [ROUND, LONG_ROUND])
+def test_each_solution_has_its_turn(length: int) -> None:
+    """One would be what it was after the first rows for ever."""
+    turns = [due(block, length) for block in range(2 * length)]
+    assert set().union(*turns) == set(range(len(REGRESSIONS)))
+    assert max(map(len, turns)) == 2
+    counts = [sum(place in turn for turn in turns) for place in range(len(REGRESSIONS))]
+    assert counts == [length, length, 2, 2, 2, 2]
 
 
 def test_rows_wait_for_a_block_and_are_not_lost() -> None:
