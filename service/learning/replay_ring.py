@@ -24,7 +24,7 @@ class ReplayRing:
 
     def push(self, examples: Examples) -> None:
         """Add rows at the end; the oldest give way."""
-        if not self._capacity:
+        if not self._capacity or not len(examples):
             return
         self._pieces.append(examples)
         self._rows += len(examples)

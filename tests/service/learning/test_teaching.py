@@ -176,6 +176,24 @@ def test_without_its_teacher_a_student_learns_from_labels(tmp_path: Path) -> Non
         assert (status.teacher.taught, status.teacher.untaught, status.teacher.problem) == (40, 80, "")
 
 
+@pytest.mark.parametrize("kind", ["auto", "online"])
+def test_a_stream_may_have_no_label_at_all(tmp_path: Path, kind: str) -> None:
+    """If this fails, a student that has nothing but its teacher never begins, or ends at its first checkpoint."""
+    chosen = settings(tmp_path, learner={"kind": kind, "device": "cpu"}, checkpoint={"every_seconds": 0.05})
+    stream = unlabelled(events(121), 1000)[1:]
+    source = MemorySource({0: [*stream[:40], EOF, *stream[40:]]})
+    with running(open_model(chosen, "default", source)) as run:
+        status = run.wait_for(lambda status: status.events_consumed == 40)
+        assert (sum(status.events_learned.values()), status.unlabelled, status.classes) == (0, 40, [])
+    train_teacher(chosen, events(200))
+    with running(open_model(chosen, "default", source)) as run:
+        status = run.wait_for(lambda status: status.events_consumed == 120)
+        assert (sum(status.events_learned.values()), status.unlabelled) == (80, 40)
+        assert sorted(map(str, status.classes)) == ["down", "up"]
+        run.wait_for(lambda status: status.checkpoint is not None and status.checkpoint.version == status.version)
+        assert status.errors == []
+
+
 def test_a_teacher_of_other_classes_is_refused_at_the_start(tmp_path: Path) -> None:
     """If this fails, a model learns classes that are none of its own."""
     chosen = settings(tmp_path)
