@@ -4,7 +4,7 @@ What learners keep of themselves is scored on the device where the answers were 
 for whoever asks a learner, whatever kind it is, and compares with the labels afterwards.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,11 +81,22 @@ class Answers(Protocol):
         """Return answers; changes nothing."""
 
 
-def loss_over(learner: Answers, rows: Sequence[Examples]) -> float:
-    """Return the log loss, or for regression the root of the squared error, over rows that were not learned."""
+def loss_over(learner: Answers, rows: Sequence[Examples], then: Callable[[Examples], object] = lambda _: None) -> float:
+    """Return the log loss, or for regression the root of the squared error, over rows that were not learned.
+
+    Parameters
+    ----------
+    learner
+        Who answers.
+    rows
+        In pieces, in order.
+    then
+        Called with each piece once it was answered, such as what learns it.
+    """
     scores = AnswerScores(learner.task, 1, learned=True)
     for part in rows:
         scores.update(learner.try_out(part.features).predictions, part)
+        then(part)
     return scores.scores()["stream"].get("rmse" if learner.task is Task.REGRESSION else "log_loss", 0.0)
 
 

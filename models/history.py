@@ -6,17 +6,20 @@ them, for then each row's own label is in what answers it. So further epochs are
 rows as they were encoded when they were new. The mixture (``auto``) makes one pass: its networks replay the recent past
 anyway, its other experts count or solve, and how it mixes them is told by answers to new rows only.
 
-The newest rows are held out meanwhile to tell after which epoch the answers were best (as in early stopping: Prechelt,
-1998), which is often after the first, and are learned last, in their order: what was learned in epochs is judged by them, and the stream goes on there.
+The newest rows are held out meanwhile, to tell how many epochs were best, which is often one (as in early stopping:
+Prechelt, 1998). They are learned last and in order, after each epoch as if it were the last one: so what epochs are
+judged by is answers to new rows at the delay of a microbatch, and the stream goes on where they end.
 """
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from models.answer_scores import loss_over
 from models.examples import Examples
 from models.learner import Learner
 from models.network_expert import NetworkExpert
+from models.replay import Replay
 from models.torch_learner import TorchLearner
 
 EPOCHS = 5
@@ -62,10 +65,13 @@ def learn_history(learner: Learner, blocks: Iterable[Examples], rows: int, epoch
     """
     network = _network(learner) if epochs > 1 else None
     if network is None or not isinstance(learner, TorchLearner):
-        yield from _learned(learner, blocks, 0, rows)
+        done = 0
+        for block in blocks:
+            learner.learn(block)
+            done += len(block)
+            yield Step(done / rows, done)
         return
     last = rows - min(int(rows * HELD_OUT), MOST_HELD_OUT)
-    work = rows + last * (epochs - 1)
     done, held_out = 0, list[Examples]()
     network.keep_past(min(last, MOST_KEPT))
     for block in blocks:
@@ -74,32 +80,31 @@ def learn_history(learner: Learner, blocks: Iterable[Examples], rows: int, epoch
             continue
         learner.learn(block)
         done += len(block)
-        yield Step(done / work, done)
-    if held_out:
-        for epoch in _epochs(learner, network, held_out, epochs):
-            yield Step((done + last * epoch) / work, done)
-    network.keep_past(0)
-    yield from _learned(learner, held_out, done, rows)
+        yield Step(done / (rows * epochs), done)
+    past, network.past = network.past, None
+    if past is not None and held_out:
+        for epoch in _epochs(learner, network, past, held_out, epochs):
+            yield Step(epoch / epochs, done)
+        done += sum(map(len, held_out))
+    yield Step(1.0, done)
 
 
-def _learned(learner: Learner, blocks: Iterable[Examples], done: int, rows: int) -> Iterator[Step]:
-    """Learn blocks in order; `done` rows were learned before, of `rows`."""
-    for block in blocks:
-        learner.learn(block)
-        done += len(block)
-        yield Step(done / rows, done)
-
-
-def _epochs(learner: TorchLearner, network: NetworkExpert, held_out: list[Examples], epochs: int) -> Iterator[int]:
-    """Go through the past again and again, and go back to whenever the answers to what is held out were best."""
-    best, least = learner.state(), loss_over(learner, held_out)
-    for epoch in range(1, epochs):
-        network.rehearse(learner.model.prior())
-        loss = loss_over(learner, held_out)
-        if loss < least:
+def _epochs(
+    learner: TorchLearner, network: NetworkExpert, past: Replay, held_out: Sequence[Examples], epochs: int
+) -> Iterator[int]:
+    """Learn what is held out after each epoch as if it were the last one, and stay with the best."""
+    best, least = None, math.inf
+    for epoch in range(1, epochs + 1):
+        before = learner.state()
+        loss = loss_over(learner, held_out, learner.learn)
+        if best is None or loss < least:
             best, least = learner.state(), loss
         yield epoch
-    learner.restore(best)
+        if epoch < epochs:
+            learner.restore(before)
+            network.rehearse(past, learner.model.prior())
+    if best is not None:
+        learner.restore(best)
 
 
 def _network(learner: Learner) -> NetworkExpert | None:

@@ -54,6 +54,13 @@ class NetworkExpert(Defaults):
     event_clip
         See :class:`models.gradient_step.Step`.
 
+    Attributes
+    ----------
+    network, parameters, guard, replay, steps
+        What is learned, where it is, what looks after it, the ring of recent rows, and how many steps were taken.
+    past
+        Rows that are kept for more epochs; None but while a history is learned.
+
     Raises
     ------
     LearnerOptionsInvalid
@@ -94,7 +101,7 @@ class NetworkExpert(Defaults):
         self._touched = Touched()
         self._table: Tensor | None = None
         self._latest: tuple[Tensor, Tensor] | None = None
-        self._past: Replay | None = None
+        self.past: Replay | None = None
         # The logit of two classes is that of the second one.
         self._second = torch.tensor([0.0, 1.0], device=device)
 
@@ -146,7 +153,7 @@ class NetworkExpert(Defaults):
 
     def _rings(self) -> list[Replay]:
         """Return what rows are kept in."""
-        return [self.replay] if self._past is None else [self.replay, self._past]
+        return [self.replay] if self.past is None else [self.replay, self.past]
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
@@ -186,8 +193,8 @@ class NetworkExpert(Defaults):
             each = latest[1] if known and latest is not None else self._answers(rows, prior)
             self._shares.learn(each, targets, weights)
         given = Rows(rows.dense, targets, weights, sparse)
-        if self._past is not None:
-            self._past.add(given.dense, given.targets, given.weights, sparse)
+        if self.past is not None:
+            self.past.add(given.dense, given.targets, given.weights, sparse)
         if not self._replayed:
             self._take_steps(given, self._offsets(prior))
             return
@@ -228,22 +235,18 @@ class NetworkExpert(Defaults):
         self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
 
     def keep_past(self, rows: int) -> None:
-        """Keep the last so many rows that are learned from now on, for :meth:`rehearse`; 0 lets them go.
+        """Keep the last so many rows that are learned from now on in `past`, for :meth:`rehearse`.
 
         They are kept as they were encoded when they were new: statistics of the target know nothing of their own row.
         They are in no state.
         """
-        numbers = torch.float32 if self._task is Task.REGRESSION else torch.int64
-        self._past = Replay(self._device, numbers, rows) if rows else None
+        self.past = Replay(self._device, torch.float32 if self._task is Task.REGRESSION else torch.int64, rows)
 
-    def rehearse(self, prior: Tensor) -> None:
-        """Go once more through the rows that are kept, in random order: gradient steps, and nothing else.
+    def rehearse(self, past: Replay, prior: Tensor) -> None:
+        """Go once more through rows that were kept, in random order: gradient steps, and nothing else.
 
         Which copy is heeded does not change: none of them would be told by rows that it knows.
         """
-        past = self._past
-        if past is None or not len(past):
-            return
         random = np.random.Generator(np.random.PCG64([self._options.seed, self.steps, len(past)]))
         size = (self._options.step_size or CAPACITY) + self._replayed
         offsets, with_strings = self._offsets(prior), self.parameters.table is not None

@@ -116,20 +116,20 @@ def test_it_begins_with_what_another_model_has_learned(tmp_path: Path, kind: str
     last = kept(chosen)[-1]
     assert last.service["lane"]["learned"] == 60
     assert last.service["lane"]["events_checksum"] == checksum_of_single({0: 60})
-    assert begun(chosen, source) is None
+    begun(chosen, source)
     assert kept(chosen)[-1].version == last.version
 
 
 def test_scores_begin_with_its_own_stream_and_it_answers_at_once(tmp_path: Path) -> None:
     """If this fails, a model is shown as good as another was elsewhere, or what it took over is of no use."""
-    scores = {}
+    scores: dict[str, dict[str, Any]] = {}
     for name, path in (("cold", None), ("warm", teacher(tmp_path))):
         chosen = settings(tmp_path / name, checkpoint=SLOW, warm_start=path)
         source = MemorySource({0: events(40)})
         model = open_model(chosen, source)
         begin(model, None, go_on)
         with running(model) as run:
-            scores[name] = run.wait_for(learned(40)).scores["stream"]
+            scores[name] = dict(run.wait_for(learned(40)).scores["stream"])
     assert scores["warm"]["count"] == scores["cold"]["count"] == 40
     assert scores["warm"]["scored"] == 40 > scores["cold"]["scored"]
     assert scores["warm"]["log_loss"] < scores["cold"]["log_loss"]
