@@ -3,7 +3,8 @@
 Months, hours, codes and numbers of flights come as numbers; that 7 lies between 6 and 8 need not mean anything. How
 many different values a number has had is estimated by linear counting (Whang, Vander-Zanden and Taylor, 1990): hashes
 are marked in a line of 4,096 cells, and the share of cells left empty tells. It is judged three times, after 1,024,
-4,096 and 16,384 values, and then no more, so a number that is found to be continuous costs nothing from then on.
+4,096 and 16,384 values, or until it is plain that there are too many, and then no more: so a number that is found to be
+continuous costs nothing from then on.
 """
 
 import math
@@ -73,10 +74,10 @@ class Levels:
         candidates
             Which of the columns may have levels at all; shape (columns,).
         """
-        here = np.arange(len(counts))[slots]
-        self._grow(int(here.max(initial=-1)) + 1)
+        self._grow(slots.stop if isinstance(slots, slice) else int(slots.max(initial=-1)) + 1)
         if self._settled:
             return []
+        here = np.arange(len(counts))[slots]
         looked = np.flatnonzero(candidates & (here < WATCHED))
         looked = looked[self._judged[here[looked]] < len(JUDGED_AT)]
         if not len(looked):
@@ -93,12 +94,13 @@ class Levels:
         return found
 
     def _judge(self, slot: int, count: float) -> bool:
-        """Return whether a number has few values; if so, or at last, it is judged no more."""
+        """Return whether a number has few values; if so, if it never will, or at last, it is judged no more."""
         empty = CELLS - int(self._cells[slot].sum())
         values = round(-CELLS * math.log(empty / CELLS)) if empty else CELLS
         most = MOST_WHOLE if self._whole[slot] else MOST
         few = 1 < values <= min(most, count / OFTEN)
-        self._judged[slot] = len(JUDGED_AT) if few else self._judged[slot] + 1
+        # There are ever more of them.
+        self._judged[slot] = len(JUDGED_AT) if few or values > most else self._judged[slot] + 1
         return few
 
     def taken_over(self, slot: int) -> None:

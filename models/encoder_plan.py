@@ -98,18 +98,23 @@ class Plans:
     def __init__(self) -> None:
         self._plans: dict[tuple[FeatureKey, ...], Plan] = {}
         self._columns = 0
+        self._latest: tuple[tuple[FeatureKey, ...], Plan] | None = None
 
     def of(self, layout: Layout, keys: tuple[FeatureKey, ...]) -> Plan:
         """Return the plan for columns of these features."""
+        if self._latest is not None and self._latest[0] is keys:  # mostly, and hashing many keys takes long
+            return self._latest[1]
         plan = self._plans.get(keys)
         if plan is None:
             if len(self._plans) >= REMEMBERED or self._columns + len(keys) > COLUMNS_REMEMBERED:
                 self.forget()
             self._columns += len(keys)
             plan = self._plans[keys] = make_plan(layout, keys)
+        self._latest = keys, plan
         return plan
 
     def forget(self) -> None:
         """Note that the layout has changed."""
         self._plans.clear()
         self._columns = 0
+        self._latest = None

@@ -36,12 +36,15 @@ class Met(NamedTuple):
         The row of each, its hash, and the first of its input columns.
     levels
         From which on they are of levels.
+    places
+        Of those of levels, which of the plan's leveled columns each is of; shape (values − levels,).
     """
 
     rows: NDArray[np.int64]
     hashes: NDArray[np.int64]
     columns: NDArray[np.int64]
     levels: int
+    places: NDArray[np.intp]
 
 
 class TargetColumns:
@@ -61,6 +64,7 @@ class TargetColumns:
         self._task, self._layout, self._arrays = task, layout, arrays
         self._sides = sides_of(task)
         self.width = statistics_width(task)
+        self._latest: tuple[Plan, Matrix, Mapping[FeatureKey, Bag], tuple[int, int], Met | None] | None = None
         arrays.setdefault("lags", new_lags(self._sides))
         arrays.setdefault("worth", new_worth(LEAST_WORTH))
 
@@ -77,7 +81,8 @@ class TargetColumns:
 
     def renew(self, columns: list[int]) -> None:
         """Forget what input columns were worth: they carry other features from now on."""
-        self._arrays["worth"][:, columns] = 0.0
+        if columns:
+            self._arrays["worth"][:, columns] = 0.0
 
     def write(
         self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag], scale: Scale, dense: NDArray[np.float32]
@@ -113,7 +118,7 @@ class TargetColumns:
         """Take in targets, shape (rows,), at least one; return the rows of the statistics that changed."""
         scales, sides = self._scales(scale), as_sides(self._bounded(targets, scale), self._sides)
         met = self._met(plan, numbers, bags)
-        self._compare(met, np.clip(scales.standard(sides), -CLIP, CLIP), scales)
+        self._compare(plan, met, np.clip(scales.standard(sides), -CLIP, CLIP), scales)
         add_to_lags(self._arrays["lags"], sides)
         if met is None:
             return np.empty(0, np.int64)
@@ -129,24 +134,22 @@ class TargetColumns:
         reach = OUTLIER * scale.deviation
         return np.clip(targets, scale.mean - reach, scale.mean + reach)
 
-    def _compare(self, met: Met | None, targets: Matrix, scales: Scales) -> None:
+    def _compare(self, plan: Plan, met: Met | None, targets: Matrix, scales: Scales) -> None:
         """Compare lags and levels, as they are before they know the targets, with these, in units of the scale."""
         layout, arrays = self._layout, self._arrays
-        columns, values = np.empty(0, np.int64), np.empty((len(targets), 0))
         if layout.lags != NONE:
             lags = read_lags(arrays["lags"], scales, CLIP)
-            columns = np.arange(layout.lags, layout.lags + len(lags))
-            values = np.broadcast_to(lags, (len(targets), len(lags)))
-        if met is not None and met.levels < len(met.rows):
-            # Which columns of levels there are, and where each value's statistics go among them.
-            firsts, order = np.unique(met.columns[met.levels :], return_inverse=True)
-            read = read_statistics(arrays["statistics"], met.hashes[met.levels :], scales)
-            levels = np.zeros((len(targets), len(firsts), self.width))
-            levels[met.rows[met.levels :], order] = read
-            columns = np.append(columns, (firsts[:, None] + np.arange(self.width)).ravel())
-            values = np.concatenate([values, levels.reshape(len(targets), -1)], 1)
-        if len(columns):
-            add_worth(arrays["worth"], columns, values, np.tile(targets, len(columns) // self._sides))
+            columns = slice(layout.lags, layout.lags + len(lags))
+            add_worth(arrays["worth"], columns, len(targets), lags * targets.sum(), lags * lags * len(targets))
+        if met is not None and len(met.places):
+            levels = np.zeros((len(targets), len(plan.leveled), self.width))
+            levels[met.rows[met.levels :], met.places] = read_statistics(
+                arrays["statistics"], met.hashes[met.levels :], scales
+            )
+            places = (plan.level_columns[:, None] + np.arange(self.width)).ravel()
+            products = np.einsum("rlks,rs->lks", levels.reshape(*levels.shape[:2], -1, self._sides), targets)
+            squares = np.einsum("rlc,rlc->lc", levels, levels)
+            add_worth(arrays["worth"], places, len(targets), products.ravel(), squares.ravel())
 
     def _scales(self, scale: Scale) -> Scales:
         """Return the scales of the sides: the target's own where there is one side."""
@@ -156,11 +159,25 @@ class TargetColumns:
 
     def _met(self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag]) -> Met | None:
         """Return the values that have statistics; None if there are none."""
+        known, latest = (len(self._layout.strings), self._layout.taken_over), self._latest
+        if (
+            latest is None
+            or latest[0] is not plan
+            or latest[1] is not numbers
+            or latest[2] is not bags
+            or latest[3] != known
+        ):
+            # Kept, because the same rows are encoded and then learned.
+            latest = self._latest = plan, numbers, bags, known, self._found(plan, numbers, bags)
+        return latest[4]
+
+    def _found(self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag]) -> Met | None:
+        """Look for the values that have statistics."""
         strings = self._layout.strings
         found = [(bag, column) for key, bag in bags.items() if (column := strings.get(key, NONE)) != NONE]
         rows, hashes = [bag.rows for bag, _ in found], [bag.hashes for bag, _ in found]
         columns = [np.full(len(bag.rows), column) for bag, column in found]
-        count = sum(map(len, rows))
+        count, place = sum(map(len, rows)), np.empty(0, np.intp)
         if len(plan.leveled):
             values = numbers[:, plan.leveled]
             there = ~np.isnan(values)
@@ -170,4 +187,4 @@ class TargetColumns:
             columns.append(plan.level_columns[place])
         if not sum(map(len, rows)):
             return None
-        return Met(np.concatenate(rows), np.concatenate(hashes), np.concatenate(columns), count)
+        return Met(np.concatenate(rows), np.concatenate(hashes), np.concatenate(columns), count, place)

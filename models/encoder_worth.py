@@ -8,8 +8,8 @@ with, at the delay at which they are used.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.encoder_plan import Places
 from models.encoder_sides import Matrix
 
 FORGOTTEN = 1e-4  # share that each row takes from what earlier ones said
@@ -28,7 +28,7 @@ def slopes(worth: Matrix) -> Matrix:
     return np.clip(found, 0.0, 1.0)
 
 
-def add_worth(worth: Matrix, columns: NDArray[np.intp], values: Matrix, targets: Matrix) -> None:
+def add_worth(worth: Matrix, columns: Places, rows: int, products: Matrix, squares: Matrix) -> None:
     """Take in what columns were before the targets were known.
 
     Parameters
@@ -36,9 +36,10 @@ def add_worth(worth: Matrix, columns: NDArray[np.intp], values: Matrix, targets:
     worth
         Changed.
     columns
-        Places in it, shape (some,).
-    values, targets
-        Shape (rows, some): the columns, and for each the target's side in the same unit.
+        Places in it.
+    rows
+        How many there were.
+    products, squares
+        Sums over the rows of each column times the target's side in the same unit, and of the column's squares.
     """
-    sums = np.stack([np.einsum("rc,rc->c", values, targets), np.einsum("rc,rc->c", values, values)])
-    worth[:, columns] = worth[:, columns] * (1 - FORGOTTEN) ** len(values) + sums
+    worth[:, columns] = worth[:, columns] * (1 - FORGOTTEN) ** rows + np.stack([products, squares])

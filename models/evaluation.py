@@ -1,17 +1,19 @@
 """Prequential evaluation: how good the predictions were that were made before their labels were learned.
 
 A learner hands :class:`Prequential` the predictions of each microbatch, made by the parameters as they were before it,
-together with the labels. Nothing here waits for the device until :meth:`Prequential.scores` is called. The rows go into
-a ring on the device; each time that a block of it is full, the block is folded into the totals of the whole stream.
-So an update costs a few copies, and the totals depend neither on how the stream was cut nor on when it was asked.
+together with the labels. Nothing here waits for the device until :meth:`Prequential.scores` is called. An update only
+keeps what it was given, until there are rows for a block, or somebody asks: scoring many rows costs little more than
+scoring few. Then they go into a ring on the device; each time that a block of it is full, it is folded into the totals
+of the whole stream. So the totals depend neither on how the stream was cut nor on when it was asked.
 
 An answer that was given before any label was learned is no prediction, and is not scored, neither a learner's nor a
 baseline's: nobody had anything to go by, and who is asked first would decide. How many rows are scored is said.
 What is summed, and what it means, is in ``evaluation_classes.py`` and ``evaluation_numbers.py``.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,13 +22,38 @@ from torch import Tensor
 
 from models.devices import to_device
 from models.errors import StateMismatch
-from models.evaluation_classes import ClassTally
+from models.evaluation_classes import ClassTally, Cuts
 from models.evaluation_numbers import NumberTally
 from models.examples import Task
 from models.learner import Array, Json
 
-SCHEMA = 1
+SCHEMA = 2
 BLOCK = 1024  # rows folded at once: many enough that an update rarely pays for it, few enough for small windows
+
+
+class _Given(NamedTuple):
+    """What :meth:`Prequential.update` was given, on the device; and the weights to score by."""
+
+    predictions: Tensor
+    targets: Tensor
+    weights: Tensor
+    losses: Tensor | None
+    scored: Tensor
+
+    def part(self, start: int, stop: int) -> "_Given":
+        """Return rows `start` to `stop`."""
+        rows, losses = slice(start, stop), self.losses
+        given = (self.predictions[rows], self.targets[rows], self.weights[rows])
+        return _Given(*given, None if losses is None else losses[rows], self.scored[rows])
+
+    def fits(self, other: "_Given") -> bool:
+        """Return whether both can be scored together."""
+        same = self.predictions.shape[1:] == other.predictions.shape[1:]
+        return (
+            same
+            and self.predictions.dtype == other.predictions.dtype
+            and (self.losses is None) == (other.losses is None)
+        )
 
 
 class Prequential:
@@ -63,25 +90,28 @@ class Prequential:
         self._one_by_one = one_by_one
         self._tally: ClassTally | NumberTally
         if task is Task.REGRESSION:
-            self._tally = NumberTally(self._device, one_by_one=one_by_one)
+            self._tally = NumberTally(self._device)
         else:
-            self._tally = ClassTally(self._device, binary=task is Task.BINARY, one_by_one=one_by_one)
+            self._tally = ClassTally(self._device, binary=task is Task.BINARY)
         self._rows = self._unscored = 0  # those that are not scored are the first ones
         self._learned = learned
+        self._waiting: list[_Given] = []
+        self._waiting_rows = 0
         self._totals = self._tally.zeros()
         capacity = -(-max(window, 1) // BLOCK) * BLOCK
         self._ring = torch.zeros((self._tally.columns, capacity), dtype=self._tally.dtype, device=self._device)
 
     def grow(self, classes: int) -> None:
         """Make room for `classes` classes; to be called before :meth:`update` sees a target beyond those known."""
-        if isinstance(self._tally, ClassTally):
+        if isinstance(self._tally, ClassTally) and classes > self._tally.classes:
+            self._settle()
             self._tally.grow(classes, self._totals)
 
     @torch.no_grad()
     def update(
         self, predictions: Tensor, targets: Tensor, weights: NDArray[np.float32], losses: Tensor | None = None
     ) -> None:
-        """Score some rows; does not wait for the device.
+        """Score some rows; does not wait for the device. What is given must not be changed afterwards.
 
         Parameters
         ----------
@@ -96,19 +126,37 @@ class Prequential:
         losses
             The learner's own loss of each row, floating, shape (rows,); by default the log loss or the squared error.
         """
+        rows, (there, scored) = len(targets), self._weighted(weights)
+        given = _Given(predictions, targets, there, losses, scored)
+        # What is looked at row by row takes room for each row times classes.
+        for start in range(0, rows, BLOCK if self._one_by_one else max(rows, 1)):
+            self._waiting.append(given.part(start, start + BLOCK) if self._one_by_one else given)
+            self._waiting_rows += len(self._waiting[-1].targets)
+            if self._waiting_rows >= BLOCK:
+                self._settle()
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        """Score what waits."""
+        waiting, self._waiting, self._waiting_rows = self._waiting, [], 0
+        while waiting:
+            alike = list(takewhile(waiting[0].fits, waiting))
+            waiting = waiting[len(alike) :]
+            self._score(alike)
+
+    def _score(self, alike: Sequence[_Given]) -> None:
+        """Score rows that can be scored together."""
+        predictions, targets, scored = (
+            torch.cat(each) for each in zip(*((one.predictions, one.targets, one.scored) for one in alike), strict=True)
+        )
+        losses = [one.losses for one in alike if one.losses is not None]
+        columns = self._tally.columns_of(predictions, targets, torch.cat(losses) if losses else None, scored)
         rows = len(targets)
-        there, scored = self._weighted(weights)
-        slices = range(0, rows, BLOCK) if self._one_by_one else range(0, rows, max(rows, 1))
-        for start in slices:
-            part = slice(start, start + slices.step)
-            columns = self._tally.columns_of(
-                predictions[part],
-                targets[part],
-                there[part],
-                None if losses is None else losses[part],
-                scored[part],
-            )
-            self._write(columns, len(targets[part]))
+        # What was known when is a matter of each microbatch, or of each row.
+        lengths = np.ones(rows, np.int64) if self._one_by_one else np.array([len(one.targets) for one in alike])
+        weights = torch.cat([one.weights for one in alike]).double()
+        columns += self._tally.baselines(targets, weights, Cuts.of(lengths, self._device))
+        self._write(columns, rows)
 
     def _weighted(self, weights: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
         """Return weights on the device, and those to score by: 0 where no label had been learned yet."""
@@ -128,7 +176,7 @@ class Prequential:
             start = self._rows % self._ring.shape[1]
             taken = min(rows - done, BLOCK - start % BLOCK)
             for place, column in zip(self._ring[:, start : start + taken].unbind(0), columns, strict=True):
-                place.copy_(column[done : done + taken] if column.dim() else column)
+                place.copy_(column[done : done + taken])
             done += taken
             self._rows += taken
             if self._rows % BLOCK == 0:
@@ -148,6 +196,7 @@ class Prequential:
         that were answered after a label had been learned. The other keys are described at
         :meth:`ClassTally.report` and :meth:`NumberTally.report`.
         """
+        self._settle()
         stream = {name: total.clone() for name, total in self._totals.items()}
         self._tally.fold(stream, self._recent(self._rows % BLOCK))
         window = self._tally.zeros()
@@ -160,6 +209,7 @@ class Prequential:
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return what :meth:`restore` needs, copied to the host: JSON, and arrays by name."""
+        self._settle()
         recent = self._recent(min(self._rows, self._ring.shape[1]))
         tensors = {
             "recent": recent,
@@ -188,6 +238,7 @@ class Prequential:
         found = {key: meta.get(key) for key in expected}
         if found != expected:
             raise StateMismatch(f"these scores are of {found}, this evaluation is of {expected}: start a new one")
+        self._waiting, self._waiting_rows = [], 0
         tensors = {name: torch.tensor(array, device=self._device) for name, array in arrays.items()}
         self._rows = int(meta["rows"])
         # States of before these were counted scored all rows, or none of the first microbatch.

@@ -1,8 +1,14 @@
 """What the prequential evaluation sums for classes, and the majority and no-change baselines beside it."""
 
+from typing import NamedTuple
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot, pad
+from torch.nn.functional import pad
+
+from models.devices import to_device
 
 Totals = dict[str, Tensor]
 
@@ -10,6 +16,27 @@ PROBABILITY_FLOOR = 1e-6  # log loss counts a smaller probability as this one: o
 LOSS_LIMIT = 1e38  # what an infinite loss counts as, so that the mean stays finite
 BINS = 4096
 LOGIT_RANGE = 16.0  # float32 cannot tell probabilities from 1 beyond it
+
+
+class Cuts(NamedTuple):
+    """How rows were cut into microbatches, or each for itself; on the device.
+
+    Attributes
+    ----------
+    of_rows
+        int64, shape (rows,): which microbatch each is of, from 0.
+    ends
+        int64, shape (microbatches,): the last row of each.
+    """
+
+    of_rows: Tensor
+    ends: Tensor
+
+    @classmethod
+    def of(cls, lengths: NDArray[np.int64], device: torch.device) -> "Cuts":
+        """Return the cuts of microbatches of so many rows, at least one each."""
+        of_rows = np.repeat(np.arange(len(lengths)), lengths)
+        return cls(to_device(of_rows, device), to_device(lengths.cumsum() - 1, device))
 
 
 class ClassTally:
@@ -24,17 +51,14 @@ class ClassTally:
         Where the sums are kept.
     binary
         Whether there are two classes at most, so that there is an area under the ROC curve.
-    one_by_one
-        Whether the baselines may use the labels of earlier rows of the same call.
     """
 
     columns = 8  # target, predicted, probability of the target, score, weight, loss, majority, last
     dtype = torch.float32  # exact for class indices below 2^24
 
-    def __init__(self, device: torch.device, *, binary: bool, one_by_one: bool) -> None:
+    def __init__(self, device: torch.device, *, binary: bool) -> None:
         self._device = device
         self._binary = binary
-        self._one_by_one = one_by_one
         classes = 2 if binary else 1
         self.memory = {
             "weights": torch.zeros(classes, dtype=torch.float64, device=device),
@@ -57,10 +81,13 @@ class ClassTally:
             for name in ("class_weights", "class_hits"):
                 totals[name] = pad(totals[name], (0, missing))
 
-    def columns_of(
-        self, probabilities: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, scored: Tensor
-    ) -> list[Tensor]:
-        """Return what is kept of some rows: tensors of shape (rows,), or () where all rows have the same.
+    @property
+    def classes(self) -> int:
+        """For how many classes there is room."""
+        return len(self.memory["weights"])
+
+    def columns_of(self, probabilities: Tensor, targets: Tensor, losses: Tensor | None, scored: Tensor) -> list[Tensor]:
+        """Return what is kept of some rows beside the baselines' predictions: tensors of shape (rows,).
 
         See :meth:`models.evaluation.Prequential.update`; `scored`, float32, shape (rows,), is the weight of each in the
         scores.
@@ -71,23 +98,22 @@ class ClassTally:
         of_target = probabilities.gather(1, targets.unsqueeze(1)).squeeze(1)
         if losses is None:
             losses = surprise(of_target)
-        score = probabilities[:, 1] if self._binary else torch.zeros((), device=self._device)
-        baselines = self._baselines(targets, weights.double())
-        return [targets, probabilities.argmax(1), of_target, score, scored, losses, *baselines]
+        score = probabilities[:, 1] if self._binary else torch.zeros_like(of_target)
+        return [targets, probabilities.argmax(1), of_target, score, scored, losses]
 
-    def _baselines(self, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the majority's and the last label's predictions, and remember these labels."""
-        counts = self.memory["weights"]
-        last = self.memory["last"]
-        majority = counts.argmax()
-        if self._one_by_one:
-            seen = one_hot(targets, len(counts)) * weights.unsqueeze(1)
-            majority = (counts + seen.cumsum(0) - seen).argmax(1)
-            last = torch.cat([last.reshape(1), targets[:-1]])
+    def baselines(self, targets: Tensor, weights: Tensor, cuts: Cuts) -> tuple[Tensor, Tensor]:
+        """Return the majority's and the last label's predictions, shape (rows,) each, and remember these labels.
+
+        Those for a microbatch come from the labels before it; `weights` are float64.
+        """
+        known = self.memory["weights"]
+        counts = torch.zeros((len(cuts.ends) + 1, len(known)), dtype=known.dtype, device=self._device)
+        counts[0] = known
         # Not index_add_, whose order of additions is left open on CUDA.
-        counts.index_put_((targets,), weights, accumulate=True)
-        self.memory["last"] = targets[-1].clone()
-        return majority, last
+        counts.index_put_((cuts.of_rows + 1, targets), weights, accumulate=True)
+        counts = counts.cumsum(0)
+        self.memory["weights"] = counts[-1].clone()
+        return counts[:-1].argmax(1)[cuts.of_rows], last_before(self.memory, targets, cuts)
 
     def fold(self, totals: Totals, rows: Tensor) -> None:
         """Add `rows`, shape (columns, rows), to `totals`."""
@@ -122,6 +148,13 @@ class ClassTally:
         if self._binary and bool(present.all()):
             report["roc_auc"] = _area(totals["histogram"])
         return report
+
+
+def last_before(memory: dict[str, Tensor], targets: Tensor, cuts: Cuts) -> Tensor:
+    """Return for each row the last target before its microbatch, and remember the last one of all."""
+    lasts = torch.cat([memory["last"].view(1), targets[cuts.ends]])
+    memory["last"] = lasts[-1].clone()
+    return lasts[cuts.of_rows]
 
 
 def surprise(probability: Tensor) -> Tensor:

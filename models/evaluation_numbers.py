@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from models.evaluation_classes import Totals
+from models.evaluation_classes import Cuts, Totals, last_before
 
 LIMIT = 1e100  # predictions and labels beyond it count as it: squares of their differences can still be summed
 
@@ -20,27 +20,24 @@ class NumberTally:
     ----------
     device
         Where the sums are kept.
-    one_by_one
-        Whether the baselines may use the labels of earlier rows of the same call.
     """
 
     columns = 6  # target, predicted, weight, loss, mean, last
     dtype = torch.float64
 
-    def __init__(self, device: torch.device, *, one_by_one: bool) -> None:
+    def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._one_by_one = one_by_one
-        self.memory = {name: torch.zeros((), dtype=torch.float64, device=device) for name in ("weight", "mean", "last")}
+        # The last label; the first one, to which the sums of weights and of weighted labels are relative.
+        memory = {"last": torch.zeros(()), "origin": torch.tensor(math.inf), "sums": torch.zeros(2)}
+        self.memory = {name: initial.double().to(device) for name, initial in memory.items()}
 
     def zeros(self) -> Totals:
         """Return the totals of no rows."""
         shapes: dict[str, tuple[int, ...]] = {"sums": (6,), "mean": (), "deviation": ()}
         return {name: torch.zeros(shape, dtype=torch.float64, device=self._device) for name, shape in shapes.items()}
 
-    def columns_of(
-        self, values: Tensor, targets: Tensor, weights: Tensor, losses: Tensor | None, scored: Tensor
-    ) -> list[Tensor]:
-        """Return what is kept of some rows: tensors of shape (rows,), or () where all rows have the same.
+    def columns_of(self, values: Tensor, targets: Tensor, losses: Tensor | None, scored: Tensor) -> list[Tensor]:
+        """Return what is kept of some rows beside the baselines' predictions: tensors of shape (rows,).
 
         See :meth:`models.evaluation.Prequential.update`; `scored`, float32, shape (rows,), is the weight of each in the
         scores.
@@ -48,18 +45,23 @@ class NumberTally:
         values, targets = _bounded(values), _bounded(targets)
         if losses is None:
             losses = (values - targets).square()
-        return [targets, values, scored, losses, *self._baselines(targets, weights.double())]
+        return [targets, values, scored, losses]
 
-    def _baselines(self, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the running mean's and the last label's predictions, and remember these labels."""
-        weight, mean, last = self.memory["weight"], self.memory["mean"], self.memory["last"]
-        # Deviations from the mean so far, for large offsets.
-        weights_after = weight + weights.cumsum(0)
-        moved = mean + ((targets - mean) * weights).cumsum(0) / weights_after.clamp_min(1e-300)
-        self.memory = {"weight": weights_after[-1].clone(), "mean": moved[-1].clone(), "last": targets[-1].clone()}
-        if self._one_by_one:
-            return torch.cat([mean.reshape(1), moved[:-1]]), torch.cat([last.reshape(1), targets[:-1]])
-        return mean, last
+    def baselines(self, targets: Tensor, weights: Tensor, cuts: Cuts) -> tuple[Tensor, Tensor]:
+        """Return the running mean's and the last label's predictions, shape (rows,), and remember these labels.
+
+        See :meth:`models.evaluation_classes.ClassTally.baselines`.
+        """
+        targets, memory = _bounded(targets), self.memory
+        # Deviations from the first label, for large offsets.
+        origin = memory["origin"] = torch.where(torch.isinf(memory["origin"]), targets[0], memory["origin"])
+        sums = torch.zeros((len(cuts.ends) + 1, 2), dtype=torch.float64, device=self._device)
+        sums[0] = memory["sums"]
+        sums.index_put_((cuts.of_rows + 1,), torch.stack([weights, (targets - origin) * weights], 1), accumulate=True)
+        sums = sums.cumsum(0)
+        memory["sums"] = sums[-1].clone()
+        means = origin + sums[:, 1] / sums[:, 0].clamp_min(1e-300)
+        return means[cuts.of_rows], last_before(memory, targets, cuts)
 
     def fold(self, totals: Totals, rows: Tensor) -> None:
         """Add `rows`, shape (columns, rows), to `totals`."""

@@ -6,6 +6,7 @@ every so many microbatches, by their number, so that learning the same stream ag
 norms are only noted: counting them one by one would cost as much as a small network's step.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -60,8 +61,9 @@ class Guard:
         self._norms.append(norm)
         if len(self._norms) >= MOST_NOTES:
             self._count()
-        sound = torch.isfinite(norm)
-        return None if sound.is_cpu and bool(sound.all()) else sound.unsqueeze(1)
+        if norm.is_cpu and math.isfinite(norm.sum().item()):
+            return None
+        return torch.isfinite(norm).unsqueeze(1)
 
     def _count(self) -> None:
         """Count the steps that were noted."""

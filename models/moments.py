@@ -97,7 +97,9 @@ def add_values(moments: Matrix, values: Matrix, *, gaps: bool) -> None:
     gaps
         Whether there is a NaN.
     """
-    both = moments[:BEYOND].reshape(2, 3, -1)
+    # Recent values are of no use any more, once it is judged no more by them.
+    late = (moments[COUNT] > EARLY).all()
+    both = moments[: RECENT if late else BEYOND].reshape(-1, 3, moments.shape[1])
     count, mean, squares = both[:, COUNT], both[:, MEAN], both[:, SQUARES]
     values = np.minimum(np.maximum(values, -LIMIT), LIMIT)
     if (count[0] < WARM).any():
@@ -116,7 +118,8 @@ def add_values(moments: Matrix, values: Matrix, *, gaps: bool) -> None:
         deviations[np.broadcast_to(missing[:, None, :], deviations.shape)] = 0.0
         added = len(values) - missing.sum(0, dtype=np.float64)
     _merge(both, deviations, added)
-    _renew(moments)
+    if not late:
+        _renew(moments)
 
 
 def _without_garbage(moments: Matrix, values: Matrix) -> Matrix:
@@ -142,7 +145,7 @@ def _start(count: Matrix, mean: Matrix, values: Matrix) -> None:
 
 
 def _merge(both: Matrix, deviations: Matrix, added: float | Matrix) -> None:
-    """Merge deviations from the means so far, shape (rows, 2, columns), into moments, shape (2, 3, columns)."""
+    """Merge deviations from the means so far, shape (rows, sets, columns), into moments, shape (sets, 3, columns)."""
     count, mean, squares = both[:, COUNT], both[:, MEAN], both[:, SQUARES]
     share = added / np.maximum(count + added, 1.0)
     step = deviations.sum(0) / np.maximum(added, 1.0)

@@ -1,5 +1,6 @@
 """Encoder, expert and targets together: features → answers. The trainer's and the serving process's common core."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ class TorchModel:
             return values.mul_(deviation).add_(mean).clamp_(*self.targets.bounds())
         probabilities = outputs.exp()
         # A sum that is not finite tells that one of them is not, and costs less than looking at each.
-        sound = torch.isfinite(probabilities.sum(1, keepdim=True))
+        sound = probabilities.sum(1, keepdim=True) < math.inf
         return torch.where(sound, probabilities, prior.exp())
 
     def uninformed(self, rows: int) -> Tensor:
