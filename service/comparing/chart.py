@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.comparing.comparison import Comparison, Measure, Result
 from service.comparing.learner_names import Way
-from service.comparing.words import number
+from service.comparing.words import plain
 
 COLOURS: dict[Way, tuple[str, str]] = {
     "microbatch": ("#0b62c4", "#6cb0ff"),
@@ -21,8 +21,8 @@ COLOURS: dict[Way, tuple[str, str]] = {
 }
 """Way of learning → its colour on white and on black; a contrast of 4.5 or more on either."""
 
-WAYS: dict[Way, str] = {
-    "microbatch": "in microbatches",
+_WAYS: dict[Way, str] = {
+    "microbatch": "in microbatches of {delay:,} rows, or as many as behind the @",
     "online": "one event at a time",
     "batch": "batch training, again every so often",
     "baseline": "baseline",
@@ -99,6 +99,11 @@ class Chart:
         return (value - self.low) / (self.high - self.low)
 
 
+def legend(chart: Chart, delay: int) -> dict[Way, str]:
+    """Return what the colours of a chart mean; rows are learned `delay` at a time where nothing else is said."""
+    return {way: _WAYS[way].format(delay=delay) for way in dict.fromkeys(line.way for line in chart.lines)}
+
+
 def running(comparison: Comparison, space: float) -> Chart | None:
     """Return the chart of the score so far; None where there is nothing to draw.
 
@@ -158,8 +163,8 @@ def _chart(
 
 def _label(comparison: Comparison, result: Result) -> str:
     measure = comparison.measures[0]
-    partial = "" if comparison.whole(result) else " (partial)"
-    return f"{result.entrant.name} {number(result.score(measure), measure)}{partial}"
+    partial = "" if comparison.whole(result) else f" (first {result.outcome.rows:,})"
+    return f"{result.entrant.name} {plain(result, measure)}{partial}"
 
 
 def _averaged(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -213,4 +218,4 @@ def _steps(low: float, high: float, most: int) -> list[float]:
 
 
 def _mark(value: float, measure: Measure) -> str:
-    return f"{value:.4g}" if not measure.share else f"{value * 100:.4g} %"
+    return f"{value:.4g}" if not measure.share else f"{value * 100:.4g}%"

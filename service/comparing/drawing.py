@@ -59,9 +59,10 @@ def _line(chart: Chart, line: Line, inside: str) -> str:
     dashes = f' stroke-dasharray="{" ".join(map(str, line.dashes))}"' if line.dashes else ""
     text = escape(f"{line.label} {line.beyond}".rstrip())
     best = " best" if line.best else ""
+    dot = "" if line.beyond else f'<circle cx="{x}" cy="{y}" r="3"/>'
     return (
         f'<g class="{line.way}{best}"><title>{text}</title>'
-        f'<polyline clip-path="{inside}" points="{points}"{dashes}/>'
+        f'<polyline clip-path="{inside}" points="{points}"{dashes}/>{dot}'
         f'<polyline class="lead" points="{x},{y} {right},{y} {right + 18},{label}"/>'
         f'<text x="{right + 24}" y="{label}" dy="0.35em">{text}</text></g>'
     )

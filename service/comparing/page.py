@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from service.comparing.chart import COLOURS, TOGETHER, WAYS, Chart, recent, running
+from service.comparing.chart import COLOURS, TOGETHER, Chart, legend, recent, running
 from service.comparing.comparison import Comparison, Result
 from service.comparing.drawing import LABEL, draw
 from service.comparing.outcome import POINTS
@@ -38,7 +38,7 @@ def make_page(comparison: Comparison) -> str:
         notes=f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in told)}</ul>" if told else "",
         running_caption=f"{score} so far. {better} is better.{arrow}",
         running=_drawn(whole, "running", f"{score} so far", comparison),
-        legend=_legend(whole),
+        legend=_legend(whole, comparison.delay),
         recent_caption=f"{score} over each {_PART} of the stream by itself: where the stream "
         "changes, and who follows. The best of each way to learn; the numbers are those of the whole stream.",
         recent=_drawn(parts, "recent", f"{score} over each {_PART}", comparison),
@@ -60,10 +60,10 @@ def _drawn(chart: Chart | None, name: str, title: str, comparison: Comparison) -
     return draw(chart, name, title, f"{conclusion(comparison)} At the end of the stream: {said}.")
 
 
-def _legend(chart: Chart | None) -> str:
+def _legend(chart: Chart | None, delay: int) -> str:
     """Return what the colours mean."""
-    ways = dict.fromkeys(line.way for line in chart.lines) if chart else ()
-    entries = "".join(f'<li><span class="{way}"></span>{escape(WAYS[way])}</li>' for way in ways)
+    ways = legend(chart, delay) if chart else {}
+    entries = "".join(f'<li><span class="{way}"></span>{escape(meaning)}</li>' for way, meaning in ways.items())
     return f'<ul class="legend">{entries}</ul>'
 
 

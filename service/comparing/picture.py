@@ -1,16 +1,18 @@
 """The chart of a comparison as a picture (PNG); needs matplotlib, which is an extra."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from service.comparing.chart import COLOURS, WAYS, Chart, running
+from service.comparing.chart import COLOURS, Chart, legend, running
 from service.comparing.comparison import Comparison
 from service.comparing.words import conclusion, method
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LABEL = 0.046  # height of a label, as a share of the chart's
+_LABEL = 0.048  # height of a label, as a share of the chart's
+_ACROSS = 150  # characters in a line of small print
 
 
 def write_picture(comparison: Comparison, folder: Path) -> Path | None:
@@ -23,17 +25,18 @@ def write_picture(comparison: Comparison, folder: Path) -> Path | None:
     if chart is None:
         return None
     figure = Figure(figsize=(11, 6.2), dpi=144, facecolor="white")
-    axes = figure.add_axes((0.07, 0.11, 0.70, 0.70))
+    axes = figure.add_axes((0.07, 0.09, 0.71, 0.68))
     figure.text(0.03, 0.945, conclusion(comparison), fontsize=12, fontweight="bold", va="center", wrap=True)
-    figure.text(0.03, 0.875, f"{comparison.stream}: {method(comparison)}", fontsize=9.5, color="#444", va="center")
+    told = "\n".join(wrap(f"{comparison.stream}: {method(comparison)}", _ACROSS))
+    figure.text(0.03, 0.865, told, fontsize=9.5, color="#444", va="center")
     _draw(axes, chart)
     measure = comparison.measures[0]
     axes.set_ylabel(f"{measure.name} so far ({'higher' if measure.higher else 'lower'} is better)")
     axes.set_xlabel("rows")
     across = 0.07
-    for way in dict.fromkeys(line.way for line in chart.lines):
-        figure.text(across, 0.835, f"— {WAYS[way]}", fontsize=9, color=COLOURS[way][0], va="center")
-        across += 0.05 + 0.0065 * len(WAYS[way])
+    for way, meaning in legend(chart, comparison.delay).items():
+        figure.text(across, 0.805, f"— {meaning}", fontsize=9, color=COLOURS[way][0], va="center")
+        across += 0.04 + 0.0061 * len(meaning)
     path = folder / "comparison.png"
     figure.savefig(path)
     return path
@@ -53,6 +56,8 @@ def _draw(axes: "Axes", chart: Chart) -> None:
         width = 2.8 if line.best else 1.5
         axes.plot(*zip(*line.points, strict=True), color=colour, linestyle=pattern, linewidth=width)
         end, score = line.points[-1]
+        if not line.beyond:
+            axes.plot(end, score, color=colour, marker="o", markersize=5.5 if line.best else 4, clip_on=False)
         height = chart.height(score)
         # From the end of the line to its name: through the margin, and back to where a partial line ends.
         at = min(max(height, 0.0), 1.0)

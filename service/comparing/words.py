@@ -62,7 +62,7 @@ def conclusion(comparison: Comparison) -> str:
         firsts.setdefault(result.entrant.way, result)
     others = [
         f"{_WAYS[way]}{f' ({result.entrant.name})' if way != result.entrant.kind else ''} came to "
-        f"{_plain(result, measure)}"
+        f"{plain(result, measure)}"
         for way, result in firsts.items()
         if way != best.entrant.way
     ]
@@ -97,10 +97,11 @@ def _failed(comparison: Comparison) -> list[Result]:
 
 
 def _score(result: Result, measure: Measure) -> str:
-    score = _plain(result, measure)
+    score = plain(result, measure)
     return f"{score} of all rows right" if measure.key == "accuracy" else f"a {measure.name} of {score}"
 
 
-def _plain(result: Result, measure: Measure) -> str:
+def plain(result: Result, measure: Measure) -> str:
+    """Return a score as a sentence has it: shares in per cent."""
     score = result.score(measure)
     return f"{score:.1%}" if measure.share and score is not None else number(score, measure)

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from models.examples import Task
-from service.comparing.chart import COLOURS, TOGETHER, Chart, recent, running
+from service.comparing.chart import COLOURS, TOGETHER, Chart, legend, recent, running
 from tests.support.comparing import ROWS, comparison, outcome
 
 
@@ -20,12 +20,18 @@ def test_lines_are_the_curves_best_first_and_told_apart() -> None:
     found = drawn(
         running(comparison({"mlp": outcome([0.5, 0.7]), "auto": outcome([0.6, 0.8]), "batch": outcome([0.6])}), 0.05)
     )
-    assert [line.label for line in found.lines] == ["auto 0.800", "mlp 0.700", "batch 0.600"]
+    assert [line.label for line in found.lines] == ["auto 80.0%", "mlp 70.0%", "batch 60.0%"]
     assert [line.best for line in found.lines] == [True, False, False]
     assert found.lines[0].points == [(500, 0.6), (1000, 0.8)]
     auto, mlp, batch = found.lines
     assert auto.dashes != mlp.dashes
     assert (auto.way, mlp.way, batch.way) == ("microbatch", "microbatch", "batch")
+
+
+def test_what_colours_mean_says_how_many_rows_a_name_without_a_size_learns() -> None:
+    """Nobody would know what ``auto`` beside ``auto@256`` is."""
+    found = drawn(running(comparison({"auto": outcome([0.8]), "auto@256": outcome([0.7])}), 0.05))
+    assert legend(found, 1024) == {"microbatch": "in microbatches of 1,024 rows, or as many as behind the @"}
 
 
 def test_names_do_not_cover_each_other() -> None:
@@ -61,7 +67,7 @@ def test_unsettled_scores_at_the_start_do_not_stretch_the_chart() -> None:
 def test_axes_are_marked_at_round_values() -> None:
     """A score could not be read off the chart."""
     found = drawn(running(comparison({"auto": outcome([0.8] * 20), "mlp": outcome([0.6] * 20)}), 0.05))
-    assert [text for _, text in found.marks] == ["60 %", "65 %", "70 %", "75 %", "80 %"]
+    assert [text for _, text in found.marks] == ["60%", "65%", "70%", "75%", "80%"]
     assert [text for _, text in found.row_marks] == ["0", "200", "400", "600", "800", "1,000"]
     assert all(found.low <= value <= found.high for value, _ in found.marks)
 

@@ -111,8 +111,10 @@ def test_every_line_carries_its_name_and_the_drawings_their_description() -> Non
         told = {element.get("id"): element.text for element in drawing}
         assert all(told[name] for name in names)
     labels = [text.text for text in drawings[0].iterfind("g/text")]
-    assert labels == ["online 0.900 (partial)", "majority 0.550", "batch 0.700", "auto@256 0.750", "auto 0.800"]
-    assert "At the end of the stream: auto 0.800, auto@256 0.750" in (drawings[0].findtext("desc") or "")
+    assert labels == ["online 90.0% (first 100)", "majority 55.0%", "batch 70.0%", "auto@256 75.0%", "auto 80.0%"]
+    assert "At the end of the stream: auto 80.0%, auto@256 75.0%" in (drawings[0].findtext("desc") or "")
+    # Where each line ends is marked, for one that ends early is easily overlooked.
+    assert len(drawings[0].findall("g/circle")) == len(labels)
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     width = 960.0
