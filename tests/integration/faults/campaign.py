@@ -9,13 +9,14 @@ import argparse
 import gc
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -24,8 +25,9 @@ import models.torch_learner  # noqa: F401 - as above
 from service.durability.journal_format import Update
 from service.durability.journal_reading import read_journal
 from service.monitoring.status import read_status
+from tests.integration.faults import trainer
 from tests.integration.faults.cycles import Cycles
-from tests.integration.faults.place import MAX_SIZE, Place
+from tests.integration.faults.place import MAX_SIZE, TEACHER, Place, Variety
 from tests.integration.faults.points import TORN
 from tests.integration.faults.processes import Child
 from tests.integration.faults.stream import Producer
@@ -52,7 +54,10 @@ class Campaign:
         place.folder.mkdir(parents=True, exist_ok=True)
         place.updates.touch()
         self._cycles = Cycles(place, Random(f"{seed}/{place.variety}"))
-        self._producer = Producer(place.logs, seed, rate, MAX_SIZE if place.variety == "sizes" else 1)
+        align = MAX_SIZE if place.variety == "sizes" else 1
+        self._producer = Producer(place.logs, seed, rate, align, taught=place.variety == "taught")
+        self._teacher: Child | None = None
+        self._teaching = Random(f"{seed}/teaching")
         self._watcher = Child(lambda: watch(place.publication, place.versions))
         self._verifier = subprocess.Popen(
             [sys.executable, "-m", f"{__package__}.verifier", str(place.folder), place.variety],
@@ -74,6 +79,7 @@ class Campaign:
             self._cycles.first()
             self._harvest()
             for number in range(1, count + 1):
+                self._change_teacher()
                 self._kinds[self._cycles.run()] += 1
                 self._harvest()
                 if number % check_every == 0 or number == count:
@@ -94,10 +100,22 @@ class Campaign:
         """What must not have happened, so far."""
         return [*self._cycles.problems, *self._verified.get("problems", [])]
 
+    def _change_teacher(self) -> None:
+        """Start the teacher's trainer, where there is one, or now and then kill it, which its student must survive."""
+        if self._place.variety != "taught":
+            return
+        if self._teacher is not None and self._teaching.random() < 0.4:
+            self._teacher.kill()
+        if self._teacher is None or self._teacher.ended():
+            settings = self._place.settings()
+            self._teacher = Child(lambda: trainer.run(self._place, settings, None, TEACHER))
+
     def _check(self) -> None:
         """Pause the producer, have everything learned, and compare."""
         usable = self._producer.pause()
-        self._cycles.undisturbed(lambda: self._learned() == usable)
+        self._cycles.undisturbed(
+            self._is_passed if self._place.variety == "taught" else lambda: self._learned() == usable
+        )
         self._harvest()
         self._cycles.remade()
         if self._watcher.ended():
@@ -117,6 +135,12 @@ class Campaign:
     def _learned(self) -> int:
         status = read_status(self._place.model_status)
         return 0 if status is None else sum(status.events_learned.values())
+
+    def _is_passed(self) -> bool:
+        """Return whether everything in the logs was passed: what nobody can teach is not learned."""
+        status = read_status(self._place.model_status)
+        ends = {str(number): _length(path) for number, path in enumerate(self._place.logs)}
+        return status is not None and {name: at[0] for name, at in status.positions.items()} == ends
 
     def _harvest(self) -> None:
         """Keep the boundaries of every update that was journaled: what the variety with timeouts is compared with.
@@ -142,7 +166,8 @@ class Campaign:
                     self._skips = False
                 self._harvested = entry.version
                 runs = [list(run) for run in entry.runs] if isinstance(entry, Update) else []
-                told.write(json.dumps({"version": entry.version, "runs": runs}) + "\n")
+                lesson = entry.lesson.hex() if isinstance(entry, Update) else ""
+                told.write(json.dumps({"version": entry.version, "runs": runs, "lesson": lesson}) + "\n")
 
     def _result(self, cycles: int) -> dict[str, Any]:
         return {
@@ -158,16 +183,26 @@ class Campaign:
     def _end(self) -> None:
         self._producer.end()
         self._watcher.kill()
+        if self._teacher is not None:
+            self._teacher.kill()
         assert self._verifier.stdin is not None
         self._verifier.stdin.close()
         self._verifier.wait(30)
+
+
+def _length(log: Path) -> int:
+    """Return how many records a log holds."""
+    connection = sqlite3.connect(log)
+    (newest,) = connection.execute("SELECT max(id) FROM records").fetchone()
+    connection.close()
+    return int(newest or 0)
 
 
 def main() -> int:
     """Run a campaign; the status is 1 where anything was lost, doubled or altered."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("variety", choices=("sizes", "timeouts"))
+    parser.add_argument("variety", choices=get_args(Variety))
     parser.add_argument("--cycles", type=int, default=25)
     parser.add_argument("--seed", type=int, default=None, help="repeats a campaign; drawn where none is given")
     parser.add_argument("--check-every", type=int, default=100)

@@ -1,8 +1,9 @@
-"""Where a campaign takes place: its folders, its settings, and its two varieties.
+"""Where a campaign takes place: its folders, its settings, and its varieties.
 
 ``sizes``: one partition, microbatches bounded by their size alone, so that the parameters are those of a run that
 nothing disturbed.
 ``timeouts``: several partitions and microbatches that end by time, so that the journal's boundaries count.
+``taught``: the same, and some events have no label: another model, whose trainer is killed too, says what it would be.
 """
 
 import time
@@ -15,11 +16,11 @@ from consumers.log import LogReader, LogSource
 from consumers.source import Position, Positions, StoredRecord
 from service.config import Settings
 
-Variety = Literal["sizes", "timeouts"]
+Variety = Literal["sizes", "timeouts", "taught"]
 
 MAX_SIZE = 32
 LEASE_SECONDS = 0.6
-MODEL = "default"
+MODEL, TEACHER = "default", "old"
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class Place:
     def settings(self, *, every_seconds: float = 0.2, processes: int = 0) -> Settings:
         """Return a trainer's settings."""
         sizes = self.variety == "sizes"
+        learner = {"kind": "mlp", "device": "cpu", "network": {"hidden": [16]}}
+        usual = {"task": "multiclass", "learner": learner}
+        teaching = {TEACHER: usual} if self.variety == "taught" else {}
+        taught = {"task": "multiclass", "teacher": {"model": TEACHER}} if self.variety == "taught" else {}
         microbatch = {"max_size": MAX_SIZE, "max_delay_ms": 3_600_000 if sizes else 4, "max_bytes": 1 << 30}
         return Settings.model_validate(
             {
@@ -80,11 +85,13 @@ class Place:
                 "publish_dir": self.folder / "publish",
                 "models": {
                     MODEL: {
-                        "learner": {"kind": "mlp", "device": "cpu", "network": {"hidden": [16]}},
+                        **taught,
+                        "learner": learner,
                         "microbatch": microbatch | {"adaptive": False},
                         # Enough that what was journaled can be read after each cycle, before it is pruned.
                         "checkpoint": {"every_seconds": every_seconds, "keep": 4 if sizes else 40},
-                    }
+                    },
+                    **teaching,
                 },
                 "train": {"lease_seconds": LEASE_SECONDS},
                 "ingest": {"processes": processes},

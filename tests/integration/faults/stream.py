@@ -2,7 +2,7 @@
 
 Each message follows from the seed, its partition and its number alone. Most hold one event, some several; new
 features, categories and a new class turn up on the way; a few cannot be decoded, and a few events cannot be used or
-have no label.
+have no label. Where a teacher says what it would be, a third has none.
 """
 
 import json
@@ -21,23 +21,28 @@ NEW_FEATURE, NEW_CLASS = 400, 700
 """Numbers of the messages from which on a feature and a class occur that were not there before."""
 
 
-def message(seed: int, partition: int, number: int) -> tuple[bytes, int]:
-    """Return message `number` of a partition, and how many of its events can be learned from."""
+UNLABELLED = 0.3
+"""Share of the events without a label, where these are of use."""
+
+
+def message(seed: int, partition: int, number: int, *, taught: bool = False) -> tuple[bytes, int]:
+    """Return message `number` of a partition, and how many of its events a learner is given."""
     random = Random(f"{seed}/{partition}/{number}")
     kind = random.random()
     if kind < 0.004:
         return b'{"features": {"x": 1}, "label"', 0
     if kind < 0.8:
-        return json.dumps(_event(random, number)).encode(), 1
-    events = [_event(random, number) for _ in range(random.randint(2, 6))]
+        return json.dumps(_event(random, number, taught=taught)).encode(), 1
+    events = [_event(random, number, taught=taught) for _ in range(random.randint(2, 6))]
     usable = len(events)
     if random.random() < 0.05:
-        events[random.randrange(usable)] = random.choice(({"features": 3, "label": "up"}, {"features": {"x": 0.5}}))
-        usable -= 1
+        chosen = random.choice(({"features": 3, "label": "up"}, {"features": {"x": 0.5}}))
+        events[random.randrange(usable)] = chosen
+        usable -= not taught or "label" in chosen
     return json.dumps(events).encode(), usable
 
 
-def _event(random: Random, number: int) -> dict[str, Any]:
+def _event(random: Random, number: int, *, taught: bool) -> dict[str, Any]:
     x, y = random.gauss(0, 1), random.gauss(0, 1)
     features: dict[str, Any] = {"x": x, "y": y, "city": f"city-{random.randrange(3 + min(number // 200, 40))}"}
     if number >= NEW_FEATURE and random.random() < 0.5:
@@ -50,6 +55,8 @@ def _event(random: Random, number: int) -> dict[str, Any]:
     event: dict[str, Any] = {"features": features, "label": label}
     if random.random() < 0.1:
         event["weight"] = 0.5
+    if taught and random.random() < UNLABELLED:
+        del event["label"]
     return event
 
 
@@ -66,10 +73,12 @@ class Producer:
         Events a second, about.
     align
         It pauses once the number of usable events is a multiple of this.
+    taught
+        Whether many events have no label, and are usable without one.
     """
 
-    def __init__(self, logs: list[Path], seed: int, rate: float, align: int) -> None:
-        self._logs, self._seed, self._rate, self._align = logs, seed, rate, align
+    def __init__(self, logs: list[Path], seed: int, rate: float, align: int, *, taught: bool = False) -> None:
+        self._logs, self._seed, self._rate, self._align, self._taught = logs, seed, rate, align, taught
         ours, theirs = os.pipe(), os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -122,7 +131,7 @@ class Producer:
         found = 0
         limit = max(1, wanted)
         while len(records) < limit and found < wanted:
-            value, usable = message(self._seed, partition, numbers[partition])
+            value, usable = message(self._seed, partition, numbers[partition], taught=self._taught)
             numbers[partition] += 1
             records.append(NewRecord(value))
             found += usable

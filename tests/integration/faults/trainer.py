@@ -28,7 +28,7 @@ REMADE = 3
 """Checkpoints that are made again at each look, out of the one before it, the journal and the log."""
 
 
-def run(place: Place, settings: Settings, plan: Plan | None) -> int:
+def run(place: Place, settings: Settings, plan: Plan | None, model: str = MODEL) -> int:
     """Train until the end comes, by plan or from outside; return the exit status."""
     _log_to(place)
     faulthandler.register(signal.SIGUSR1, file=2, all_threads=True)
@@ -39,7 +39,7 @@ def run(place: Place, settings: Settings, plan: Plan | None) -> int:
     _start_programs_by_forking(switch)
     reading_program._PROGRAM = reading.program(place)
     try:
-        return trainer_process.run_trainer(settings, MODEL)
+        return trainer_process.run_trainer(settings, model)
     except Exception:  # noqa: BLE001 -- the campaign looks for it in the log
         traceback.print_exc()
         return 1

@@ -1,7 +1,8 @@
 """What the parameters must be: reads the log itself, decodes it itself, and learns it undisturbed, in a fresh process.
 
-It shares with the product what is to be taken as given, the learner, and nothing else: not the reader, the decoder, the
-microbatcher, recovery, checkpoints or the journal's replay. Each line on stdin is a request: check everything now.
+It shares with the product what is to be taken as given, the learner and what a teacher said, and nothing else: not the
+reader, the decoder, the microbatcher, recovery, checkpoints or the journal's replay. Each line on stdin is a request:
+check everything now.
 """
 
 import hashlib
@@ -9,9 +10,9 @@ import json
 import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from safetensors.numpy import load
 from models.examples import Examples, FeatureKey, Features, Kind, Task
 from models.learner import Learner
 from models.registry import create_learner
+from service.learning.lessons import decode_lesson
 from tests.integration.faults.place import MAX_SIZE, MODEL, Place, Variety
 from tests.integration.faults.watcher import digest, spec_text
 
@@ -30,7 +32,7 @@ class Event(NamedTuple):
     """One event that can be learned from, and the position after it."""
 
     features: Mapping[str, Any]
-    label: str
+    label: str | None
     weight: float
     place: tuple[int, int, int]
 
@@ -41,6 +43,7 @@ class Partition:
 
     path: Path
     number: int
+    taught: bool
     row: int = 0
     events: list[Event] = field(default_factory=list)
     broken: int = 0
@@ -66,14 +69,14 @@ class Partition:
         for index, event in enumerate(events):
             if not isinstance(event["features"], dict):
                 self.broken += 1
-            elif "label" not in event:
+            elif "label" not in event and not self.taught:
                 self.unused += 1
             else:
                 usable.append((index, event))
         for index, event in usable:
             after = (offset + 1, 0) if index == usable[-1][0] else (offset, index + 1)
             weight = event.get("weight", 1.0)
-            self.events.append(Event(event["features"], event["label"], weight, (self.number, *after)))
+            self.events.append(Event(event["features"], event.get("label"), weight, (self.number, *after)))
 
 
 def examples_of(events: Sequence[Event]) -> Examples:
@@ -90,7 +93,9 @@ def examples_of(events: Sequence[Event]) -> Examples:
     numbers = np.array(list(columns.values()), np.float64).T if columns else np.empty((len(events), 0))
     features = Features(len(events), tuple(columns), np.ascontiguousarray(numbers), categories)
     weights = np.array([event.weight for event in events], np.float32)
-    return Examples(features, [event.label for event in events], weights, np.full(len(events), np.nan))
+    labels = [cast("str", event.label) for event in events]
+    labelled = np.array([event.label is not None for event in events], np.bool_)
+    return Examples(features, labels, weights, np.full(len(events), np.nan), labelled=labelled)
 
 
 def checksum_of(events: Sequence[Event]) -> int:
@@ -116,11 +121,12 @@ class Verifier:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._partitions = [Partition(path, number) for number, path in enumerate(place.logs)]
+        taught = place.variety == "taught"
+        self._partitions = [Partition(path, number, taught) for number, path in enumerate(place.logs)]
         self._learner: Learner = create_learner(place.settings().models[MODEL].learner, Task.MULTICLASS)
         self._digests: dict[int, str] = {}
         self._taken = [0] * len(self._partitions)
-        self._version = self._updates = self._learned = self._checksum = 0
+        self._version = self._updates = self._learned = self._checksum = self._passed = self._taught = 0
         self._updates_read = 0
         self._versions_read = 0
         self._served: dict[int, str] = {}
@@ -131,41 +137,49 @@ class Verifier:
         """Learn what came since, and compare; return figures and problems."""
         for partition in self._partitions:
             partition.read()
-        for version, events in self._microbatches():
-            self._learn(version, events)
+        for version, events, lesson in self._microbatches():
+            self._learn(version, events, lesson)
         self._check_complete()
         self._check_checkpoint()
         self._check_served()
         self._check_dead_letters()
         return {
-            "events": self._learned,
+            "events": self._learned + self._passed,
+            "taught": self._taught,
             "updates": self._updates,
             "versions_seen": len(self._served),
             "dead_letters": sum(partition.broken for partition in self._partitions),
             "problems": self.problems[:20],
         }
 
-    def _learn(self, version: int, events: Sequence[Event]) -> None:
+    def _learn(self, version: int, events: Sequence[Event], lesson: str) -> None:
         if events:  # none: the same parameters under another number, where numbering has skipped ahead
-            self._learner.learn(examples_of(events))
+            taught = decode_lesson(bytes.fromhex(lesson), len(events))
+            given = replace(examples_of(events), taught=taught)
+            self._learner.learn(given if taught is not None else given.known())
             self._updates += 1
+            self._taught += len(events) if taught is not None else 0
+            learned = [event for event in events if taught is not None or event.label is not None]
+            self._passed += len(events) - len(learned)
+            events = learned
         published = self._learner.published(flush=True)
         self._digests[version] = digest(spec_text(json.loads(json.dumps(published.spec))), published.arrays)
         self._version = version
         self._learned += len(events)
         self._checksum = (self._checksum + checksum_of(events)) & _WRAP
 
-    def _microbatches(self) -> Iterator[tuple[int, list[Event]]]:
+    def _microbatches(self) -> Iterator[tuple[int, list[Event], str]]:
         """Yield what each update learns: every `MAX_SIZE` events, or as the journals of the campaign had it."""
         if self._place.variety == "sizes":
             events = self._partitions[0].events
             while len(events) - self._taken[0] >= MAX_SIZE:
-                yield self._version + 1, self._take(0, MAX_SIZE)
+                yield self._version + 1, self._take(0, MAX_SIZE), ""
             return
         lines = self._place.updates.read_text().splitlines()
         for line in lines[self._updates_read :]:
             update = json.loads(line)
-            yield update["version"], [one for number, rows in update["runs"] for one in self._take(number, rows)]
+            events = [one for number, rows in update["runs"] for one in self._take(number, rows)]
+            yield update["version"], events, update["lesson"]
         self._updates_read = len(lines)
 
     def _take(self, number: int, rows: int) -> list[Event]:
@@ -189,7 +203,7 @@ class Verifier:
         self._same("version", manifest["version"], self._version)
         self._same("events learned", lane["learned"], self._learned)
         self._same("checksum of the events", lane["events_checksum"], f"{self._checksum:016x}")
-        unused = sum(partition.unused + partition.broken for partition in self._partitions)
+        unused = sum(partition.unused + partition.broken for partition in self._partitions) + self._passed
         if not self._learned <= lane["consumed"] <= self._learned + unused:
             self.problems.append(f"events passed: {lane['consumed']}, of which {self._learned} were learned")
         positions = {str(each.number): [each.row, 0] for each in self._partitions}
