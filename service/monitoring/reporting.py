@@ -4,6 +4,7 @@ import os
 import time
 
 from consumers.dead_letter_pause import Pause
+from models.examples import Task
 from service.learning.lane import Lane
 from service.learning.model import Model
 from service.learning.totals import Totals
@@ -14,6 +15,20 @@ from service.repair.canary import Finding
 
 LISTED = 1000
 """Classes, and features, that a status names: it is rewritten several times a second."""
+
+
+def report_beginning(model: Model, task: Task) -> Status:
+    """Return the status of a trainer whose model learns a history, before its first event."""
+    return Status(
+        model=model.name,
+        epoch=model.lease.epoch,
+        pid=os.getpid(),
+        written_at=time.time(),
+        of_model=model.identity,
+        state="beginning",
+        task=task.value,
+        microbatch_max_size=model.max_size,
+    )
 
 
 def report(

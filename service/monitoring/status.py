@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 import structlog
 
-State = Literal["learning", "idle", "standby", "paused", "stopped", "waiting_for_source"]
+State = Literal["beginning", "learning", "idle", "standby", "paused", "stopped", "waiting_for_source"]
 
 STATUS_FILE = "status.json"
 
@@ -86,8 +86,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     of_model
         The model's identity: see :mod:`service.durability.model_identity`.
     state
-        ``learning``, ``idle`` (caught up), ``standby`` (another trainer owns the model), ``paused``, ``stopped`` or
-        ``waiting_for_source``.
+        ``beginning`` (a history is learned, before the first event), ``learning``, ``idle`` (caught up), ``standby``
+        (another trainer owns the model), ``paused``, ``stopped`` or ``waiting_for_source``.
     task, classes, features
         What is predicted from what, so far; the task is None until the first labels decide it. Of classes and features
         the first thousand each.

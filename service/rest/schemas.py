@@ -222,7 +222,9 @@ class ModelState(_Schema):
     model_config = ConfigDict(protected_namespaces=(), extra="allow")
 
     model: str
-    state: str = Field(description="`learning`, `idle`, `standby`, `paused`, `stopped`, `waiting_for_source`, `down`.")
+    state: str = Field(
+        description="`beginning`, `learning`, `idle`, `standby`, `paused`, `stopped`, `waiting_for_source`, `down`."
+    )
     task: str | None
     classes: list[ClassLabel | float]
     features: list[Feature] = Field(description="The first 1,000 of them, as of the classes.")

@@ -5,6 +5,7 @@ before it is learned; what gains from it goes through them several times (``mode
 checkpoint nothing is kept of it: a crash, or Ctrl-C, and the next start begins the file again.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,18 +13,24 @@ from pathlib import Path
 
 import structlog
 
+from models.examples import Task
 from models.history import EPOCHS, learn_history
 from models.learner import Learner
 from service.comparing.comparison import MEASURES
 from service.comparing.stream import Reading, StreamOrder, Survey, cut, survey
 from service.comparing.words import number
 from service.learning.model import Model
+from service.monitoring.reporting import report_beginning
+from service.monitoring.status import write_status
 from service.replaying.progress import StreamProgress
 from service.replaying.replay_events import Roles
 from service.restart.first_checkpoint import Known
 from service.settings.event_options import RECORD_KEY, EventOptions
 
 _log = structlog.get_logger("headrace.history")
+
+_REPORTED_EVERY = 1.0
+"""Seconds from one report of the trainer to the next."""
 
 _SCORED_EVERY = 16
 """Microbatches from one look at the score to the next: looking waits for the device."""
@@ -78,13 +85,14 @@ def learn_file(model: Model, order: HistoryOrder, known: Known | None, stopped: 
     reading = Reading(replace(stream, task=found.task))
     epochs = EPOCHS if order.epochs is None else order.epochs
     blocks = cut((decoded.examples for decoded in reading), min(model.max_size, MICROBATCH))
-    began, score = time.monotonic(), ""
+    began, score, reported = time.monotonic(), "", 0.0
     with StreamProgress(f"learning {order.file.name}") as progress:
         for place, step in enumerate(learn_history(learner, blocks, found.rows, epochs)):
             model.lease.check()
             if stopped():
                 _log.warning("the history is not learned to its end; the next start begins it again")
                 return None
+            reported = _reported(model, found.task, reported)
             score = _score(learner) if place % _SCORED_EVERY == 0 else score
             progress.show(step.share, step.rows, step.rows / max(time.monotonic() - began, 1e-9), score)
     origin = {"history": str(order.file), "rows": found.rows, "epochs": epochs, "score": _score(learner)}
@@ -108,6 +116,16 @@ def events_as_in(roles: Roles, options: EventOptions) -> EventOptions:
         return options.model_copy(update={"id": None if options.id == RECORD_KEY else options.id})
     parts = dict.fromkeys(("label", "id", "timestamp", "weight"))
     return options.model_copy(update={"format": "envelope", **parts})
+
+
+def _reported(model: Model, task: Task, before: float) -> float:
+    """Tell about once a second that the trainer is there; return when that was last, in monotonic seconds."""
+    now = time.monotonic()
+    if now - before < _REPORTED_EVERY:
+        return before
+    with contextlib.suppress(OSError):  # its age tells
+        write_status(model.paths.status, report_beginning(model, task))
+    return now
 
 
 def _survey(stream: StreamOrder) -> Survey:

@@ -16,6 +16,7 @@ MODEL = {
     "checkpoint": {"every_seconds": 1},
 }
 ROWS = 12_000
+ASKED = {"features": {"x": 2.0, "y": 1.0, "city": "Oslo"}}
 
 
 def history(folder: Path) -> Path:
@@ -64,6 +65,8 @@ def test_a_history_is_learned_once_whatever_dies_meanwhile(tmp_path: Path) -> No
         assert checkpoint(made) is None, "it was killed too late to show anything"
         made.start("serve")
         again = made.start(*command, name="again")
+        made.wait_for(lambda state: state["state"] == "beginning" and state["trainer"]["epoch"] == 2)
+        assert made.http.post("/predict", json=ASKED).json()["predictions"][0]["label"] is None, "that is version 0"
         made.wait_for(lambda state: state.get("model_version", 0) > 0)
         found = checkpoint(made)
         assert expected is not None
@@ -71,7 +74,7 @@ def test_a_history_is_learned_once_whatever_dies_meanwhile(tmp_path: Path) -> No
         assert same_state(found.learner, expected.learner)
         assert found.service["begun"]["rows"] == ROWS
         # It knows what the history told before it has learned any event, and then goes on as any model does.
-        answer = made.http.post("/predict", json={"features": {"x": 2.0, "y": 1.0, "city": "Oslo"}}).json()
+        answer = made.http.post("/predict", json=ASKED).json()
         assert answer["predictions"][0]["label"] == "up"
         assert made.state()["events_learned"] == 0
         body = b"\n".join(events(500))
