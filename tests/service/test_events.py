@@ -373,3 +373,21 @@ def test_a_declared_schema_is_checked() -> None:
         decoded = decoder.decode(records(*({"features": features, "label": 1} for features in (good, *bad, {"c": 7}))))
         assert [offset for offset, _, reason in reasons(decoded) if reason == "feature"] == list(range(1, 8))
         assert decoded.examples.features.categories == {"c": ["x", "7"], "free": ["anything", None]}
+
+
+def test_observations_are_examples_only_where_they_are_of_use() -> None:
+    """Fails when a teacher is never asked about what has no label, or a model without one learns that."""
+    events = [GOOD, {"features": {"price": 1.5}}, {"id": "a", "label": "late"}, GOOD]
+    for decoder in (EventDecoder(ENVELOPE, {}, observations=True), EventDecoder(ENVELOPE, {})):
+        for _ in range(2):  # one by one, and then many at once
+            decoded = decoder.decode(records(*events, {"features": {"price": 2.5}}))
+            wanted = decoded.examples.labelled is not None
+            assert decoded.examples.features.numbers[:, 0].tolist() == ([3.2, 1.5, 3.2, 2.5] if wanted else [3.2, 3.2])
+            assert len(decoded.track) == len(decoded.examples)
+            assert (decoded.events, decoded.unlabelled) == (5, 1 if wanted else 3)
+            assert (decoded.examples.labelled is None) or decoded.examples.labelled.tolist() == [
+                True,
+                False,
+                True,
+                False,
+            ]

@@ -24,7 +24,7 @@ def test_entries_come_back(tmp_path: Path) -> None:
     entries: list[Entry] = [
         Decision("task", 0, {"task": "binary", "classes": ["late", 1, True, None], "x": {"y": [1.5]}}),
         update(1),
-        Update(2, "online", [], {}, skip=True),
+        Update(2, "online", [], {}, skip=True, lesson=b"\x00what was said"),
         Decision("rollback", 3, {"restored_from": 1}),
         update(4),
     ]

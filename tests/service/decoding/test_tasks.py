@@ -160,3 +160,23 @@ def test_a_gate_that_knows_all_classes_decides_the_same_in_any_order() -> None:
     assert typed(met) == typed([1, "a"])
     (decoded,) = TaskGate(Task.MULTICLASS, met).offer(chunk("1", "a", 1))
     assert typed(decoded.examples.labels) == typed(["a", 1])
+
+
+def test_observations_pass_between_labels() -> None:
+    """Fails when a label is gated in another row's place, or what has no label is refused or takes one."""
+    decoder = EventDecoder(ENVELOPE, {}, observations=True)
+    labels = [None, "a", None, 1, "b", "c", None]
+    events = (
+        {"features": {"n": number}} | ({} if label is None else {"label": label}) for number, label in enumerate(labels)
+    )
+    gate = TaskGate(Task.BINARY)
+    (passed,) = gate.offer(decoder.decode(records(*events)))
+    assert list(passed.examples.labels) == [None, "a", None, 1, None]
+    assert passed.examples.labelled is not None
+    assert passed.examples.labelled.tolist() == [False, True, False, True, False]
+    assert passed.examples.features.numbers[:, 0].tolist() == [0, 1, 2, 3, 6]
+    assert [each.offset for each in passed.rejected] == [4, 5]
+    assert gate.classes == ("a", 1)
+    numbers = TaskGate(Task.REGRESSION)
+    (passed,) = numbers.offer(decoder.decode(records({"features": {"n": 1}}, {"features": {"n": 2}, "label": 3})))
+    assert typed(passed.examples.labels) == [(type(None), None), (float, 3.0)]
