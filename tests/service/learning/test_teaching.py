@@ -209,6 +209,25 @@ def test_a_teacher_of_other_classes_is_refused_at_the_start(tmp_path: Path) -> N
     model.lease.release()
 
 
+def test_a_stand_in_is_taught_too_and_the_learner_catches_up_with_its_teacher(tmp_path: Path) -> None:
+    """If this fails, a device failure ends what observations are worth, or the learner comes back without them."""
+    chosen = settings(tmp_path)
+    train_teacher(chosen, events(200))
+    stream = unlabelled(events(160, seed=5), 8)
+    source = MemorySource({0: stream[:80]})
+    with running(open_model(chosen, "default", source)) as run:
+        run.wait_for(learned(80))
+        drill = run.model.paths.drill
+        drill.touch()
+        source.append(0, *stream[80:])
+        run.wait_for(lambda status: status.events_learned == {"microbatch": 80, "online": 80})
+        drill.unlink()
+        status = run.wait_for(lambda status: status.learner == "microbatch" and status.checkpoint is not None)
+        assert status.teacher is not None
+        assert (status.teacher.taught, status.teacher.untaught, status.unlabelled) == (160, 0, 0)
+        assert run.trainer.training.lane.count.taught == 160
+
+
 class Breaking:
     """Parameters that cannot be asked, or answer in another way than they should."""
 
