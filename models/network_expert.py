@@ -35,7 +35,7 @@ from models.replay import CAPACITY, Replay
 from models.touched import Ranges, Touched
 
 PASSES = 8  # over the first microbatch, if rows are replayed at all; fewer over the next ones,
-PASSES_END = 500  # and after so many gradient steps one
+PASSES_END = 32_000  # and after so many rows, each counted as often as it was learned as a new one, one
 
 
 class NetworkExpert(Defaults):
@@ -93,7 +93,7 @@ class NetworkExpert(Defaults):
         self.guard = Guard(device, rates)
         self.replay = Replay(device, torch.float32 if task is Task.REGRESSION else torch.int64)
         self._generator = torch.Generator().manual_seed(options.seed)
-        self.steps = 0
+        self.steps = self.passed = 0
         self._shape = (0, 0)
         self._roles: Sequence[Role] = ()
         self._numbers: list[int] = []
@@ -231,6 +231,7 @@ class NetworkExpert(Defaults):
         if batch.sparse:
             self._touched.add(batch.sparse.places)
         share = 1 / len(batch.targets)
+        self.passed += len(batch.targets) - self._replayed
         batch = replace(batch, weights=batch.weights * share, share=share)
         self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
 
@@ -259,7 +260,7 @@ class NetworkExpert(Defaults):
         """Return how often to learn from the microbatch: several times at first, while there is all to be learned."""
         if not self._replayed:
             return 1
-        return max(1, round(PASSES * (1 - self.steps / PASSES_END)))
+        return max(1, round(PASSES * (1 - self.passed / PASSES_END)))
 
     def _kept_in(self, ring: Replay, places: NDArray[np.intp], *, with_strings: bool) -> Rows:
         """Return rows from their places in a ring."""
@@ -313,7 +314,7 @@ class NetworkExpert(Defaults):
         tensors["rates/shares"] = self._shares.shares
         tensors |= {f"replay/{name}": tensor for name, tensor in self.replay.state().items()}
         tensors |= {f"guard/{name}": tensor for name, tensor in self.guard.state().items()}
-        return {"shape": list(self._shape), "steps": self.steps}, tensors
+        return {"shape": list(self._shape), "steps": self.steps, "passed": self.passed}, tensors
 
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`.
@@ -323,7 +324,7 @@ class NetworkExpert(Defaults):
         StateMismatch
             It is of a network with other parameters.
         """
-        self.steps = meta["steps"]
+        self.steps, self.passed = meta["steps"], meta["passed"]
         tensors = with_copies(tensors, len(self.guard.rates))
         inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
         self._see(space.layout.roles)

@@ -71,7 +71,8 @@ class ClassTargets:
 
     def scale(self) -> Scale:
         """Return mean and standard deviation of the second class's indicator."""
-        share = self._shares()[1] if len(self.classes) > 1 else 0.0
+        counts = self.arrays["summary"][: len(self.classes)]
+        share = float((counts[1] + 0.5) / (counts.sum() + 0.5 * len(counts))) if len(counts) > 1 else 0.0
         return Scale(share, math.sqrt(share * (1 - share)))
 
     def _shares(self) -> NDArray[np.float64]:
