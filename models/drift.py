@@ -8,7 +8,7 @@ What is done about a drift is not decided here: see ``drift_options.py``.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,19 +21,13 @@ from models.drift_options import DriftOptions
 from models.examples import Task
 from models.lagged import Lagged, Vector
 from models.learner import Array, Json
-from models.names import under
+from models.names import beneath, under
 
 SCHEMA = 1
 GATHERED = 256  # errors of a regression that say what a typical one is
 TINY = 1e-9  # an error that is so small beside the labels' deviation is rounding
+PARTS = "certain_"  # begins the names of the detector's arrays
 WRONG = 1e300  # what an error counts as that is not a number
-
-
-class Signs(NamedTuple):
-    """How often drift was suspected, and how often it was certain, in some rows."""
-
-    suspected: int = 0
-    certain: int = 0
 
 
 class DriftWatch:
@@ -42,7 +36,7 @@ class DriftWatch:
     Parameters
     ----------
     options
-        Which detector; suspicions are looked for only where something is prepared for a drift.
+        Which detector.
     task
         What is predicted.
     device
@@ -59,11 +53,10 @@ class DriftWatch:
     def __init__(self, options: DriftOptions, task: Task, device: torch.device | str) -> None:
         self._name = options.detector
         self._numbers = task is Task.REGRESSION
-        self._detectors: dict[str, Detector] = {}
+        self._detector: Detector | None = None
         if self._name != "none":
-            self._detectors["certain"] = create_detector(self._name)
-            if options.react == "background":
-                self._detectors["suspected"] = create_detector(self._name, suspicious=True)
+            # When errors of numbers have changed, another one is typical, and they are relative to that.
+            self._detector = create_detector(self._name, lasting=not self._numbers)
         self._underway = Lagged(device)
         self._rows = 0
         self._gathered: Vector = np.zeros(0)
@@ -74,7 +67,7 @@ class DriftWatch:
     @torch.no_grad()
     def update(
         self, answers: Tensor | None, targets: Tensor, weights: NDArray[np.float32], deviation: float = 1.0
-    ) -> Signs:
+    ) -> int:
         """Take in what was answered before the labels were learned; does not wait for the device.
 
         Parameters
@@ -90,16 +83,14 @@ class DriftWatch:
 
         Returns
         -------
-        Signs
-            In rows that may have come a few microbatches earlier: see :mod:`models.lagged`.
+        int
+            How many drifts there were, in rows that may have come a few microbatches earlier: see
+            :mod:`models.lagged`.
         """
-        if not self._detectors:
-            return Signs()
-        signs = Signs()
-        for errors in self._underway.exchange(self._errors(answers, targets, weights)):
-            suspected, certain = self._look(errors, deviation)
-            signs = Signs(signs.suspected + suspected, signs.certain + certain)
-        return signs
+        if self._detector is None:
+            return 0
+        due = self._underway.exchange(self._errors(answers, targets, weights))
+        return sum(self._look(self._detector, errors, deviation) for errors in due)
 
     def _errors(self, answers: Tensor | None, targets: Tensor, weights: NDArray[np.float32]) -> Tensor:
         """Return errors, NaN for rows that say nothing: float64, shape (rows,)."""
@@ -113,22 +104,20 @@ class DriftWatch:
         counted = weights > 0
         return errors if counted.all() else errors.where(to_device(counted, errors.device), torch.nan)
 
-    def _look(self, errors: Vector, deviation: float) -> Signs:
-        """Feed errors to the detectors."""
+    def _look(self, detector: Detector, errors: Vector, deviation: float) -> int:
+        """Feed errors to the detector; return how many drifts it found."""
         places = np.flatnonzero(~np.isnan(errors))
         values = errors[places]
         if self._numbers:
             values = self._relative(values, deviation)
-        listed = values.tolist()
-        found = {name: detector.update(listed) for name, detector in self._detectors.items()}
-        rises = found["certain"].rises
+        rises, changed = detector.update(values.tolist())
         if rises:
             self.drifts += len(rises)
             self.last = self._rows + int(places[len(places) - len(values) + rises[-1]]) + 1
-        if found["certain"].changed:
+        if changed:
             self._gathered, self._typical = np.zeros(0), 0.0
         self._rows += len(errors)
-        return Signs(len(found["suspected"].rises) if "suspected" in found else 0, len(rises))
+        return len(rises)
 
     def _relative(self, errors: Vector, deviation: float) -> Vector:
         """Return absolute errors relative to a typical one, without those that say what a typical one is."""
@@ -147,7 +136,7 @@ class DriftWatch:
         meta = {
             "schema": SCHEMA,
             "detector": self._name,
-            "river": version() if self._detectors else None,
+            "river": version() if self._detector else None,
             "rows": self._rows,
             "drifts": self.drifts,
             "last": self.last,
@@ -155,8 +144,8 @@ class DriftWatch:
             "underway": lengths,
         }
         arrays: dict[str, Array] = {"gathered": self._gathered.copy(), "underway": underway}
-        for name, detector in self._detectors.items():
-            arrays |= {f"{name}_{part}": array for part, array in detector.state().items()}
+        if self._detector is not None:
+            arrays |= beneath(PARTS, self._detector.state())
         return meta, arrays
 
     def restore(self, meta: Json, arrays: Mapping[str, Array]) -> None:
@@ -167,11 +156,8 @@ class DriftWatch:
         if meta.get("schema") != SCHEMA:
             return
         self._rows, self.drifts, self.last = int(meta["rows"]), int(meta["drifts"]), meta["last"]
-        if not self._detectors or (meta["detector"], meta["river"]) != (self._name, version()):
+        if self._detector is None or (meta["detector"], meta["river"]) != (self._name, version()):
             return
         self._typical, self._gathered = float(meta["typical"]), arrays["gathered"].copy()
         self._underway.restore(meta["underway"], arrays["underway"])
-        for name, detector in self._detectors.items():
-            parts = under(f"{name}_", arrays)
-            if parts:
-                detector.restore(parts)
+        self._detector.restore(under(PARTS, arrays))

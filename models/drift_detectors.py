@@ -15,12 +15,10 @@ import numpy as np
 from models.drift_options import Detector as Name
 from models.learner import Array
 
-CERTAIN, SUSPICIOUS = 0.002, 0.01
-"""ADWIN's bound on how likely a cut is where nothing has changed: River's default, and what River's adaptive random
-forests take for a warning."""
+CERTAIN = 0.002  # ADWIN's bound on how likely a cut is where nothing has changed: River's default
 
 MAGNITUDE = 0.02  # of an excess over the mean that Page-Hinkley lets pass, for errors from 0 to 1
-CERTAIN_EXCESS, SUSPICIOUS_EXCESS = 50.0, 25.0  # sums beyond which it speaks; the first is River's default
+EXCESS = 50.0  # a sum beyond which it speaks: River's default
 
 
 class Found(NamedTuple):
@@ -31,7 +29,7 @@ class Found(NamedTuple):
     rises
         Places of values with which the mean was found to have risen.
     changed
-        Whether the mean has changed at all; the detector then began anew.
+        Whether the mean has changed at all, be it that it fell.
     """
 
     rises: list[int]
@@ -56,15 +54,16 @@ class Adwin:
 
     Parameters
     ----------
-    confidence
-        See :data:`CERTAIN`.
+    lasting
+        Whether its window outlasts values that fall. Not where they are in another unit from then on.
     """
 
-    def __init__(self, confidence: float) -> None:
+    def __init__(self, *, lasting: bool) -> None:
         from river.drift import ADWIN  # noqa: PLC0415 - see the module
 
         # Any: River's methods carry no types.
-        self._adwin: Any = ADWIN(delta=confidence)  # type: ignore[no-untyped-call]  # nor does its constructor
+        self._adwin: Any = ADWIN(delta=CERTAIN)  # type: ignore[no-untyped-call]  # nor does its constructor
+        self._lasting = lasting
         self._sum, self._count = 0.0, 0
 
     def update(self, values: Sequence[float]) -> Found:
@@ -75,11 +74,17 @@ class Adwin:
             self._count += 1
             adwin.update(value)
             if adwin.drift_detected:
-                # What is left in the window is what came after the change; with the next value it begins anew.
                 changed = True
                 if adwin.estimation * self._count > self._sum:
+                    # With the next value it begins anew.
                     rises.append(place)
-                self._sum, self._count = 0.0, 0
+                    self._sum, self._count = 0.0, 0
+                elif self._lasting:
+                    # It goes on with what came after the change: anew, it would be blind to a rise for a while.
+                    adwin._drift_detected = False
+                    self._sum, self._count = float(adwin.total), int(adwin.width)
+                else:
+                    self._sum, self._count = 0.0, 0
         return Found(rises, changed)
 
     def state(self) -> dict[str, Array]:
@@ -97,20 +102,14 @@ class Adwin:
 
 
 class PageHinkley:
-    """The Page-Hinkley test for a mean that rises.
-
-    Parameters
-    ----------
-    excess
-        See :data:`CERTAIN_EXCESS`.
-    """
+    """The Page-Hinkley test for a mean that rises."""
 
     _SUMS = ("_sum_increase", "_sum_decrease", "_min_increase", "_max_decrease")
 
-    def __init__(self, excess: float) -> None:
+    def __init__(self) -> None:
         from river.drift import PageHinkley as Test  # noqa: PLC0415 - see the module
 
-        self._test: Any = Test(delta=MAGNITUDE, threshold=excess, mode="up")
+        self._test: Any = Test(delta=MAGNITUDE, threshold=EXCESS, mode="up")
 
     def update(self, values: Sequence[float]) -> Found:
         """See :class:`Detector`."""
@@ -136,11 +135,9 @@ class PageHinkley:
             setattr(test, name, value)
 
 
-def create_detector(name: Name, *, suspicious: bool = False) -> Detector:
-    """Return a detector; a `suspicious` one speaks earlier, and oftener without a cause."""
-    if name == "page-hinkley":
-        return PageHinkley(SUSPICIOUS_EXCESS if suspicious else CERTAIN_EXCESS)
-    return Adwin(SUSPICIOUS if suspicious else CERTAIN)
+def create_detector(name: Name, *, lasting: bool) -> Detector:
+    """Return a detector; `lasting` as for :class:`Adwin`."""
+    return PageHinkley() if name == "page-hinkley" else Adwin(lasting=lasting)
 
 
 def version() -> str:

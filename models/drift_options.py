@@ -10,7 +10,7 @@ FORGETFUL = 2000  # rows after a drift that weigh more than others, where `forge
 HEAVIER = 4.0  # and how much more
 
 Detector = Literal["adwin", "page-hinkley", "none"]
-Reaction = Literal["none", "reset", "forget", "background"]
+Reaction = Literal["auto", "none", "reset", "forget", "background"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,20 @@ class DriftOptions:
     react
         ``none``: the drift is counted and reported, and whatever learns adapts as it always does (``auto`` by giving
         weight to the experts that have become better). ``reset``: what was learned is given up, all but the encoder's
-        statistics and the classes known. ``forget``: for a while new rows weigh more than usual. ``background``: at a
-        first suspicion another one begins to learn beside; it takes over when the drift is certain, if it is better.
+        statistics and the classes known. ``forget``: for a while new rows weigh more than usual. ``background``:
+        another one begins to learn beside, both answer by how right each is, and the better one stays. ``auto``:
+        ``background`` for a learner of the kind ``auto``, and otherwise ``none``.
     """
 
     detector: Detector = "adwin"
-    react: Reaction = "none"
+    react: Reaction = "auto"
+
+    def reaction(self, kind: str) -> Reaction:
+        """Return what follows where a learner is of a kind; never ``auto``."""
+        if self.react != "auto":
+            return self.react
+        return "background" if kind == "auto" and self.detector != "none" else "none"
 
 
-UNWATCHED = DriftOptions("none")
+UNWATCHED = DriftOptions("none", "none")
 """Nobody looks, and nothing follows."""

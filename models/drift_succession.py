@@ -1,36 +1,57 @@
 """Another expert in place of one whose concept is gone: :class:`Succession`, what ``reset`` and ``background`` do.
 
-It is an expert itself and stands where the one that it holds would stand: what it answers, publishes and says of itself
-is that one's. With ``reset`` a new one, which knows nothing, follows at each drift. With ``background`` a new one
-learns beside from the first suspicion on, as the trees of an adaptive random forest do (Gomes et al., Machine Learning
-2017), and follows only where drift is certain and it has been clearly the better of the two of late: so a false alarm
-costs nothing but time.
+It is an expert itself and stands where the one that it holds would stand. With ``reset`` a new one, which knows
+nothing, follows at each drift. With ``background``, which ``auto`` has unless told otherwise, a newcomer learns beside
+from the drift on, as the trees of an adaptive random forest do (Gomes et al., Machine Learning 2017); the two answer
+together, and the better one stays (``drift_duel.py``). A newcomer that has been in vain is followed by a pause, so that
+a stream whose errors rise again and again without a new concept does not have all things learned twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from models.drift import Signs
+from models.drift_duel import Duel
 from models.drift_options import Reaction
-from models.examples import Kind
+from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
-from models.lagged import Lagged
 from models.learner import Json
-from models.moments import OUTLIER
-from models.names import under
+from models.mixing_classes import widened
+from models.names import beneath, under
 from models.touched import Ranges
 
-HALF_LIFE = 128.0  # rows after which a loss counts half in what an expert has been of late
-BETTER = 0.8  # times the loss of the other that one must have to follow it: a little better may be chance
-LEAST = 256  # rows that one has learned before it may follow: fewer say little
-EARLY = 128  # rows before a drift that one may have begun: it has hardly learned what is gone
-UNCONFIRMED = 1000  # rows after which a suspicion that nothing has confirmed is dropped, and what began with it,
-MOST = 5000  # and rows after which a successor is given up that has not become better
-SURPRISE = 13.8  # the loss of a class with probability 0, or less than 1e-6: as in the scores
-BESIDE = "beside-"  # begins the names of segments of the one that learns beside
+EARLY = 128  # rows within which a further drift is the same one
+FIRST_PAUSE, LONGEST_PAUSE = 2_000, 16_000  # rows without a newcomer after one that was in vain; each is twice as long
+BESIDE = "beside-"  # begins the names of what is the newcomer's
+DUEL = "beside-duel/"  # and of what is the two's
+KEY = "beside"  # of what is said of them, in what is said of the elder
+NEWCOMER = "newcomer"  # what it is called in reports
+
+
+@dataclass
+class Pause:
+    """When no newcomer begins.
+
+    Attributes
+    ----------
+    left
+        Rows of it.
+    following
+        Rows of the next one.
+    alarmed
+        Whether there was a drift in it: a newcomer then begins when it is over.
+    """
+
+    left: int = 0
+    following: int = FIRST_PAUSE
+    alarmed: bool = False
+
+    def begin(self) -> None:
+        """Begin one; the next is longer."""
+        self.left, self.following = self.following, min(2 * self.following, LONGEST_PAUSE)
 
 
 class Succession:
@@ -42,43 +63,49 @@ class Succession:
         Makes an expert that knows nothing.
     react
         ``reset`` or ``background``.
+    task
+        What is predicted.
+    loss
+        As in :class:`models.learner.LearnerOptions`.
     device
         Of the experts.
     """
 
-    def __init__(self, make: Callable[[], Expert], react: Reaction, device: torch.device) -> None:
-        self._make, self._react, self._device = make, react, device
+    def __init__(
+        self, make: Callable[[], Expert], react: Reaction, task: Task, loss: str, device: torch.device
+    ) -> None:
+        self._make, self._react, self._task, self._loss, self._device = make, react, task, loss, device
         self.current = make()
         self.table_kinds: Sequence[frozenset[Kind]] = self.current.table_kinds
         self.uses_raw = self.current.uses_raw
         self.spare = self.current.spare
         self.cheap = self.current.cheap
         self._space: Space | None = None
-        self._forget_beside()
+        self._prior: Tensor | None = None
+        self._pause = Pause()
+        self._end()
 
-    def _forget_beside(self) -> None:
+    def _end(self) -> None:
         """Go on with one expert alone."""
         self._beside: Expert | None = None
-        self._certain = False
-        self._rows = 0
-        self._losses = [0.0, 0.0]
-        self._underway = Lagged(self._device)
+        self._duel: Duel | None = None
+        self._latest: tuple[Tensor, Sequence[Tensor], Tensor] | None = None
 
-    def react(self, signs: Signs) -> bool:
-        """Do what follows from signs of drift; return whether another expert answers from now on."""
+    def react(self, drifts: int) -> bool:
+        """Do what follows from so many drifts, often none; return whether others answer from now on."""
         if self._space is None:
             return False
         if self._react == "reset":
-            if signs.certain:
+            if drifts:
                 self.current = self._fresh(self._space)
-            return bool(signs.certain)
-        # One that began long before the drift has learned the concept that is gone.
-        oldest = UNCONFIRMED if self._certain else EARLY
-        if (signs.certain and self._rows > oldest) or (self._beside is None and any(signs)):
-            self._forget_beside()
-            self._beside = self._fresh(self._space)
-        self._certain = self._certain or bool(signs.certain)
-        return self._follows()
+            return bool(drifts)
+        changed = self._decide(again=bool(drifts))
+        self._pause.alarmed = self._pause.alarmed or (bool(drifts) and self._beside is None)
+        if self._pause.alarmed and not self._pause.left:
+            self._pause.alarmed = False
+            self._beside, self._duel = self._fresh(self._space), Duel(self._task, self._loss, self._device)
+            changed = True
+        return changed
 
     def _fresh(self, space: Space) -> Expert:
         """Return an expert that knows nothing, with room for all that is known."""
@@ -86,16 +113,24 @@ class Succession:
         expert.grow(space)
         return expert
 
-    def _follows(self) -> bool:
-        """Have the one beside follow where that is due, or give it up; return whether it has followed."""
-        better = self._losses[1] < BETTER * self._losses[0]
-        if self._beside is not None and self._certain and self._rows >= LEAST and better:
-            self.current = self._beside
-            self._forget_beside()
-            return True
-        if self._rows >= (MOST if self._certain else UNCONFIRMED):
-            self._forget_beside()
-        return False
+    def _decide(self, *, again: bool) -> bool:
+        """Have one of two go where it is clear which; return whether it did.
+
+        Where there is drift `again`, a newcomer that has been the better one stays: it is the elder of the next.
+        """
+        if self._duel is None or self._beside is None:
+            return False
+        stays = self._duel.newcomer_stays()
+        if stays is None and again and self._duel.rows > EARLY and self._duel.newcomer_is_better:
+            stays = True
+        if stays is None:
+            return False
+        if stays:
+            self.current, self._pause = self._beside, Pause()
+        else:
+            self._pause.begin()
+        self._end()
+        return True
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
@@ -115,79 +150,99 @@ class Succession:
         """See :class:`models.expert.Expert`."""
         for expert in self._experts():
             expert.rescale(factor, shift)
+        if self._duel is not None:
+            self._duel.rescale(factor)
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
-        return self.current.answers(rows, prior)
+        if self._duel is None:
+            return self.current.answers(rows, prior)
+        each = [expert.answers(rows, prior) for expert in self._experts()]
+        cleaned = self._duel.clean(each, prior)
+        mixed = self._duel.answer(cleaned)
+        # Kept for :meth:`learn`, which is mostly called with these next; changes no answer.
+        self._latest = mixed, each, cleaned
+        return mixed
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`."""
-        if self._beside is not None:
-            mine = self.current.answers(rows, prior) if answered is None else answered
-            other = self._beside.answers(rows, prior)
-            self._compare(torch.stack([_loss(each, targets, weights) for each in (mine, other)]), len(targets))
-            self._beside.learn(rows, targets, weights, prior, other)
-        self.current.learn(rows, targets, weights, prior, answered)
-
-    def _compare(self, losses: Tensor, rows: int) -> None:
-        """Take in the mean losses of the two over some rows, or those of a few microbatches before."""
-        sent = torch.cat([losses.double(), torch.full((1,), float(rows), dtype=torch.float64, device=losses.device)])
-        for mine, other, count in self._underway.exchange(sent):
-            self._rows += int(count)
-            share = 1.0 if self._rows == count else 1 - 0.5 ** (float(count) / HALF_LIFE)
-            found = (float(mine), float(other))
-            self._losses = [old + share * (new - old) for old, new in zip(self._losses, found, strict=True)]
+        self._pause.left = max(self._pause.left - len(targets), 0)
+        before, self._prior = widened(self._prior, prior), prior
+        if self._duel is None:
+            self.current.learn(rows, targets, weights, prior, answered)
+            return
+        latest, self._latest = self._latest, None
+        each: Sequence[Tensor | None]
+        if latest is not None and answered is latest[0]:
+            _, each, cleaned = latest
+        else:  # neither has learned these rows yet, so it is still what they would have answered
+            cleaned = self._duel.clean([expert.answers(rows, before) for expert in self._experts()], before)
+            each = [None, None]
+        self._duel.learn(cleaned, targets, weights)
+        for expert, own in zip(self._experts(), each, strict=True):
+            expert.learn(rows, targets, weights, prior, own)
 
     def published(self) -> dict[str, Tensor]:
-        """See :class:`models.expert.Expert`."""
-        return self.current.published()
+        """See :class:`models.expert.Expert`: of the one that answers alone, or of two."""
+        if self._beside is None or self._duel is None:
+            return self.current.published()
+        beside, own = beneath(BESIDE, self._beside.published()), beneath(DUEL, self._duel.published())
+        return {**self.current.published(), **beside, **own}
 
     def changed(self) -> Mapping[str, Ranges]:
-        """See :class:`models.expert.Expert`: of the one that answers; whoever publishes knows that it is another."""
-        return self.current.changed()
+        """See :class:`models.expert.Expert`; whoever publishes knows when others answer."""
+        changed = self.current.changed()
+        if self._beside is None:
+            return changed
+        return {**changed, **beneath(BESIDE, self._beside.changed())}
 
     def describe(self) -> dict[str, Any]:
         """See :class:`models.expert.Expert`."""
-        return self.current.describe()
+        description = self.current.describe()
+        return description if self._beside is None else {**description, KEY: self._beside.describe()}
 
     def attach(self, description: Json, tensors: Tensors) -> None:
         """See :class:`models.expert.Expert`."""
-        self.current.attach(description, tensors)
+        self._end()
+        own = _elders(tensors)
+        self.current.attach({name: value for name, value in description.items() if name != KEY}, own)
+        if KEY in description:
+            self._beside, self._duel = self._make(), Duel(self._task, self._loss, self._device)
+            self._beside.attach(description[KEY], _newcomers(tensors))
+            self._duel.attach(under(DUEL, tensors))
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """See :class:`models.expert.Expert`: what the one that answers can be restored from alone, and more."""
         meta, tensors = self.current.state()
-        if self._beside is None:
-            return meta, tensors
-        beside, others = self._beside.state()
-        lengths, underway = self._underway.state()
-        more = {
-            "expert": beside,
-            "certain": self._certain,
-            "rows": self._rows,
-            "losses": self._losses,
-            "underway": [lengths, underway.tolist()],
-        }
-        return {**meta, "beside": more}, {**tensors, **{f"{BESIDE}{name}": tensor for name, tensor in others.items()}}
+        more: dict[str, Any] = {"pause": asdict(self._pause)}
+        found = dict(tensors)
+        if self._prior is not None:
+            found |= beneath(DUEL, {"prior": self._prior})
+        if self._beside is not None and self._duel is not None:
+            more["expert"], others = self._beside.state()
+            more["duel"], own = self._duel.state()
+            found |= beneath(BESIDE, others) | beneath(DUEL, own)
+        return {**meta, KEY: more}, found
 
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
-        own = {name: tensor for name, tensor in tensors.items() if not name.startswith(BESIDE)}
-        self.current.restore({name: value for name, value in meta.items() if name != "beside"}, own, space)
-        self._space = space
-        self._forget_beside()
-        found = meta.get("beside")
-        if found is None or self._react != "background":
+        own = _elders(tensors)
+        self.current.restore({name: value for name, value in meta.items() if name != KEY}, own, space)
+        self._space, self._prior, self._pause = space, tensors.get(f"{DUEL}prior"), Pause()
+        self._end()
+        found = meta.get(KEY, {})
+        if self._react != "background" or "pause" not in found:
             return
-        self._beside = self._make()
-        self._beside.restore(found["expert"], under(BESIDE, tensors), space)
-        self._certain, self._rows, self._losses = found["certain"], found["rows"], list(found["losses"])
-        lengths, underway = found["underway"]
-        self._underway.restore(lengths, torch.tensor(underway, dtype=torch.float64).numpy())
+        self._pause = Pause(**found["pause"])
+        if "duel" in found:
+            self._beside, self._duel = self._make(), Duel(self._task, self._loss, self._device)
+            self._beside.restore(found["expert"], _newcomers(tensors), space)
+            self._duel.restore(found["duel"], under(DUEL, tensors))
 
     def held(self) -> Sequence[Tensor]:
         """See :class:`models.expert.Expert`."""
-        return self.current.held()
+        own = [] if self._duel is None else [self._duel.shares]
+        return [*own, *(tensor for expert in self._experts() for tensor in expert.held())]
 
     def look_back(self) -> None:
         """See :class:`models.expert.Expert`."""
@@ -195,15 +250,23 @@ class Succession:
             expert.look_back()
 
     def reports(self) -> dict[str, float]:
-        """See :class:`models.expert.Expert`."""
-        return self.current.reports()
+        """See :class:`models.expert.Expert`: of the elder, and what share of the answer is the newcomer's."""
+        own = {} if self._duel is None else {f"weight.{NEWCOMER}": float(self._duel.shares[0, 1].exp())}
+        return {**self.current.reports(), **own}
 
 
-def _loss(answers: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """Return the mean log loss, or the mean absolute error in units of the target's scale; shape ()."""
-    if targets.is_floating_point():
-        losses = (answers[:, 0] - targets).abs().nan_to_num(OUTLIER).clamp(max=OUTLIER)
-    else:
-        chosen = answers.gather(1, targets.unsqueeze(1)).squeeze(1)
-        losses = chosen.nan_to_num(-SURPRISE).clamp(-SURPRISE, 0.0).neg()
-    return (losses * weights).sum() / weights.sum()
+def published_expert(
+    make: Callable[[], Expert], task: Task, loss: str, device: torch.device, description: Json
+) -> Expert:
+    """Return an expert for what was described to be attached to: one, or two that answer together."""
+    return Succession(make, "background", task, loss, device) if KEY in description else make()
+
+
+def _elders(tensors: Tensors) -> Tensors:
+    """Return, of all tensors, those of the expert that was there first."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(BESIDE)}
+
+
+def _newcomers(tensors: Tensors) -> Tensors:
+    """Return, of all tensors, those of the newcomer."""
+    return under(BESIDE, {name: tensor for name, tensor in tensors.items() if not name.startswith(DUEL)})

@@ -57,6 +57,11 @@ EARLY = 1_024  # so many rows were seen: then it makes no difference any more
 FARTHEST = 0.3  # that a weight may move in one step: where experts are suddenly wrong, Newton's step is far too long
 
 
+def create_blend(task: Task, loss: str, device: torch.device) -> Blend:
+    """Return how answers are mixed for a task; `loss` as in :class:`models.learner.LearnerOptions`."""
+    return NumberBlend(loss, device) if task is Task.REGRESSION else ClassBlend()
+
+
 class Mixing:
     """Shares and weights of experts, and of the opinions formed by them.
 
@@ -89,7 +94,7 @@ class Mixing:
     """
 
     def __init__(self, experts: int, task: Task, loss: str, device: torch.device) -> None:
-        self.blend: Blend = NumberBlend(loss, device) if task is Task.REGRESSION else ClassBlend()
+        self.blend = create_blend(task, loss, device)
         memories = torch.tensor(MEMORIES, dtype=torch.float64, device=device)
         self._half_lives = memories[:, 0].view(-1, 1, 1)
         self._inertia = memories[:, 1].view(-1, 1, 1) * torch.eye(experts, dtype=torch.float64, device=device)
@@ -170,19 +175,17 @@ class Mixing:
         parts = torch.cat([self.shares.exp(), weights / weights.sum(1, keepdim=True)])
         return (self.choice.exp() @ parts).squeeze(0)
 
-    def use(self) -> Tensor:
-        """Return how much each expert would be missed, float32, shape (experts,); below 1, hardly.
+    def standing(self) -> Tensor:
+        """Return what tells who would be missed, and last the level of the error: see :class:`mixture_sleep.Standing`.
 
-        Where weights decide, it is by how much the mean loss would rise if an expert's weight were 0 and the others
-        made the best of it: ½ w² / (H⁻¹)ᵢᵢ, as in optimal brain surgeon (Hassibi and Stork 1993). So of two experts
-        that answer alike neither is missed, for there is the other. Where shares decide, it is the expert's share.
+        Both are in units of what is hardly missed: a mean loss of MISSED, and a share of SHARED.
         """
-        half_life = MEMORIES[QUICK].half_life
-        inverse, _ = torch.linalg.inv_ex(self.curvature[QUICK])
-        missed = 0.5 * self.weights[QUICK].square() / inverse.diagonal() / (half_life / math.log(2))
-        missed = self.blend.in_losses(missed)
-        share = (self.choice[0, : len(self.shares), None].exp() * self.shares.exp()).sum(0)
-        return torch.maximum(missed.float() / MISSED, share / SHARED)
+        unit = self.blend.in_losses(torch.ones((), device=self.weights.device)) * (
+            math.log(2) / MEMORIES[QUICK].half_life / MISSED
+        )
+        share = (self.choice[0, : len(self.shares), None].exp() * self.shares.exp()).sum(0) / SHARED
+        parts = (self.curvature[QUICK].flatten() * unit, self.weights[QUICK], share, self.level().view(1))
+        return torch.cat([part.double() for part in parts])
 
     def running_losses(self) -> Tensor:
         """Return the recent mean loss of each expert and, last, of the mixed answer, shape (experts + 1,)."""

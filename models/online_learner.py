@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.distillation import in_sequence
-from models.drift import DriftWatch, Signs
+from models.drift import DriftWatch
 from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
 from models.errors import StateMismatch
 from models.evaluation import Prequential
@@ -76,6 +76,7 @@ class OnlineLearner:
         self._model.event_clip = event_clip
         self._evaluation = Prequential(task, options.window, "cpu", one_by_one=True)
         self._drift = drift
+        self._follows = drift.reaction(options.kind)
         self._watch = DriftWatch(drift, task, "cpu")
         self._heavier = 0  # rows to come that weigh more than others
         self._publish_interval = publish_interval
@@ -96,18 +97,18 @@ class OnlineLearner:
 
     def learn(self, examples: Examples) -> LearnReport:
         """See :class:`models.learner.Learner`."""
-        signs = Signs()
+        drifts = 0
         if len(examples):
             known = examples.known()
             scored = (
                 self._model.learn(self._weighted(known)) if examples.taught is None else self._study(examples, known)
             )
             self._evaluation.grow(len(self._model.classes))
-            signs = self._score(scored, known.weights)
-            if signs.certain:
+            drifts = self._score(scored, known.weights)
+            if drifts:
                 self._react()
             self._unpublished = True
-        return LearnReport(len(examples), signs.certain)
+        return LearnReport(len(examples), drifts)
 
     def _study(self, examples: Examples, known: Examples) -> Scored:
         """Learn what labels and a teacher together say, row by row; return what those that have a label were given."""
@@ -117,10 +118,10 @@ class OnlineLearner:
             return Scored(scored.predictions[own], np.array(known.labels, np.float64))
         return Scored(scored.predictions[own], scored.targets[own])
 
-    def _score(self, scored: Scored, weights: NDArray[np.float32]) -> Signs:
-        """Score the predictions of rows that have a label; return signs of drift in them."""
+    def _score(self, scored: Scored, weights: NDArray[np.float32]) -> int:
+        """Score the predictions of rows that have a label; return how often they drifted."""
         if not len(weights):
-            return Signs()
+            return 0
         answers, targets = torch.from_numpy(scored.predictions), torch.from_numpy(scored.targets)
         self._evaluation.update(answers, targets, weights)
         return self._watch.update(answers, targets, weights, self._model.deviation)
@@ -136,9 +137,9 @@ class OnlineLearner:
 
     def _react(self) -> None:
         """Do what is to follow from a drift."""
-        if self._drift.react == "forget":
+        if self._follows == "forget":
             self._heavier = FORGETFUL
-        elif self._drift.react != "none":
+        elif self._follows != "none":
             self._model.begin_anew()
 
     def predictor(self) -> Predictor:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models import torch_state
 from models.devices import choose_device, device_errors, memory_held, to_device
-from models.drift import DriftWatch, Signs
+from models.drift import DriftWatch
 from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
 from models.drift_succession import Succession
 from models.encoder_layout import Layout
@@ -95,8 +95,9 @@ class TorchLearner:
         device = choose_device(options.device)
         make = partial(create_expert, options, task, device, event_clip)
         with device_errors():
-            succeeds = drift.react in ("reset", "background")
-            expert = Succession(make, drift.react, device) if succeeds else make()
+            react = drift.reaction(options.kind)
+            succeeds = react in ("reset", "background")
+            expert = Succession(make, react, task, options.loss, device) if succeeds else make()
             self._watched = drift
             self.drift = DriftWatch(drift, task, device)
             self.evaluation = Prequential(task, options.window, device)
@@ -105,7 +106,7 @@ class TorchLearner:
         self.counters = Counters()
         self.touched_statistics = Touched()
         self.known: tuple[int, ...] = ()
-        self._forgets = drift.react == "forget"
+        self._forgets = react == "forget"
         self._publication = Publication(self)
 
     @property
@@ -133,8 +134,8 @@ class TorchLearner:
         with device_errors(), torch.no_grad():
             known = examples.known()
             prepared = self.model.encoder.prepare(known.features)
-            rows, answered, targets, signs = self._test(prepared, known)
-            if self._react(signs):
+            rows, answered, targets, drifts = self._test(prepared, known)
+            if self._react(drifts):
                 answered = None
             kept = np.flatnonzero(known.weights > 0)
             if examples.taught is not None:
@@ -151,13 +152,13 @@ class TorchLearner:
             self.counters.updates += 1
             if self.counters.updates % INTERVAL == 0:
                 self.expert.look_back()
-        return LearnReport(len(examples), signs.certain)
+        return LearnReport(len(examples), drifts)
 
-    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets, Signs]:
-        """Score rows with everything as it is; return them encoded, the answers, their targets, and signs of drift."""
+    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets, int]:
+        """Score rows with everything as it is; return them encoded, the answers, their targets, and drifts."""
         model = self.model
         if not len(examples):
-            return None, None, np.empty(0, np.int64), Signs()
+            return None, None, np.empty(0, np.int64), 0
         rows, outputs, answers = None, None, model.uninformed(len(examples))
         if model.ready:
             rows, prior = model.encode(prepared), model.prior()
@@ -171,14 +172,14 @@ class TorchLearner:
         there = to_device(targets, model.device)
         self.evaluation.update(answers, there, examples.weights)
         known = answers if model.ready else None
-        signs = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
-        return rows, outputs, targets, signs
+        drifts = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
+        return rows, outputs, targets, drifts
 
-    def _react(self, signs: Signs) -> bool:
-        """Do what is to follow from signs of drift; return whether another expert answers from now on."""
-        if signs.certain and self._forgets:
+    def _react(self, drifts: int) -> bool:
+        """Do what is to follow from so many drifts; return whether other experts answer from now on."""
+        if drifts and self._forgets:
             self.counters.heavier = FORGETFUL
-        if not isinstance(self.expert, Succession) or not self.expert.react(signs):
+        if not isinstance(self.expert, Succession) or not self.expert.react(drifts):
             return False
         self._publication = Publication(self)
         return True

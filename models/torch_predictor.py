@@ -6,12 +6,14 @@ whoever maps them finds out afterwards and asks again, and never more than that.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from models.drift_succession import published_expert
 from models.encoder_layout import Layout
 from models.examples import Features, Task
 from models.experts import create_expert
@@ -51,7 +53,8 @@ class TorchPredictor:
         check_spec(spec, NAME, SCHEMA)
         task, device = Task(spec["task"]), torch.device("cpu")
         options = LearnerOptions(kind=spec["kind"], loss=spec["loss"], network=spec["network"])
-        expert = create_expert(options, task, device)
+        make = partial(create_expert, options, task, device)
+        expert = published_expert(make, task, options.loss, device, spec["expert"])
         if spec["ready"]:
             tensors = {name: tensor_over(array) for name, array in arrays.items() if not name.startswith(HOST)}
             expert.attach(spec["expert"], tensors)

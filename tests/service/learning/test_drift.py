@@ -82,9 +82,9 @@ def test_the_counter_never_goes_back() -> None:
 
 def test_the_settings_say_what_is_done() -> None:
     """A misspelt reaction would be found out by the first drift."""
-    assert ModelSettings().drift.options() == DriftOptions("adwin", "none")
+    assert ModelSettings().drift.options() == DriftOptions("adwin", "auto")
     chosen = ModelSettings.model_validate({"drift": {"detector": "page-hinkley", "react": "background"}})
     assert chosen.drift.options() == DriftOptions("page-hinkley", "background")
     for wrong in ({"detector": "ddm"}, {"react": "mixture"}, {"reaction": "reset"}):
-        with pytest.raises(ValidationError, match=r"'adwin', 'page-hinkley' or 'none'|'none', 'reset'|not permitted"):
+        with pytest.raises(ValidationError, match=r"'adwin', 'page-hinkley' or 'none'|'auto', 'none'|not permitted"):
             ModelSettings.model_validate({"drift": wrong})
