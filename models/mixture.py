@@ -106,12 +106,8 @@ class Mixture:
         for member, own, sleeps in zip(self._members.values(), each, self._sleep.asleep, strict=True):
             if not sleeps:
                 member.learn(rows, targets, weights, prior, own)
-        if self._sleep.count(len(rows), self._measure):
+        if self._sleep.count(len(rows), self._mixing.standing):
             self._asleep = torch.tensor(self._sleep.asleep, device=prior.device)
-
-    def _measure(self) -> Tensor:
-        """Return how much each member would be missed and, last, the level of the error, on the device."""
-        return torch.cat([self._mixing.use(), self._mixing.level().view(1)])
 
     def published(self) -> dict[str, Tensor]:
         """See :class:`models.expert.Expert`."""

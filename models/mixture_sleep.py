@@ -2,27 +2,76 @@
 
 A member that sleeps neither answers nor learns, and so costs nothing. Its weights in the mixing stay what they were,
 for what stands in for its answer says nothing. Who sleeps follows from counted rows and from what members were worth,
-so it is the same again after a restart. One falls asleep at a time, for of two that answer alike one would be missed if
-the other slept. Naps grow longer each time that a trial ends in vain, and when errors rise all of a sudden everybody is
-woken, for another may be the right one now.
+so it is the same again after a restart. Of two that answer alike one would be missed if the other slept: so each is
+judged by what it adds to those that are awake, and several fall asleep together only if they are not missed together.
+Naps grow longer each time that a trial ends in vain, and when errors rise all of a sudden everybody is woken, for
+another may be the right one now.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from models.lagged import Sent, send
+from models.lagged import Sent, Vector, send
 from models.learner import Json
 
-LOOK = 1_024  # rows after which it is looked who is worth something; the unit of the times below
-LEAST_USE = 1.0  # of a member, as :meth:`models.mixing.Mixing.use` returns it
-PATIENCE = 4  # looks of no use before a nap, and since another fell asleep,
-TRIAL = 3  # and after a nap; the first still sees what use it was in its sleep
-FIRST_NAP, LONGEST_NAP = 8, 64
+LOOK = 256  # rows after which it is looked who is worth something; the unit of the times below
+LEAST_USE = 1.0  # of a member: see :meth:`Standing.missed`
+PATIENCE = 8  # looks of no use before a nap,
+TRIAL = 9  # and after a nap; the first still sees what use it was in its sleep
+FIRST_NAP, LONGEST_NAP = 32, 256
 ALARM = 1.25  # times its usual level that the error is when everybody is woken
-USUAL = 0.1  # that one look's level counts in the usual one
+USUAL = 0.03  # that one look's level counts in the usual one
+
+
+class Standing(NamedTuple):
+    """What members are to a mixture.
+
+    Attributes
+    ----------
+    curvature, weights
+        Of the loss by the members' weights, and these; float64, shapes (members, members) and (members,).
+    shares
+        float64, shape (members,).
+    level
+        Of the error.
+    """
+
+    curvature: NDArray[np.float64]
+    weights: Vector
+    shares: Vector
+    level: float
+
+    @classmethod
+    def read(cls, vector: Vector) -> "Standing":
+        """Return what :meth:`models.mixing.Mixing.standing` wrote, a vector of (members + 1)² numbers."""
+        members = math.isqrt(len(vector)) - 1
+        curvature, weights, shares, level = np.split(vector, np.cumsum([members**2, members, members]))
+        return cls(curvature.reshape(members, members), weights, shares, float(level[0]))
+
+    def missed(self, without: Sequence[bool]) -> Vector:
+        """Return how much each member would be missed, shape (members,); below 1, hardly.
+
+        Where weights decide, it is by how much the loss would rise if its weight were 0 and the others made the best of
+        it: ½ w² / (H⁻¹)ᵢᵢ, as in optimal brain surgeon (Hassibi and Stork 1993). Where shares decide, it is its share.
+
+        Parameters
+        ----------
+        without
+            Those that are not there: all others have made the best of that already.
+        """
+        gone = np.array(without)
+        left = ~gone
+        inverse = np.linalg.inv(self.curvature[np.ix_(left, left)])
+        weights = self.weights[left] + inverse @ self.curvature[np.ix_(left, gone)] @ self.weights[gone]
+        found = np.zeros(len(gone))
+        found[left] = np.fmax(0.5 * weights**2 / inverse.diagonal(), self.shares[left])
+        return found
 
 
 @dataclass
@@ -59,8 +108,8 @@ class Sleep:
     usual
         Level of the error; 0 before it was known.
     noted
-        What was measured at the last look: members' use, and last the error's level. It is read at the next one, when
-        it has long come from the device, so that nothing waits.
+        What was measured at the last look: see :class:`Standing`. It is read at the next one, when it has long come
+        from the device, so that nothing waits.
     """
 
     sleepless: Sequence[bool]
@@ -79,40 +128,52 @@ class Sleep:
         return [member.left > 0 for member in self.members]
 
     def count(self, rows: int, measure: Callable[[], Tensor]) -> bool:
-        """Count rows that were learned, and look when it is time; return whether somebody fell asleep or woke."""
+        """Count rows that were learned, and look when it is time; return whether somebody fell asleep or woke.
+
+        Parameters
+        ----------
+        rows
+            How many.
+        measure
+            Returns what :class:`Standing` reads, on the device.
+        """
         self.rows += rows
         looks, self.rows = divmod(self.rows, LOOK)
         if not looks:
             return False
-        seen, self.noted = self.noted, send(measure().double())
+        seen, self.noted = self.noted, send(measure())
         if seen is None:
             return False
-        before = self.asleep
-        *use, level = seen.read().tolist()
-        alarm = level > ALARM * self.usual > 0
-        self.usual = level if alarm or not self.usual else self.usual + USUAL * (level - self.usual)
-        tired: list[tuple[float, Member]] = []
+        before, standing = self.asleep, Standing.read(seen.read())
+        alarm = standing.level > ALARM * self.usual > 0
+        self.usual = standing.level if alarm or not self.usual else self.usual + USUAL * (standing.level - self.usual)
+        if alarm:
+            self.members = [Member() for _ in self.members]
+        else:
+            self._rest(standing, looks)
+        return before != self.asleep
+
+    def _rest(self, standing: Standing, looks: int) -> None:
+        """Have those wake whose nap is over, and those sleep that were of no use for long."""
+        use = standing.missed(self.asleep)
         for member, useful, sleepless in zip(self.members, use, self.sleepless, strict=True):
-            if alarm:
-                member.quiet, member.nap, member.left = 0, FIRST_NAP, 0
-            elif member.left:
+            if member.left:
                 member.left = max(member.left - looks, 0)
                 member.quiet = PATIENCE - TRIAL
             elif useful >= LEAST_USE or sleepless:
                 member.quiet, member.nap = 0, FIRST_NAP
             else:
                 member.quiet += looks
-                if member.quiet >= PATIENCE:
-                    tired.append((useful, member))
-        if tired:
-            self._put_to_sleep(min(tired, key=lambda pair: pair[0])[1])
-        return before != self.asleep
-
-    def _put_to_sleep(self, chosen: Member) -> None:
-        """Have one sleep; the others are judged anew without it."""
-        for member in self.members:
-            member.quiet = 0
-        chosen.left, chosen.nap = chosen.nap, min(2 * chosen.nap, LONGEST_NAP)
+        spent = 0.0
+        while True:
+            tired = [place for place, member in enumerate(self.members) if member.quiet >= PATIENCE]
+            chosen = min(tired, key=lambda place: float(use[place]), default=None)
+            if chosen is None or not spent + use[chosen] < LEAST_USE:
+                return
+            spent += float(use[chosen])
+            member = self.members[chosen]
+            member.quiet, member.left, member.nap = 0, member.nap, min(2 * member.nap, LONGEST_NAP)
+            use = standing.missed(self.asleep)
 
     def to_json(self) -> dict[str, Any]:
         """Return what :meth:`restore` reads, but for what was noted."""

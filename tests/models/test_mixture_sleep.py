@@ -1,5 +1,6 @@
 """Members of a mixture that carry no weight sleep, and are back when they are needed."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -8,13 +9,23 @@ from models.encoder_layout import Layout
 from models.examples import Task
 from models.expert import Encoded, Space, Stateless
 from models.mixture import Mixture
-from models.mixture_sleep import FIRST_NAP, LONGEST_NAP, LOOK, PATIENCE, TRIAL, Sleep
+from models.mixture_sleep import FIRST_NAP, LONGEST_NAP, LOOK, PATIENCE, TRIAL, Sleep, Standing
 
 CPU = torch.device("cpu")
 ROWS = 256
 SPACE = Space(Layout(), 3, 0, 0, 0)
-USE = torch.tensor([9.0, 2.0, 0.0, 1.0])
-"""Of three members, how much they would be missed: the last one not at all; and the level of the error."""
+
+
+def _standing(use: tuple[float, ...] = (9.0, 2.0, 0.0), alike: float = 0.0, level: float = 1.0) -> Tensor:
+    """Return what is measured of members that would be missed so much each if they had nothing to do with each other.
+
+    By default the last one is of no use. `alike` is how much the first two have to do with each other.
+    """
+    members = len(use)
+    curvature = np.eye(members)
+    curvature[0, 1] = curvature[1, 0] = alike
+    parts = (curvature.flatten(), np.sqrt(2.0 * np.array(use)), np.zeros(members), [level])
+    return torch.from_numpy(np.concatenate(parts))
 
 
 class Column(Stateless):
@@ -61,25 +72,66 @@ def test_who_is_worth_nothing_sleeps_longer_and_longer() -> None:
     """A mixture would cost as much as all its members together, though hardly any of them is of use."""
     sleep = Sleep([False] * 3)
     slept = []
-    for _ in range(400):
-        sleep.count(LOOK, lambda: USE)
+    for _ in range(1000):
+        sleep.count(LOOK, _standing)
         slept.append(sleep.asleep)
     assert not any(first or second for first, second, _ in slept)
     last = [third for *_, third in slept]
     assert not any(last[:PATIENCE])
-    assert sum(last) > 300
+    assert sum(last) > 900
     naps = "".join("z" if third else "." for third in last).strip(".").split("." * TRIAL)
     assert [len(nap) for nap in naps if nap][:5] == [FIRST_NAP, 2 * FIRST_NAP, 4 * FIRST_NAP, LONGEST_NAP, LONGEST_NAP]
+
+
+def test_of_two_that_answer_alike_one_stays() -> None:
+    """Neither would be missed while the other is there, and the mixture would be left without both."""
+    sleep = Sleep([False] * 3)
+    for _ in range(PATIENCE + 1):
+        sleep.count(LOOK, lambda: _standing((2.0, 2.0, 9.0), alike=0.95))
+    assert sum(sleep.asleep[:2]) == 1
+    for _ in range(PATIENCE + 1):
+        sleep.count(LOOK, lambda: _standing((2.0, 2.0, 9.0), alike=0.95))
+    assert sum(sleep.asleep[:2]) == 1, "the other one is missed now, whatever its weight was"
+
+
+def test_many_of_no_use_fall_asleep_together() -> None:
+    """A mixture of many would cost as much as all of them for thousands of rows."""
+    sleep = Sleep([False] * 4)
+    for _ in range(PATIENCE + 1):
+        sleep.count(LOOK, lambda: _standing((9.0, 0.1, 0.2, 0.3)))
+    assert sleep.asleep == [False, True, True, True]
+    sleep = Sleep([False] * 4)
+    for _ in range(PATIENCE + 1):
+        sleep.count(LOOK, lambda: _standing((9.0, 0.6, 0.6, 0.6)))
+    assert sum(sleep.asleep) == 1, "all of these together would be missed"
+
+
+def test_who_is_missed_is_whose_absence_costs() -> None:
+    """The wrong ones would sleep."""
+    generator = np.random.default_rng(1)
+    inputs = generator.normal(size=(200, 4))
+    inputs[:, 3] += inputs[:, 2]
+    curvature, weights = inputs.T @ inputs, np.array([1.0, -0.3, 0.5, 0.2])
+    found = Standing(curvature, weights, np.zeros(4), 1.0).missed([False, True, False, False])
+    target = inputs @ weights
+
+    def loss(kept: list[int]) -> float:
+        best = np.linalg.lstsq(inputs[:, kept], target, rcond=None)[0]
+        return float(0.5 * ((inputs[:, kept] @ best - target) ** 2).sum())
+
+    assert found[1] == 0
+    for place in (0, 2, 3):
+        assert found[place] == pytest.approx(loss([x for x in (0, 2, 3) if x != place]) - loss([0, 2, 3]))
 
 
 def test_all_are_woken_when_errors_rise() -> None:
     """After a drift the one that is right from now on would sleep on, for as long as 65,536 rows."""
     sleep = Sleep([False] * 3)
-    for _ in range(20):
-        sleep.count(LOOK, lambda: USE)
+    for _ in range(PATIENCE + 2):
+        sleep.count(LOOK, _standing)
     assert sleep.asleep == [False, False, True]
     for _ in range(2):  # what was measured at one look is read at the next
-        sleep.count(LOOK, lambda: USE * torch.tensor([1.0, 1.0, 1.0, 2.0]))
+        sleep.count(LOOK, lambda: _standing(level=2.0))
     assert sleep.asleep == [False] * 3
 
 
@@ -87,21 +139,21 @@ def test_who_costs_nothing_never_sleeps() -> None:
     """The baselines would be missed, and nothing gained."""
     sleep = Sleep([False, False, True])
     for _ in range(50):
-        sleep.count(LOOK, lambda: USE)
+        sleep.count(LOOK, _standing)
     assert not any(sleep.asleep)
 
 
 def test_who_sleeps_is_neither_asked_nor_told() -> None:
     """Sleep would save nothing, or a member would be told of answers that it never gave."""
     mixture = _mixture()
-    _learn(mixture, 3 * FIRST_NAP, 0)
+    _learn(mixture, 3 * PATIENCE, 0)
     reports = mixture.reports()
     assert reports["asleep.a"] == 0
     assert reports["asleep.b"] == reports["asleep.c"] == 1
     first, second, third = (member for member in mixture._members.values() if isinstance(member, Column))
     assert second.asked < 0.7 * first.asked
     assert second.told <= second.asked
-    assert first.told == first.asked == 3 * FIRST_NAP * LOOK // ROWS
+    assert first.told == first.asked == 3 * PATIENCE * LOOK // ROWS
     mixture.rescale(2.0, 1.0)
     assert first.scales == second.scales == third.scales == [3.0], "units change for those asleep as well"
 
@@ -109,16 +161,16 @@ def test_who_sleeps_is_neither_asked_nor_told() -> None:
 def test_a_sleeper_is_back_after_a_drift() -> None:
     """What was learned of members' weights before a drift would last for ever."""
     mixture = _mixture()
-    _learn(mixture, 3 * FIRST_NAP, 0)
+    _learn(mixture, 3 * PATIENCE, 0)
     assert mixture.reports()["asleep.b"] == 1
-    assert _learn(mixture, 6, 1, seed=1) < 0.3, "knowing nothing costs 0.8"
+    assert _learn(mixture, 24, 1, seed=1) < 0.3, "knowing nothing costs 0.8"
     assert mixture.reports()["asleep.b"] == 0
 
 
 def test_sleep_is_restored_and_published() -> None:
     """After a restart, or in a serving process, other members would be asked, and the answers differ."""
     mixture = _mixture()
-    _learn(mixture, 3 * FIRST_NAP, 0)
+    _learn(mixture, 3 * PATIENCE, 0)
     again, served = _mixture(), _mixture()
     meta, tensors = mixture.state()
     again.restore(meta, {name: tensor.clone() for name, tensor in tensors.items()}, SPACE)
