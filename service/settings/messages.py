@@ -25,7 +25,8 @@ _ELSEWHERE = {
 
 
 def field_types(annotation: Any) -> dict[str, Any] | None:
-    """Return the keys of a section and their types; None where `annotation` is no section."""
+    """Return the keys of a section (or ``Section | None``) and their types; None where `annotation` is no section."""
+    annotation = _section(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return {name: info.annotation for name, info in annotation.model_fields.items()}
     if isinstance(annotation, type) and dataclasses.is_dataclass(annotation):
@@ -97,12 +98,12 @@ def _allowed(root: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     """Return the keys of the section at `path`."""
     annotation: Any = root
     for part in path:
-        fields = field_types(_section(annotation))
+        fields = field_types(annotation)
         if fields is not None:
             annotation = fields.get(part)
         elif get_args(annotation):
             annotation = get_args(annotation)[-1]
-    return list(field_types(_section(annotation)) or {})
+    return list(field_types(annotation) or {})
 
 
 def _section(annotation: Any) -> Any:
@@ -126,7 +127,7 @@ def _show(path: tuple[str, ...], value: Any, root: type[BaseModel]) -> str:
     """Return the value for a message, unless it is a secret or does not fit on a line."""
     annotation: Any = root
     for part in path:
-        annotation = (field_types(_section(annotation)) or {}).get(part)
+        annotation = (field_types(annotation) or {}).get(part)
     if SecretStr in (annotation, *get_args(annotation)):
         return _HIDDEN
     try:

@@ -1,9 +1,12 @@
 """The section `teacher`: who may teach whom is settled before anything starts."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
-from service.config import Settings
+from service.config import Settings, load_settings
+from service.errors import ConfigurationInvalid
 
 NAMED = {"task": "binary"}
 
@@ -30,6 +33,18 @@ def test_a_student_has_the_task_of_its_teacher() -> None:
     assert models(small={"teacher": {"model": "big"}} | NAMED, big={}).models["big"].task == "auto"
     assert models(a={"teacher": {"model": "b"}}, b={"teacher": {"model": "c"}}, c=NAMED).models["a"].task == "binary"
     assert models(a={"teacher": None}).models["a"].teacher is None
+
+
+def test_a_teacher_can_be_named_by_the_environment(tmp_path: Path) -> None:
+    """If this fails, a container cannot choose a teacher without a file, or a typo goes unnoticed."""
+    file = tmp_path / "headrace.yaml"
+    file.write_text("models: {big: {task: binary}, small: {}}")
+    prefix = "HEADRACE_MODELS__SMALL__TEACHER__"
+    teacher = load_settings(file, {f"{prefix}MODEL": "big", f"{prefix}WEIGHT": "0.3"}).models["small"].teacher
+    assert teacher is not None
+    assert (teacher.model, teacher.weight) == ("big", 0.3)
+    with pytest.raises(ConfigurationInvalid, match=r"did you mean models\.small\.teacher\.model\?"):
+        load_settings(file, {f"{prefix}MODL": "big"})
 
 
 def test_a_teacher_that_cannot_teach_is_refused() -> None:
