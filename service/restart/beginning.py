@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import structlog
 
-from service.durability.journal_reading import read_journal
 from service.learning.model import Model
-from service.restart.first_checkpoint import has_learned, keep
+from service.restart.first_checkpoint import journal_of_new, keep
 from service.restart.history_file import HistoryOrder, learn_file
 from service.restart.warm_start import warm_started
 
@@ -41,8 +40,8 @@ def begin(model: Model, history: HistoryOrder | None, stopped: Callable[[], bool
     path = model.settings.warm_start
     if path is None and history is None:
         return True
-    tail = read_journal(model.paths.journal, -1)
-    if has_learned(model, tail):
+    tail = journal_of_new(model)
+    if tail is None:
         passed = {} if history is None else {"history": str(history.file)}
         _log.info("the model has begun already, and goes on from there", model=model.name, **passed)
         return True

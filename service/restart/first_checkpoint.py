@@ -12,7 +12,7 @@ from models.examples import Label
 from models.learner import Json, Learner
 from service.checkpoints import Checkpoint
 from service.durability.journal_format import Decision, Update
-from service.durability.journal_reading import JournalTail
+from service.durability.journal_reading import JournalTail, read_journal
 from service.journal import Journal
 from service.learning.count import Count
 from service.learning.model import Model
@@ -42,8 +42,8 @@ class Known:
     origin: Json
 
 
-def has_learned(model: Model, tail: JournalTail) -> bool:
-    """Return whether a model has learned anything by itself, or has begun already.
+def journal_of_new(model: Model) -> JournalTail | None:
+    """Return the journal of a model that has learned nothing and has not begun; None where it has.
 
     Raises
     ------
@@ -51,8 +51,9 @@ def has_learned(model: Model, tail: JournalTail) -> bool:
         It has, but none of its checkpoints can be used.
     """
     if model.store.list() or model.store.load() is not None:
-        return True
-    return any(isinstance(entry, Update) for entry in tail.entries)
+        return None
+    tail = read_journal(model.paths.journal, -1)
+    return None if any(isinstance(entry, Update) for entry in tail.entries) else tail
 
 
 def keep(model: Model, known: Known, tail: JournalTail) -> None:

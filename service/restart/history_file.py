@@ -95,7 +95,7 @@ def learn_file(model: Model, order: HistoryOrder, known: Known | None, stopped: 
             reported = _reported(model, found.task, reported)
             score = _score(learner) if place % _SCORED_EVERY == 0 else score
             progress.show(step.share, step.rows, step.rows / max(time.monotonic() - began, 1e-9), score)
-    origin = {"history": str(order.file), "rows": found.rows, "epochs": epochs, "score": _score(learner)}
+    origin = {"history": str(order.file), "rows": found.rows, "score": _score(learner)}
     learner.forget_scores()
     before = {} if known is None else known.origin
     return Known(learner, reading.classes, {**before, **origin})

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from consumers.testing import EOF, MemorySource
+from consumers.errors import PositionLost
+from consumers.testing import EOF, Mark, MemorySource
 from models.learner import LearnerState
 from service.checkpoints import Checkpoint, CheckpointStore
 from service.config import Settings
@@ -16,7 +17,7 @@ from service.durability.journal_reading import read_journal
 from service.errors import CheckpointInvalid, ConfigurationInvalid, StorageFailed, StreamFileInvalid
 from service.learning.model import Model
 from service.replaying.replay_events import Roles
-from service.restart import beginning, first_checkpoint, history_file
+from service.restart import beginning, history_file
 from service.restart.beginning import begin
 from service.restart.history import history
 from service.restart.history_file import HistoryOrder, events_as_in
@@ -289,6 +290,16 @@ def test_a_label_that_looks_like_one_of_the_history_is_refused(tmp_path: Path) -
 
 def test_nothing_is_looked_at_where_nothing_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, every start of every model reads its journal and checkpoints twice."""
-    monkeypatch.setattr(beginning, "read_journal", lambda *_: pytest.fail("it was looked at"))
-    monkeypatch.setattr(first_checkpoint, "read_journal", lambda *_: pytest.fail("it was looked at"), raising=False)
+    monkeypatch.setattr(beginning, "journal_of_new", lambda *_: pytest.fail("it was looked at"))
     begun(settings(tmp_path), MemorySource())
+
+
+def test_a_model_whose_updates_are_in_the_journal_only_has_begun(tmp_path: Path) -> None:
+    """If this fails, a trainer killed before its first checkpoint forgets what was served, and begins with another."""
+    chosen = settings(tmp_path, checkpoint=SLOW)
+    source = MemorySource({0: [*events(60), Mark(PositionLost("killed"))]})
+    with running(open_model(chosen, source)) as run, pytest.raises(PositionLost):
+        run.wait_for(lambda status: status.version < 0)
+    assert not kept(chosen)
+    begun(chosen, source, file_of(tmp_path))
+    assert not kept(chosen), "it goes on from its journal"
