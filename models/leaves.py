@@ -21,7 +21,7 @@ from models.examples import Task
 from models.expert import Defaults, Encoded, Space, Tensors
 from models.learner import Json, LearnerOptions
 from models.leaves_trees import FEWEST, LEAVES, RECENT, TESTS, Trees
-from models.leaves_weights import Gradient, Weights, add_at, bags
+from models.leaves_weights import Gradient, Pace, Weights, add_at, bags
 from models.losses import create_loss
 from models.moments import OUTLIER
 from models.names import under
@@ -164,17 +164,22 @@ class LeavesExpert(Defaults):
         if self._numeric:
             return outputs
         more = len(offset) - outputs.shape[1]
-        return (pad(outputs, (0, more)) if more > 0 else outputs[:, : len(offset)]) + offset
+        if more:
+            outputs = pad(outputs, (0, more)) if more > 0 else outputs[:, : len(offset)]
+        return outputs + offset
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:  # noqa: ARG002 - it steps through the rows, and needs the answers of now
         """See :class:`models.expert.Expert`."""
         if self._numeric:
             targets = targets.clamp(-OUTLIER, OUTLIER)
+        elif self._single:
+            targets = targets.float()
         latest, self._latest = self._latest, None
         values, places = latest[1:] if latest is not None and latest[0] is rows else (self._trees.values(rows), None)
         step = max(STEP, -(-len(rows) // MOST_STEPS))
         # As many rows are remembered at least as are learned at once.
         size = min(max(CHUNK, step), RECENT)
+        gradient, pace = self._gradient(prior), Pace(self._rate, step, FARTHEST[self._numeric])
         for start in range(0, len(rows), size):
             chosen = slice(start, start + size)
             part = values[:, chosen]
@@ -183,17 +188,15 @@ class LeavesExpert(Defaults):
                 places = None
             if self._level:
                 fallen = self._trees.places(part) if places is None else places[chosen]
-                gradient = self._gradient(targets[chosen], weights[chosen].unsqueeze(1), prior)
-                self._weights.learn(fallen, gradient, self._rate, step, FARTHEST[self._numeric])
+                given = fallen, targets[chosen], weights[chosen].unsqueeze(1)
+                self._weights.learn(*given, gradient, pace)
 
-    def _gradient(self, targets: Tensor, weights: Tensor, prior: Tensor) -> Gradient:
-        """Return what the loss's gradient with respect to outputs is, for the rows of these targets and weights."""
+    def _gradient(self, prior: Tensor) -> Gradient:
+        """Return what the loss's gradient with respect to outputs is."""
         width, offset = self._weights.values.shape[1], self._offset(prior)
-        if self._single:
-            targets = targets.float()
 
-        def gradient(outputs: Tensor, rows: slice) -> Tensor:
-            slopes = self._loss.gradient(self._logits(outputs, offset), targets[rows]).mul_(weights[rows])
+        def gradient(outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+            slopes = self._loss.gradient(self._logits(outputs, offset), targets).mul_(weights)
             if self._clip is not None:  # as in gradient_step.py
                 norms = torch.linalg.vector_norm(slopes, dim=1, keepdim=True)
                 slopes.mul_((self._clip / norms.clamp_(min=SMALLEST)).clamp_(max=1.0))

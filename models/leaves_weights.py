@@ -7,17 +7,38 @@ weights is computed step by step.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from models.leaves_trees import LEAVES, TESTS
 
-Gradient = Callable[[Tensor, slice], Tensor]
-"""Outputs of some of the rows, shape (rows, width), and which → the loss's gradient with respect to them."""
+Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Outputs of rows, shape (rows, width), their targets, shape (rows,), and weights, shape (rows, 1) → the gradient of
+the loss with respect to the outputs."""
 
 FIRST = 0.1
 """Added to the sum of squared gradients: rows that were right by chance must not make the rates of others unbounded."""
+
+
+class Pace(NamedTuple):
+    """How fast is learned.
+
+    Attributes
+    ----------
+    rate
+        Of a leaf whose squared gradients sum to 1.
+    step
+        Rows of a step.
+    farthest
+        How far a step may move a row's outputs, as a multiple of its gradient: no farther than where the loss is least.
+        Rows that are alike share their leaves, and would move each other's outputs many times as far.
+    """
+
+    rate: float
+    step: int
+    farthest: float
 
 
 def bags(weights: Tensor, places: Tensor) -> Tensor:
@@ -90,26 +111,22 @@ class Weights:
         self.values.mul_(factor).add_(shift / self._trees)
         self.squares.mul_(factor * factor)
 
-    def learn(self, places: Tensor, gradient: Gradient, rate: float, step: int, farthest: float) -> None:
-        """Learn from rows, `step` of them at a time.
+    def learn(self, places: Tensor, targets: Tensor, weights: Tensor, gradient: Gradient, pace: Pace) -> None:
+        """Learn from rows, some of them at a time.
 
         Parameters
         ----------
         places
-            int64, shape (rows, trees).
-        gradient
+            int32, shape (rows, trees).
+        targets, weights, gradient
             See :data:`Gradient`.
-        rate
-            Of a leaf whose squared gradients sum to 1.
-        step
-            Rows of a step.
-        farthest
-            How far a step may move a row's outputs, as a multiple of its gradient: no farther than where the loss is
-            least. Rows that are alike share their leaves, and would move each other's outputs many times as far.
+        pace
+            See :class:`Pace`.
         """
+        rate, step, farthest = pace
         count, width, trees = len(places), self.values.shape[1], self._trees
         flat = places.view(-1)
-        slopes = gradient(bags(self.values, places), slice(0, count))
+        slopes = gradient(bags(self.values, places), targets, weights)
         add_at(self.squares, flat, slopes.square().unsqueeze(1).expand(-1, trees, -1).reshape(-1, width))
         ones = torch.ones(len(flat), device=flat.device)
         here = torch.zeros_like(self.visits).index_add_(0, flat, ones)  # counts add up in any order
@@ -119,11 +136,12 @@ class Weights:
         sharing = here.index_select(0, flat).mul_(step / max(count, step)).clamp_(min=1.0).view(count, trees, 1)
         reach = (rates * sharing).sum(1, keepdim=True).neg_()
         rates.mul_((farthest / reach).clamp_(max=1.0))
-        for start in range(0, count, step):
-            rows = slice(start, start + step)
-            slope = gradient(bags(self.values, places[rows]), rows) if start else slopes[rows]
-            steps = rates[rows] * slope.unsqueeze(1)
-            add_at(self.values, flat[start * trees : (start + step) * trees], steps.view(-1, width))
+        slope = slopes[:step]
+        parts = (torch.split(tensor, step) for tensor in (places, targets, weights, rates))
+        for number, (fallen, target, weight, own) in enumerate(zip(*parts, strict=True)):
+            if number:
+                slope = gradient(bags(self.values, fallen), target, weight)
+            add_at(self.values, fallen.view(-1), (own * slope.unsqueeze(1)).view(-1, width))
 
     def use(self) -> Tensor:
         """Return what each test is good for, float32, shape (TESTS, trees); 0 where it tells nothing apart.
