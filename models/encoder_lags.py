@@ -2,27 +2,34 @@
 
 Many streams resemble themselves a while ago, whatever the features say. All rows of a microbatch see the same lags,
 those of the labels learned before it, however many rows that is: so what they are worth depends on how late labels
-come, and ``encoder_worth.py`` finds it out. Of many classes there are no columns of lags: at label delays above one
-they were columns of noise, eight for each rate, and at one the expert ``last`` knows as much.
+come, and ``encoder_worth.py`` finds it out. Of classes they tell whether it was the second one, while there are next
+to no others: of many classes, columns of lags were noise at label delays above one, and at one the expert ``last``
+knows as much.
 """
 
 from functools import lru_cache
 
 import numpy as np
 
-from models.encoder_numbers import clipped
 from models.encoder_sides import Matrix, Scales
 
 RATES = (1.0, 0.1, 0.02, 0.003)
 """Share of each decaying mean that one row renews; the first is the last value itself."""
 
+RARE = 0.05  # share of the classes after the second up to which a stream is one of two classes
+
 COUNT, MEAN, DECAYING = 0, 1, 2
 """Rows of the lags: how many targets (the same for each side), their mean, and the first of the decaying means."""
 
 
-def lags_width(sides: int) -> int:
-    """Return how many input columns lags take: one for each rate where there is one side, else none."""
-    return len(RATES) if sides == 1 else 0
+def side_of(sides: int) -> int:
+    """Return the side that lags are of: the only one, or whether it was the second class."""
+    return min(sides - 1, 1)
+
+
+def tells(lags: Matrix) -> bool:
+    """Return whether there is one side, or next to no class but the first and the second, as far as is known."""
+    return lags.shape[1] == 1 or float(lags[MEAN, 2:].sum()) <= RARE
 
 
 def new_lags(sides: int) -> Matrix:
@@ -33,15 +40,14 @@ def new_lags(sides: int) -> Matrix:
 def scales_of(lags: Matrix) -> Scales:
     """Return the scales of sides that are each 0 or 1."""
     means = lags[MEAN].copy()
-    deviations = np.sqrt(np.maximum(means * (1 - means), 0.0))
-    return Scales(means, np.divide(1.0, deviations, out=np.zeros_like(means), where=deviations > 0))
+    return Scales(means, np.sqrt(np.maximum(means * (1 - means), 0.0)))
 
 
-def read_lags(lags: Matrix, scales: Scales) -> Matrix:
-    """Return standardised lags of one side within ±CLIP, shape (columns,): 0 before the first target."""
-    if not lags[COUNT, 0]:
-        return np.zeros(lags[DECAYING:].size)
-    return clipped(scales.standard(lags[DECAYING:])).ravel()
+def read_lags(lags: Matrix, scales: Scales, limit: float) -> Matrix:
+    """Return standardised lags of one side within ±limit, shape (columns,): 0 where they tell nothing, or not yet."""
+    if not lags[COUNT, 0] or not tells(lags):
+        return np.zeros(len(RATES))
+    return np.clip(scales.standard(lags[DECAYING:])[:, side_of(lags.shape[1])], -limit, limit)
 
 
 def add_to_lags(lags: Matrix, targets: Matrix) -> None:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoder_lags import add_to_lags, lags_width, new_lags, read_lags, scales_of
+from models.encoder_lags import COUNT, RATES, add_to_lags, new_lags, read_lags, scales_of, side_of, tells
 from models.encoder_layout import NONE, Layout, power_of_two
 from models.encoder_levels import hash_numbers
-from models.encoder_numbers import clipped
+from models.encoder_numbers import CLIP
 from models.encoder_plan import Plan
 from models.encoder_sides import Matrix, Scale, Scales, as_sides, sides_of
 from models.encoder_statistics import add_targets, new_table, read_statistics, statistics_width
@@ -25,6 +25,7 @@ from models.learner import Array
 from models.moments import OUTLIER
 
 LEAST_WORTH = 64  # columns
+JUDGED = 256  # rows after which a stream of classes that may be many is judged to be of two
 
 
 class Met(NamedTuple):
@@ -71,8 +72,9 @@ class TargetColumns:
     def grow(self) -> None:
         """Make room for all that has a place."""
         layout, arrays = self._layout, self._arrays
-        if layout.lags == NONE and lags_width(self._sides):
-            layout.add_lags(lags_width(self._sides))
+        lags = arrays["lags"]
+        if layout.lags == NONE and (self._sides == 1 or (lags[COUNT, 0] >= JUDGED and tells(lags))):
+            layout.add_lags(len(RATES))
         if "statistics" not in arrays and (layout.levels or any(c != NONE for c in layout.strings.values())):
             arrays["statistics"] = new_table(self._task)
         missing = power_of_two(layout.width, LEAST_WORTH) - arrays["worth"].shape[1]
@@ -109,8 +111,8 @@ class TargetColumns:
             found[met.levels :] *= shrunk[places[met.levels :]]
             dense[met.rows[:, None], places] = found
         if layout.lags != NONE:
-            columns = slice(layout.lags, layout.lags + lags_width(self._sides))
-            dense[:, columns] = read_lags(arrays["lags"], scales) * shrunk[columns]
+            columns = slice(layout.lags, layout.lags + len(RATES))
+            dense[:, columns] = read_lags(arrays["lags"], scales, CLIP) * shrunk[columns]
 
     def learn(
         self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag], targets: Matrix, scale: Scale
@@ -118,7 +120,7 @@ class TargetColumns:
         """Take in targets, shape (rows,), at least one; return the rows of the statistics that changed."""
         scales, sides = self._scales(scale), as_sides(self._bounded(targets, scale), self._sides)
         met = self._met(plan, numbers, bags)
-        self._compare(plan, met, clipped(scales.standard(sides)), scales)
+        self._compare(plan, met, np.clip(scales.standard(sides), -CLIP, CLIP), scales)
         add_to_lags(self._arrays["lags"], sides)
         if met is None:
             return np.empty(0, np.int64)
@@ -138,9 +140,10 @@ class TargetColumns:
         """Compare lags and levels, as they are before they know the targets, with these, in units of the scale."""
         layout, arrays = self._layout, self._arrays
         if layout.lags != NONE:
-            lags = read_lags(arrays["lags"], scales)
+            lags = read_lags(arrays["lags"], scales, CLIP)
             columns = slice(layout.lags, layout.lags + len(lags))
-            add_worth(arrays["worth"], columns, len(targets), lags * targets.sum(), lags * lags * len(targets))
+            told = targets[:, side_of(self._sides)].sum()
+            add_worth(arrays["worth"], columns, len(targets), lags * told, lags * lags * len(targets))
         if met is not None and len(met.places):
             levels = np.zeros((len(targets), len(plan.leveled), self.width))
             levels[met.rows[met.levels :], met.places] = read_statistics(
@@ -155,7 +158,7 @@ class TargetColumns:
         """Return the scales of the sides: the target's own where there is one side."""
         if self._sides > 1:
             return scales_of(self._arrays["lags"])
-        return Scales.of(scale)
+        return Scales(np.array([scale.mean]), np.array([scale.deviation]))
 
     def _met(self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag]) -> Met | None:
         """Return the values that have statistics; None if there are none."""

@@ -39,7 +39,7 @@ Targets = NDArray[np.float64 | np.int64]
 
 HEAVIEST = 100.0  # times the mean weight: no row weighs more when it is learned,
 BOUNDED = 1.0  # nor more than this where one event is bounded, or than its bound if that is more
-SETTLED = 128  # times a microbatch's rows that were seen before: it hardly moves a mean any more
+SETTLED = 16  # times a microbatch's rows that were seen before: it hardly moves a mean any more
 
 
 @dataclass

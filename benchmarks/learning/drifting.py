@@ -18,14 +18,16 @@ Concept = Callable[[int], Rows]
 """Takes a seed; rows without end."""
 
 
-def _source(task: Task, make: Callable[[int], Rows], drifts: tuple[int, ...] = ()) -> Source:
+def _source(
+    task: Task, make: Callable[[int], Rows], drifts: tuple[int, ...] = (), concepts: tuple[int, ...] = ()
+) -> Source:
     """Return a source of at most ``ROWS`` rows; names of features become strings, and classes too."""
 
     def read(rows: int | None, seed: int) -> list[tuple[dict[str, Any], Label]]:
         made = islice(make(seed), min(rows or ROWS, ROWS))
         return [({str(key): value for key, value in row.items()}, _label(label, task)) for row, label in made]
 
-    return Source(DRIFTING_GROUP, task, ROWS, read, drifts=drifts)
+    return Source(DRIFTING_GROUP, task, ROWS, read, drifts=drifts, concepts=concepts)
 
 
 def _label(label: Any, task: Task) -> Label:
@@ -39,7 +41,8 @@ def _abrupt(task: Task, *concepts: Concept) -> Source:
         going = {concept: iter(concept(seed)) for concept in concepts}
         return chain.from_iterable(islice(going[concept], SEGMENT) for concept in concepts)
 
-    return _source(task, make, tuple(SEGMENT * place for place in range(1, len(concepts))))
+    drifts = tuple(SEGMENT * place for place in range(1, len(concepts)))
+    return _source(task, make, drifts, tuple(concepts.index(concept) for concept in concepts))
 
 
 def _gradual(before: Concept, after: Concept) -> Source:

@@ -42,7 +42,8 @@ class Measured:
     ----------
     scores
         Name → value: ``accuracy``, ``log_loss``, ``calibration_error`` (binary streams), ``recovery`` (streams with
-        abrupt drifts), or ``mae`` for regression; and ``scored``, how many events they are over.
+        abrupt drifts), ``first_visit`` and ``return_visit`` (where concepts return), or ``mae`` for regression; and
+        ``scored``, how many events they are over.
     seconds
         Of processor time, for answering and learning alone.
     """
@@ -102,8 +103,12 @@ class Scores:
         scores["log_loss"] = float(-np.log(np.clip(true, FLOOR, 1.0)).mean())
         if self._stream.task is Task.BINARY:
             scores["calibration_error"] = calibration_error(confidence, hits)
-        if self._stream.drifts:
-            scores["recovery"] = recovery(hits, [drift - self._passed for drift in self._stream.drifts])
+        drifts = [drift - self._passed for drift in self._stream.drifts]
+        if drifts:
+            scores["recovery"] = recovery(hits, drifts)
+        met = visits(hits, drifts, self._stream.concepts)
+        if met is not None:
+            scores |= {"first_visit": met[0], "return_visit": met[1]}
         return scores
 
 
@@ -128,14 +133,50 @@ def recovery(hits: NDArray[np.float64], drifts: Sequence[int]) -> float:
     Back is the first event from which on the next 500 are answered within two points of the 2,000 before the drift.
     Where that never comes, the events up to the next drift count: the true number is larger.
     """
-    taken = []
-    for drift, end in zip(drifts, [*drifts[1:], len(hits)], strict=True):
-        goal = hits[max(drift - BEFORE, 0) : drift].mean() - WITHIN
-        sums = np.concatenate([[0.0], np.cumsum(hits[drift:end])])
-        ahead = (sums[AFTER:] - sums[:-AFTER]) / AFTER
-        back = np.flatnonzero(ahead >= goal)
-        taken.append(int(back[0]) if len(back) else end - drift)
-    return float(np.mean(taken))
+    ends = [*drifts[1:], len(hits)]
+    goals = [hits[max(drift - BEFORE, 0) : drift].mean() for drift in drifts]
+    return float(np.mean([_until(hits[drift:end], goal) for drift, end, goal in zip(drifts, ends, goals, strict=True)]))
+
+
+def visits(hits: NDArray[np.float64], drifts: Sequence[int], concepts: Sequence[int]) -> tuple[float, float] | None:
+    """Return how soon a concept is known that is met first, and that returns: what was forgotten meanwhile.
+
+    Known is one from the first event on from which the next 500 are answered within two points of the last 2,000 of its
+    first visit. A learner that remembers is sooner when it returns; one that what came between is in the way of, later.
+
+    Parameters
+    ----------
+    hits, drifts
+        As for :func:`recovery`.
+    concepts
+        A number for each stretch between drifts; one that is there twice is a concept that returns.
+
+    Returns
+    -------
+    tuple or None
+        Events, on the mean over the concepts that return: at their first visits, and at all later ones. None where
+        there is none.
+    """
+    first: dict[int, tuple[float, int]] = {}
+    met, again = [], []
+    for concept, start, end in zip(concepts, [0, *drifts], [*drifts, len(hits)], strict=False):
+        stretch = hits[start:end]
+        if concept in first:
+            goal, taken = first[concept]
+            met.append(taken)
+            again.append(_until(stretch, goal))
+        else:
+            goal = stretch[-BEFORE:].mean()
+            first[concept] = goal, _until(stretch, goal)
+    return (float(np.mean(met)), float(np.mean(again))) if again else None
+
+
+def _until(hits: NDArray[np.float64], goal: float) -> int:
+    """Return after how many events the score of the next 500 is near a goal; all events where that never comes."""
+    sums = np.concatenate([[0.0], np.cumsum(hits)])
+    ahead = (sums[AFTER:] - sums[:-AFTER]) / AFTER
+    back = np.flatnonzero(ahead >= goal - WITHIN)
+    return int(back[0]) if len(back) else len(hits)
 
 
 def prequential(competitor: Competitor, stream: Stream, delay: int, limit: float = math.inf) -> Measured:

@@ -33,6 +33,8 @@ class Stream:
         Whether its one column of strings is text.
     drifts
         Rows from which on another concept holds at once.
+    concepts
+        A number for the concept of each stretch between drifts, where that is known.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Stream:
     examples: Examples
     text: bool = False
     drifts: tuple[int, ...] = ()
+    concepts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Source:
         How many are learned by default; None for all.
     read
         Takes a number of rows (None for all) and a seed and returns the rows: features by name, and the label.
-    text, drifts
+    text, drifts, concepts
         As in :class:`Stream`.
     """
 
@@ -66,6 +69,7 @@ class Source:
     read: Callable[[int | None, int], list[tuple[dict[str, Any], Label]]]
     text: bool = False
     drifts: tuple[int, ...] = ()
+    concepts: tuple[int, ...] = ()
 
     @property
     def drifting(self) -> bool:
@@ -82,7 +86,8 @@ class Source:
         """
         read = self.read(self.rows if rows is None else rows, seed)
         examples = examples_of([features for features, _ in read], [label for _, label in read])
-        return Stream(name, self.task, examples, self.text, tuple(row for row in self.drifts if row < len(read)))
+        drifts = tuple(row for row in self.drifts if row < len(read))
+        return Stream(name, self.task, examples, self.text, drifts, self.concepts[: len(drifts) + 1])
 
 
 def examples_of(rows: list[dict[str, Any]], labels: list[Label]) -> Examples:

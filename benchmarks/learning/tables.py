@@ -20,6 +20,9 @@ same code. The first block, answered before any label at all, is not scored. Eve
 means over seeds, ± the standard deviation where there are any. Beside a stream's name stands how many of its rows were
 learned; {MISSING} is not measured."""
 
+EVENTS = ("recovery", "first_visit", "return_visit")
+"""Scores that are numbers of events."""
+
 TITLES = {"accuracy": "accuracy", "mae": "mean absolute error (less is better)"}
 
 
@@ -37,6 +40,8 @@ def markdown(kept: Kept, where: Machine, date: str) -> str:
         *_other(board, "Log loss", "log_loss"),
         *_other(board, "Expected calibration error", "calibration_error"),
         *_other(board, "Events until the score is back after an abrupt drift", "recovery"),
+        *_other(board, "Events until a concept is known that is met for the first time", "first_visit"),
+        *_other(board, "Events until a concept is known again that returns", "return_visit"),
         *_longer(board),
         *_throughput(kept.speeds),
         *_failures(board),
@@ -120,7 +125,7 @@ def _cell(board: Board, learner: str, column: Column) -> str:
 def _text(value: float, score: str) -> str:
     if score == "mae":
         return "diverged" if value > ABSURD else f"{value:.3g}"
-    return f"{value:,.0f}" if score == "recovery" else f"{value:.3f}"
+    return f"{value:,.0f}" if score in EVENTS else f"{value:.3f}"
 
 
 def _longer(board: Board) -> list[str]:

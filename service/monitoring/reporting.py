@@ -44,7 +44,6 @@ def report(
     lane = training.lane
     status = lane.learner.status() if lane.learner is not None else None
     ends = lane.ingest.ends
-    unused = training.totals.events_consumed - training.totals.served
     return Status(
         model=model.name,
         epoch=model.lease.epoch,
@@ -70,8 +69,7 @@ def report(
         dead_letters_unsent=letters.unsent,
         dead_letters_unsent_pruned=letters.unsent_pruned,
         paused=_pause(letters.pause),
-        # Dead letters are written as soon as they are met, so they may be ahead of what was passed.
-        unlabelled=max(0, unused - sum(letters.counts.values()) - training.totals.duplicates),
+        unlabelled=_unlabelled(training.totals, letters),
         duplicates=training.totals.duplicates,
         limited=training.totals.limited,
         positions={str(partition): (at.offset, at.event) for partition, at in lane.positions.items()},
@@ -93,6 +91,12 @@ def report(
         errors=list(model.notices),
         histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
     )
+
+
+def _unlabelled(totals: Totals, letters: LetterFigures) -> int:
+    """Return how many events were passed that had no label, and of which no teacher said anything."""
+    # Dead letters are written as soon as they are met, so they may be ahead of what was passed.
+    return max(0, totals.events_consumed - totals.served - sum(letters.counts.values()) - totals.duplicates)
 
 
 def _left(lane: Lane, partition: int, end: int) -> int:

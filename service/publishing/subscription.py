@@ -117,23 +117,19 @@ class _Attachment:
         self.wary_until = 0.0
         self.served = 0  # highest version
 
-    def newest(self) -> _Place:
-        """Return the place of the newest version."""
-        return self.places[self.file.words[WORD_CURRENT]]
-
-    def steady(self) -> _Place:
-        """Return the place of a version that stays for a while."""
-        return self.places[self.file.words[WORD_STEADY]]
+    def place(self, word: int) -> _Place:
+        """Return the place that a word names: of the newest version, or of one that stays for a while."""
+        return self.places[self.file.words[word]]
 
     def steady_version(self) -> int:
         """Return the version in the steady place; 0 where it is being overtaken."""
-        answer = self.steady().read(self.spec, lambda view: int(view.header.get("version", 0)))
+        answer = self.place(WORD_STEADY).read(self.spec, lambda view: int(view.header.get("version", 0)))
         return 0 if answer is None else answer[1]
 
-    def private(self) -> View | None:
-        """Return a copy of the steady version; None where it was overtaken."""
+    def private(self, word: int) -> View | None:
+        """Return a copy of the version in the place that a word names; None where it was overtaken."""
         with self.lock:
-            index = self.file.words[WORD_STEADY]
+            index = self.file.words[word]
             generation = self.places[index].slot.words[WORD_GENERATION]
             if self.copy is None or (self.copy_index, self.copy.generation) != (index, generation):
                 copied = self.places[index].read(self.spec, _copy)
@@ -186,11 +182,10 @@ class Subscription:
         answer = None
         if self._clock() >= attachment.wary_until:
             # Twice: a process that had to wait for a processor is overtaken once, a slow computation again.
-            answer = attachment.newest().read(attachment.spec, compute) or attachment.newest().read(
-                attachment.spec, compute
-            )
+            for _ in range(2):
+                answer = answer or attachment.place(WORD_CURRENT).read(attachment.spec, compute)
         if answer is None:
-            answer = self._read_steady(attachment, compute)
+            answer = self._read_overtaken(attachment, compute)
         attachment.served = max(attachment.served, answer[0].get("version", 0))
         return answer
 
@@ -249,27 +244,40 @@ class Subscription:
             self._distrusted = str(error)
             return None
 
-    def _read_steady(self, attachment: _Attachment, compute: Callable[[View], Result]) -> tuple[Json, Result]:
-        """Compute over the steady version, and where that is overtaken too over a private copy of it."""
+    def _read_overtaken(self, attachment: _Attachment, compute: Callable[[View], Result]) -> tuple[Json, Result]:
+        """Compute where the newest version was overtaken: over the steady one, or over a private copy.
+
+        The steady version may be older than what was served before, and nobody should see a version go back. Mostly a
+        newer one comes soon; where none does, because the trainer has died or is starved, the newest version stays
+        long enough to be copied.
+        """
         started = self._clock()
+        awaited = started
         if started >= attachment.wary_until:
             attachment.wary_until = started + _WARY
-            # It may be a little older than what was served before; nobody should see a version go back.
-            while attachment.steady_version() < attachment.served and self._clock() < started + _CATCH_UP:
-                time.sleep(_PAUSE)
-        if attachment.steady_version() < attachment.served:
-            # Nothing more came, for the trainer has stopped or died: then what is newest stays too.
-            answer = attachment.newest().read(attachment.spec, compute)
+            awaited += _CATCH_UP
+        while True:
+            now = self._clock()
+            answer = None
+            # At last an older version is better than none.
+            if attachment.steady_version() >= attachment.served or now >= started + _PATIENCE:
+                answer = self._or_copied(attachment, WORD_STEADY, compute)
+            elif now >= awaited:
+                answer = self._or_copied(attachment, WORD_CURRENT, compute)
             if answer is not None:
                 return answer
-        answer = attachment.steady().read(attachment.spec, compute)
-        if answer is not None:
-            return answer
-        while (view := attachment.private()) is None:
-            if self._clock() >= started + _PATIENCE:
+            if now >= started + _PATIENCE:
                 raise PublicationMissing(f"what is published in {self._folder} changes faster than it can be copied")
             time.sleep(_PAUSE)
-        return view.header, compute(view)
+
+    def _or_copied(
+        self, attachment: _Attachment, word: int, compute: Callable[[View], Result]
+    ) -> tuple[Json, Result] | None:
+        """Compute over the place that a word names, and where that is overtaken over a copy of it; None without one."""
+        answer = attachment.place(word).read(attachment.spec, compute)
+        if answer is None and (view := attachment.private(word)) is not None:
+            answer = view.header, compute(view)
+        return answer
 
 
 def _is_of(file: MappedFile, model: str | None) -> bool:

@@ -125,8 +125,6 @@ class Canary:
 
     def _judge(self, learner: Learner, at_once: int) -> Finding:
         events = self._events()
-        if not len(events):  # nothing that was learned had a label
-            return Finding()
         trial = learner.try_out(events.features, at_once)
         if not trial.finite:
             return Finding("bad", reason="parameters or answers are not finite")

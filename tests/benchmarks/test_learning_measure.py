@@ -13,6 +13,7 @@ from benchmarks.learning.measure import (
     calibration_error,
     prequential,
     recovery,
+    visits,
 )
 from benchmarks.learning.streams import Stream, examples_of
 from benchmarks.peers.headrace_peers import Headrace
@@ -147,6 +148,20 @@ def test_recovery_counts_events_until_the_score_is_back() -> None:
     assert recovery(np.r_[before, np.zeros(3000)], [BEFORE]) == 3000
     both = np.r_[before, after_700, before, at_once]
     assert recovery(both, [BEFORE, 2 * BEFORE + 3000]) == (700 - 0.02 * AFTER) / 2
+
+
+def test_visits_tell_who_has_forgotten() -> None:
+    """A learner that has to learn an old concept anew would look like one that remembers it."""
+    drifts, concepts = [3000, 6000, 9000], (0, 1, 0, 1)
+    slow, quick = np.r_[np.zeros(700), np.ones(2300)], np.r_[np.zeros(100), np.ones(2900)]
+    other = np.r_[np.zeros(1000), np.tile([1.0, 1.0, 1.0, 0.0], 500)]  # known is what it came to itself
+    found = visits(np.r_[slow, other, quick, other], drifts, concepts)
+    assert found is not None
+    assert found[0] > found[1]
+    assert found[0] - found[1] == (700 - 100) / 2
+    assert found[1] == pytest.approx((100 - 0.02 * AFTER + 1000) / 2, abs=20)
+    assert visits(np.r_[slow, other], [3000], (0, 1)) is None
+    assert visits(slow, [], ()) is None
 
 
 def test_a_drift_is_where_the_stream_has_it() -> None:

@@ -23,6 +23,7 @@ def test_a_concept_that_comes_back_goes_on() -> None:
     """Rows that were learned before would come again, and remembering them would look like remembering a concept."""
     stream = DRIFTING["blobs-recurring"].open("blobs-recurring", None, 0)
     assert stream.drifts == (5_000, 10_000, 15_000)
+    assert stream.concepts == (0, 1, 0, 1)
     assert len(stream.examples) == ROWS
     rows = stream.examples.features.numbers
     assert not np.array_equal(rows[:5_000], rows[10_000:15_000])
@@ -32,7 +33,8 @@ def test_a_concept_that_comes_back_goes_on() -> None:
 
 def test_drifts_beyond_the_rows_are_none() -> None:
     """A short run would look for a drift that it never comes to."""
-    assert DRIFTING["sea-abrupt"].open("sea-abrupt", 6_000, 0).drifts == (5_000,)
+    short = DRIFTING["sea-abrupt"].open("sea-abrupt", 6_000, 0)
+    assert (short.drifts, short.concepts) == ((5_000,), (0, 1))
 
 
 def test_bundled_streams_are_read() -> None:

@@ -78,6 +78,24 @@ def test_a_microbatch_does_not_see_its_own_targets() -> None:
     assert (lags(first) != lags(second)).any()
 
 
+def test_two_classes_have_lags_whatever_the_task_is_called_and_many_have_none() -> None:
+    """A stream whose labels are two words would be known less well than if they were true and false."""
+    random = np.random.default_rng(0)
+    flags = (np.sin(np.arange(2048) / 40) + 0.3 * random.normal(size=2048) > 0).astype(np.float64)
+    few, many = encoder(Task.MULTICLASS), encoder(Task.MULTICLASS)
+    for start in range(0, 2048, 16):
+        part = flags[start : start + 16]
+        given = learned(few, numbers(np.zeros((16, 1))), part, Scale(0.5, 0.5))
+        learned(many, numbers(np.zeros((16, 1))), random.integers(9, size=16).astype(np.float64), Scale(0.1, 0.3))
+        if start > 1024 and (part == part[0]).all() and (flags[start - 16 : start] == part[0]).all():
+            assert (given[:, few.layout.lags] > 0).all() == bool(part[0])
+    assert many.layout.lags == NONE
+    # A third class that is no rarity takes away what the lags of two were worth.
+    for _ in range(40):
+        learned(few, numbers(np.zeros((16, 1))), np.full(16, 2.0), Scale(0.5, 0.5))
+    assert not lags(few).any()
+
+
 def test_lags_that_tell_something_are_large_and_others_small() -> None:
     """Lags would be noise to streams that do not resemble themselves, or be of no use to those that do."""
     random = np.random.default_rng(0)

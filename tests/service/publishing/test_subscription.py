@@ -130,6 +130,28 @@ def test_versions_never_go_back_where_the_trainer_dies_while_a_slow_reader_reads
     assert (found["version"], seen) == (11, {11.0})
 
 
+def test_versions_never_go_back_where_the_steady_one_stays_for_long(tmp_path: Path) -> None:
+    """On a busy machine the steady version is held for seconds: a slow reader would be given it after newer ones."""
+    publisher, reader = Publisher(tmp_path, 1, clock=lambda: 0.0), Subscription(tmp_path)
+    for version in range(4):
+        publish(publisher, version)
+    assert reader.header()["version"] == 3
+    versions = itertools.count(4)
+
+    def always_overtaken(view: View) -> set[float]:
+        before = values(view)
+        for version in itertools.islice(versions, 4):
+            publish(publisher, version)
+        return before | values(view)
+
+    last = 3
+    for _ in range(3):
+        found, seen = reader.read(always_overtaken)
+        assert seen == {float(found["version"])}
+        assert found["version"] > last
+        last = found["version"]
+
+
 def test_errors_of_the_computation(tmp_path: Path) -> None:
     """A bad request would be taken for a bad read and tried for ever; or a bad read for a bad request."""
     publisher, reader = Publisher(tmp_path, 1), Subscription(tmp_path)
