@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from models.encoder_numbers import clipped
 from models.encoder_sides import Matrix, Scales
 
 RATES = (1.0, 0.1, 0.02, 0.003)
@@ -40,14 +41,15 @@ def new_lags(sides: int) -> Matrix:
 def scales_of(lags: Matrix) -> Scales:
     """Return the scales of sides that are each 0 or 1."""
     means = lags[MEAN].copy()
-    return Scales(means, np.sqrt(np.maximum(means * (1 - means), 0.0)))
+    deviations = np.sqrt(np.maximum(means * (1 - means), 0.0))
+    return Scales(means, np.divide(1.0, deviations, out=np.zeros_like(means), where=deviations > 0))
 
 
-def read_lags(lags: Matrix, scales: Scales, limit: float) -> Matrix:
-    """Return standardised lags of one side within ±limit, shape (columns,): 0 where they tell nothing, or not yet."""
+def read_lags(lags: Matrix, scales: Scales) -> Matrix:
+    """Return standardised lags of one side within ±CLIP, shape (columns,): 0 where they tell nothing, or not yet."""
     if not lags[COUNT, 0] or not tells(lags):
         return np.zeros(len(RATES))
-    return np.clip(scales.standard(lags[DECAYING:])[:, side_of(lags.shape[1])], -limit, limit)
+    return clipped(scales.standard(lags[DECAYING:])[:, side_of(lags.shape[1])])
 
 
 def add_to_lags(lags: Matrix, targets: Matrix) -> None:

@@ -25,15 +25,27 @@ class Scale(NamedTuple):
 
 
 class Scales(NamedTuple):
-    """The same of each side: float64, shape (sides,) each."""
+    """The same of each side: float64, shape (sides,) each.
+
+    Attributes
+    ----------
+    means
+        Of the sides.
+    factors
+        1 over the standard deviation; 0 where all targets were the same.
+    """
 
     means: Matrix
-    deviations: Matrix
+    factors: Matrix
+
+    @classmethod
+    def of(cls, scale: Scale) -> "Scales":
+        """Return the scale of a single side."""
+        return cls(np.array([scale.mean]), np.array([1 / scale.deviation if scale.deviation else 0.0]))
 
     def standard(self, values: Matrix) -> Matrix:
         """Return values, shape (…, sides), in units of the scale: 0 where all targets were the same."""
-        known = self.deviations > 0
-        return (values - self.means) * np.divide(1.0, self.deviations, out=np.zeros_like(self.means), where=known)
+        return (values - self.means) * self.factors
 
 
 def sides_of(task: Task) -> int:

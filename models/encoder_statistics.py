@@ -13,7 +13,7 @@ more than what they do.
 import numpy as np
 from numpy.typing import NDArray
 
-from models.encoder_numbers import CLIP
+from models.encoder_numbers import clipped
 from models.encoder_sides import Matrix, Scales, sides_of
 from models.examples import Task
 
@@ -49,8 +49,7 @@ def read_statistics(table: Table, hashes: NDArray[np.int64], scales: Scales) -> 
     found = scales.standard(read[:, 1:].reshape(len(read), -1, sides))
     found[:, MEAN] *= (count / (count + SHRINKAGE))[:, None]
     found[count == 0] = 0.0
-    np.clip(found, -CLIP, CLIP, out=found)
-    return found.reshape(len(read), -1)
+    return clipped(found).reshape(len(read), -1)
 
 
 def add_targets(table: Table, hashes: NDArray[np.int64], targets: Matrix) -> NDArray[np.int64]:

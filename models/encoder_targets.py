@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.encoder_lags import COUNT, RATES, add_to_lags, new_lags, read_lags, scales_of, side_of, tells
 from models.encoder_layout import NONE, Layout, power_of_two
 from models.encoder_levels import hash_numbers
-from models.encoder_numbers import CLIP
+from models.encoder_numbers import clipped
 from models.encoder_plan import Plan
 from models.encoder_sides import Matrix, Scale, Scales, as_sides, sides_of
 from models.encoder_statistics import add_targets, new_table, read_statistics, statistics_width
@@ -112,7 +112,7 @@ class TargetColumns:
             dense[met.rows[:, None], places] = found
         if layout.lags != NONE:
             columns = slice(layout.lags, layout.lags + len(RATES))
-            dense[:, columns] = read_lags(arrays["lags"], scales, CLIP) * shrunk[columns]
+            dense[:, columns] = read_lags(arrays["lags"], scales) * shrunk[columns]
 
     def learn(
         self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag], targets: Matrix, scale: Scale
@@ -120,7 +120,7 @@ class TargetColumns:
         """Take in targets, shape (rows,), at least one; return the rows of the statistics that changed."""
         scales, sides = self._scales(scale), as_sides(self._bounded(targets, scale), self._sides)
         met = self._met(plan, numbers, bags)
-        self._compare(plan, met, np.clip(scales.standard(sides), -CLIP, CLIP), scales)
+        self._compare(plan, met, clipped(scales.standard(sides)), scales)
         add_to_lags(self._arrays["lags"], sides)
         if met is None:
             return np.empty(0, np.int64)
@@ -140,7 +140,7 @@ class TargetColumns:
         """Compare lags and levels, as they are before they know the targets, with these, in units of the scale."""
         layout, arrays = self._layout, self._arrays
         if layout.lags != NONE:
-            lags = read_lags(arrays["lags"], scales, CLIP)
+            lags = read_lags(arrays["lags"], scales)
             columns = slice(layout.lags, layout.lags + len(lags))
             told = targets[:, side_of(self._sides)].sum()
             add_worth(arrays["worth"], columns, len(targets), lags * told, lags * lags * len(targets))
@@ -158,7 +158,7 @@ class TargetColumns:
         """Return the scales of the sides: the target's own where there is one side."""
         if self._sides > 1:
             return scales_of(self._arrays["lags"])
-        return Scales(np.array([scale.mean]), np.array([scale.deviation]))
+        return Scales.of(scale)
 
     def _met(self, plan: Plan, numbers: Matrix, bags: Mapping[FeatureKey, Bag]) -> Met | None:
         """Return the values that have statistics; None if there are none."""

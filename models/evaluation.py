@@ -126,12 +126,12 @@ class Prequential:
         losses
             The learner's own loss of each row, floating, shape (rows,); by default the log loss or the squared error.
         """
-        rows, (there, scored) = len(targets), self._weighted(weights)
+        rows, (there, scored) = targets.shape[0], self._weighted(weights)
         given = _Given(predictions, targets, there, losses, scored)
         # What is looked at row by row takes room for each row times classes.
         for start in range(0, rows, BLOCK if self._one_by_one else max(rows, 1)):
             self._waiting.append(given.part(start, start + BLOCK) if self._one_by_one else given)
-            self._waiting_rows += len(self._waiting[-1].targets)
+            self._waiting_rows += self._waiting[-1].targets.shape[0]
             if self._waiting_rows >= BLOCK:
                 self._settle()
 

@@ -49,7 +49,7 @@ class Rows:
 
     def chunks(self, size: int) -> Iterator["Rows"]:
         """Yield these rows in pieces of at most `size`; 0 for one piece."""
-        if not 0 < size < len(self.targets):
+        if not 0 < size < self.targets.shape[0]:
             yield self
             return
         for start in range(0, len(self.targets), size):
@@ -140,7 +140,7 @@ class Step:
         self, rows: Rows, offsets: Tensor, parameters: Parameters, touched: _Touched, seed: int
     ) -> Tensor | None:
         """Write the gradient; return that of the block."""
-        if not 0 < self.chunk < len(rows.targets):
+        if not 0 < self.chunk < rows.targets.shape[0]:
             return self._gradient(Inputs(rows.dense, touched.entries, touched.now, seed), rows, offsets)
         total = torch.zeros_like(parameters.gradient)
         of_block = None if touched.now is None else torch.zeros_like(touched.now)
@@ -155,7 +155,7 @@ class Step:
 
     def _gradient(self, inputs: Inputs, rows: Rows, offsets: Tensor) -> Tensor | None:
         """Write the gradient of some rows; return that of the block."""
-        used, weights = len(offsets), rows.weights.unsqueeze(1)
+        used, weights = offsets.shape[0], rows.weights.unsqueeze(1)
 
         def loss_gradient(outputs: Tensor) -> Tensor:
             spare = outputs.shape[2] - used

@@ -6,7 +6,6 @@ guard against steps that must not count are here.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -170,7 +169,7 @@ class NetworkExpert(Defaults):
             return outputs[..., :1]
         if not self._single:
             return (outputs[..., : len(prior)] + prior).softmax(2)
-        return torch.addcmul(prior, outputs[..., :1], self._second[: len(prior)]).softmax(2)
+        return torch.addcmul(prior, outputs[..., :1], self._second[: prior.shape[0]]).softmax(2)
 
     def _outputs(self, rows: Encoded) -> Tensor:
         """Return what the network makes of rows, float32, shape (copies, rows, outputs)."""
@@ -187,7 +186,7 @@ class NetworkExpert(Defaults):
         sparse = None if self.parameters.table is None else rows.sparse.get(self.network.table_kinds)
         if self._task is Task.REGRESSION:
             targets = targets.clamp(-OUTLIER, OUTLIER)
-        if len(self._shares.shares) > 1:
+        if self._shares.shares.shape[0] > 1:
             # No copy has learned these rows yet, so it is still what they would have answered.
             known = latest is not None and answered is latest[0]
             each = latest[1] if known and latest is not None else self._answers(rows, prior)
@@ -211,7 +210,7 @@ class NetworkExpert(Defaults):
 
     def _take_steps(self, rows: Rows, offsets: Tensor) -> None:
         """Learn from rows, the latest in the ring if there is one, in gradient steps, each with some of the past."""
-        count = len(rows.targets)
+        count = rows.targets.shape[0]
         size = self._options.step_size or count
         starts = [*range(0, count, size)] * self._passes()
         latest = self.replay.latest(count)
@@ -230,9 +229,9 @@ class NetworkExpert(Defaults):
         """Take a gradient step, the one of the number that was counted."""
         if batch.sparse:
             self._touched.add(batch.sparse.places)
-        share = 1 / len(batch.targets)
-        self.passed += len(batch.targets) - self._replayed
-        batch = replace(batch, weights=batch.weights * share, share=share)
+        rows = batch.targets.shape[0]
+        self.passed += rows - self._replayed
+        batch = Rows(batch.dense, batch.targets, batch.weights / rows, batch.sparse, 1 / rows)
         self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
 
     def keep_past(self, rows: int) -> None:

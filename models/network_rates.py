@@ -55,7 +55,7 @@ class RateShares(NamedTuple):
             Whether they are probabilities; the mean's logarithms are returned.
         """
         if probabilities:
-            mean: Tensor = torch.tensordot(self.shares.exp(), answers.nan_to_num(0.0), 1)
+            mean = (self.shares.exp() @ answers.nan_to_num(0.0).flatten(1)).view(answers.shape[1:])
             return mean.div_(mean.sum(1, keepdim=True)).clamp_(min=LEAST).log_()
         if len(self.shares) == 1:
             return answers[0]

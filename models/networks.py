@@ -58,9 +58,9 @@ class Linear(BuiltIn):
     def _outputs(self, inputs: Inputs, bins: Tensor) -> Tensor:
         """Return the outputs, by bins too."""
         weight, bias = self._parameters["weight"], self._parameters["bias"].unsqueeze(1)
-        outputs = torch.baddbmm(bias, inputs.dense.expand(len(weight), -1, -1), weight)
+        outputs = torch.baddbmm(bias, inputs.dense.expand(weight.shape[0], -1, -1), weight)
         curves = self._parameters["bins"][:, : self._bins.columns].flatten(1, 2)
-        outputs.baddbmm_(bins.expand(len(weight), -1, -1), curves, alpha=AMOUNT)
+        outputs.baddbmm_(bins.expand(weight.shape[0], -1, -1), curves, alpha=AMOUNT)
         if inputs.entries is not None and inputs.block is not None:
             outputs += inputs.entries.sum_by_row(inputs.block)
         return outputs
@@ -69,7 +69,7 @@ class Linear(BuiltIn):
         """See :class:`models.network.Network`."""
         bins = self._bins.of_rows(inputs.dense)
         gradient = loss_gradient(self._outputs(inputs, bins))
-        written, copies = self._gradients, len(gradient)
+        written, copies = self._gradients, gradient.shape[0]
         torch.sum(gradient, 1, out=written["bias"])
         torch.bmm(inputs.dense.t().expand(copies, -1, -1), gradient, out=written["weight"])
         curves = written["bins"][:, : self._bins.columns].flatten(1, 2)
@@ -144,7 +144,7 @@ class Mlp(BuiltIn):
     def _activations(self, inputs: Inputs) -> list[Tensor]:
         """Return what goes into each layer, and last the outputs."""
         parameters, last = self._parameters, len(self._hidden)
-        dense = inputs.dense.expand(len(parameters["skip"]), -1, -1)
+        dense = inputs.dense.expand(parameters["skip"].shape[0], -1, -1)
         flow = [dense]
         for layer in range(last):
             bias = parameters[f"bias{layer}"].unsqueeze(1)

@@ -44,8 +44,9 @@ class Replay:
 
     def add(self, dense: Tensor, targets: Tensor, weights: Tensor, sparse: Sparse | None) -> None:
         """Keep rows; of more than fit, the last."""
-        rows = min(len(dense), self._capacity)
-        skipped = len(dense) - rows
+        count = dense.shape[0]
+        rows = min(count, self._capacity)
+        skipped = count - rows
         if dense.shape[1] > self.dense.shape[1]:
             self.dense = pad(self.dense, (0, dense.shape[1] - self.dense.shape[1]))
         start = (self.seen + skipped) % self._capacity
@@ -56,7 +57,7 @@ class Replay:
                 ring[: rows - first] = values[skipped + first :]
         if sparse is not None:
             self._add_sparse(sparse, (np.arange(rows) + start) % self._capacity, skipped)
-        self.seen += len(dense)
+        self.seen += count
 
     def latest(self, rows: int) -> NDArray[np.intp]:
         """Return the places of the latest rows, of no more than there are, in order."""
