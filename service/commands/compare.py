@@ -32,7 +32,7 @@ SecondsOption = Annotated[
     float | None,
     typer.Option(
         help="Time for all learners together; what is not done by then shows as partial. 0 for no "
-        "bound. Without it: 75 where --learners is not given, no bound where it is.",
+        "bound. Without it: 90 where --learners is not given, no bound where it is.",
         min=0,
     ),
 ]

@@ -25,7 +25,7 @@ from service.comparing.table import show
 from service.comparing.words import number
 from service.replaying.progress import StreamProgress
 
-SECONDS = 75.0
+SECONDS = 90.0
 """What all learners may take where nobody says which are to be compared, so that a first look takes two minutes."""
 
 _SHARE = 0.5

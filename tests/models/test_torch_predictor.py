@@ -123,3 +123,18 @@ def test_predictions_for_numbers_stay_within_reason() -> None:
     found = answers(made, wild)
     assert (found >= min(labels) - 0.25 * reach - 1e-6).all()
     assert (found <= max(labels) + 0.25 * reach + 1e-6).all()
+
+
+@pytest.mark.parametrize("kind", ["leaves", "mlp", "auto"])
+@pytest.mark.parametrize(("spoilt", "finite"), [(np.nan, False), (np.inf, False), (-np.inf, False), (3e38, True)])
+def test_one_number_that_is_not_finite_is_found_and_huge_ones_are_no_alarm(
+    kind: str, spoilt: float, finite: bool
+) -> None:
+    """A broken model would be published; or one with many huge parameters be taken for broken, and taken back."""
+    made = trained(kind=kind, count=2)
+    features = stream(Task.BINARY, 4, 50).features
+    assert made.try_out(features).finite
+    held = max(made.expert.held(), key=lambda tensor: tensor.numel()).view(-1)
+    held[: 1 if not finite else len(held)] = spoilt
+    # Where all is huge the outputs are not finite: of no rows there are none.
+    assert made.try_out(Features.empty(0)).finite == finite
