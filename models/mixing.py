@@ -52,7 +52,7 @@ QUICK = 0  # of these, by which it is judged who would be missed:
 MISSED = 1e-3  # mean loss,
 SHARED = 0.05  # or share of the answer
 STEP = 16  # rows a step of the weights,
-LATER = 64  # and as many once
+LATER = 128  # and as many once
 EARLY = 1_024  # so many rows were seen: then it makes no difference any more
 FARTHEST = 0.3  # that a weight may move in one step: where experts are suddenly wrong, Newton's step is far too long
 
