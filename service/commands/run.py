@@ -12,6 +12,54 @@ if TYPE_CHECKING:
     from service.config import Settings
 
 
+WarmStartOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Begin with what another model has learned: its folder (its newest good checkpoint), or one "
+        "manifest-….json in it. Like the setting warm_start, of no meaning once this one has learned something.",
+        metavar="PATH",
+    ),
+]
+
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Learn a file of the past first: CSV, NDJSON (both also .gz) or Parquet. Of no meaning once the model "
+        "has learned something; with --from earliest it begins anew.",
+        metavar="FILE",
+    ),
+]
+
+LabelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="With --history: column to learn; not where its rows are events as the topic has them.", metavar="COLUMN"
+    ),
+]
+
+IdOption = Annotated[
+    str | None, typer.Option("--id", help="With --history: column that is no feature, but an id.", metavar="COLUMN")
+]
+
+TimestampOption = Annotated[
+    str | None, typer.Option(help="With --history: column of the event's time.", metavar="COLUMN")
+]
+
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(
+        help=f"With --history: how often networks go through the rows, at most ({EPOCHS}); all else does once.",
+        min=1,
+        max=1000,
+    ),
+]
+
+LeaveOption = Annotated[
+    bool,
+    typer.Option("--exit", help="End without training, once the model has begun (--from, --warm-start, --history)."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `app`."""
     app.command()(up)
@@ -43,49 +91,13 @@ def train(
             metavar="checkpoint|earliest|OFFSETS|TIME",
         ),
     ] = "checkpoint",
-    warm_start: Annotated[
-        Path | None,
-        typer.Option(
-            help="Begin with what another model has learned: its folder (its newest good checkpoint), or one "
-            "manifest-….json in it. Like the setting warm_start, of no meaning once this one has learned something.",
-            metavar="PATH",
-        ),
-    ] = None,
-    history: Annotated[
-        Path | None,
-        typer.Option(
-            help="Learn a file of the past first: CSV, NDJSON (both also .gz) or Parquet. Of no meaning once the model "
-            "has learned something; with --from earliest it begins anew.",
-            metavar="FILE",
-        ),
-    ] = None,
-    label: Annotated[
-        str | None,
-        typer.Option(
-            help="With --history: column to learn; not where its rows are events as the topic has them.",
-            metavar="COLUMN",
-        ),
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id", help="With --history: column that is no feature, but an id.", metavar="COLUMN")
-    ] = None,
-    timestamp: Annotated[
-        str | None, typer.Option(help="With --history: column of the event's time.", metavar="COLUMN")
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            help=f"With --history: how often networks go through the rows, at most ({EPOCHS}); all else does once.",
-            min=1,
-            max=1000,
-        ),
-    ] = None,
-    leave: Annotated[
-        bool,
-        typer.Option(
-            "--exit", help="End without training, once the model has begun (--from, --warm-start, --history)."
-        ),
-    ] = False,
+    warm_start: WarmStartOption = None,
+    history: HistoryOption = None,
+    label: LabelOption = None,
+    id_column: IdOption = None,
+    timestamp: TimestampOption = None,
+    epochs: EpochsOption = None,
+    leave: LeaveOption = False,
 ) -> None:
     """Learn from the stream. A second one on the same data stands by, and takes over when the first one fails."""
     settings = _prepare(config)
