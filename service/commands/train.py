@@ -8,7 +8,7 @@ import typer
 from service.commands.command_answers import model_of
 from service.config import Settings
 from service.errors import ConfigurationInvalid
-from service.learning.trainer_process import begin_only, run_trainer
+from service.learning import trainer_process
 from service.replaying.replay_events import Roles
 from service.restart.history_file import HistoryOrder
 from service.restart.starting_over import start_over
@@ -67,9 +67,9 @@ def train_command(settings: Settings, model: str | None, beginning: Beginning, *
         kept = start_over(settings, name, beginning.origin)
         typer.echo(f"{name} begins anew, from {beginning.origin}; what it was is in {kept}", err=True)
     if not leave:
-        return run_trainer(settings, name, history=history)
+        return trainer_process.run_trainer(settings, name, history=history)
     if history is not None or settings.models[name].warm_start is not None:
-        begin_only(settings, name, history)
+        trainer_process.begin_only(settings, name, history)
     return 0
 
 

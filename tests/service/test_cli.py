@@ -209,7 +209,7 @@ def test_the_model_to_train_is_chosen(headrace: Headrace, monkeypatch: pytest.Mo
     """A trainer would learn a model that nobody meant."""
     trained: list[str] = []
 
-    def run_trainer(_: object, name: str) -> int:
+    def run_trainer(_: object, name: str, **_beginning: object) -> int:
         trained.append(name)
         return 0
 

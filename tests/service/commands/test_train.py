@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.commands import train
 from service.commands.train import Beginning, train_command
 from service.config import Settings, load_settings
 from service.errors import ConfigurationInvalid
+from service.learning import trainer_process
 from service.replaying.replay_events import Roles
 from service.restart.history_file import HistoryOrder
 
@@ -27,8 +27,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Settings, History
 
         return called
 
-    monkeypatch.setattr(train, "run_trainer", note("train"))
-    monkeypatch.setattr(train, "begin_only", note("begin"))
+    monkeypatch.setattr(trainer_process, "run_trainer", note("train"))
+    monkeypatch.setattr(trainer_process, "begin_only", note("begin"))
     return found
 
 
