@@ -90,7 +90,7 @@ def _opened(name: str, rows: int | None, seed: int) -> Stream:
 
 
 def _say(cell: Cell) -> None:
-    scores = " ".join(f"{name} {value:.4g}" for name, value in cell.scores.items())
+    scores = " ".join(f"{name} {value:.6g}" for name, value in cell.scores.items())
     rate = f"{cell.rows / cell.seconds:,.0f}/s" if cell.seconds else ""
     place = f"{cell.learner} {cell.stream} delay {cell.delay} seed {cell.seed} {cell.rows:,} rows"
     print(f"{place}: {cell.failure or scores} {rate}", flush=True)
