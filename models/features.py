@@ -70,14 +70,6 @@ class Sparse:
         values = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)
         return type(self)(self.places[values], self.amounts[values], starts)
 
-    def followed_by(self, other: Self) -> Self:
-        """Return these rows and then those of another."""
-        return type(self)(
-            np.concatenate([self.places, other.places]),
-            np.concatenate([self.amounts, other.amounts]),
-            np.concatenate([self.starts, other.starts[1:] + self.starts[-1]]),
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
