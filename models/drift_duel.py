@@ -21,7 +21,9 @@ from models.mixing import create_blend
 FIRST_SHARE = 0.02  # of the newcomer: it knows nothing yet
 RATE = 0.1  # that losses move shares by: labels that come together say less than so many would alone
 HALF_LIFE = 128.0  # rows after which a loss counts half in what an expert has been of late
-LEAST = 256  # rows before anything is decided: fewer say little
+LEAST = 256  # rows before anything is decided: fewer say little,
+SOON = 128  # but for a newcomer after so many whose loss is
+HOPELESS = 1.5  # times the elder's: it goes
 BETTER = 0.8  # times the elder's loss that the newcomer's is where it stays at once: a little better may be chance
 MOST = 2_000  # rows after which the one stays that is better
 
@@ -89,7 +91,7 @@ class Duel:
         """Return which of the two is to stay; None while that is open."""
         elder, newcomer = self._losses
         if self.rows < LEAST:
-            return None
+            return False if self.rows >= SOON and newcomer > HOPELESS * elder else None
         if newcomer >= elder or self.rows >= MOST:
             return newcomer < elder
         return True if newcomer < BETTER * elder else None

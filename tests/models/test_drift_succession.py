@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.drift_duel import BETTER, LEAST, MOST, Duel
+from models.drift_duel import BETTER, LEAST, MOST, SOON, Duel
 from models.drift_options import DriftOptions
 from models.drift_succession import EARLY, FIRST_PAUSE, LONGEST_PAUSE, Succession
 from models.encoder_layout import Layout
@@ -100,7 +100,9 @@ def test_a_newcomer_that_is_right_is_heard_at_once_and_stays(task: Task) -> None
 def test_a_newcomer_that_is_no_better_is_not_heard_and_goes(task: Task) -> None:
     """A false alarm would cost what was learned, or spoil the answers meanwhile."""
     assert float(duel(task, (0.9, 0.5), 2 * ROWS).shares[0, 1].exp()) < 0.1
-    assert duel(task, (0.9, 0.5), LEAST).newcomer_stays() is False
+    assert duel(task, (0.9, 0.5), SOON).newcomer_stays() is False
+    assert duel(task, (0.9, 0.885), SOON).newcomer_stays() is None
+    assert duel(task, (0.9, 0.885), LEAST).newcomer_stays() is False
     assert duel(task, (0.9, 0.9), LEAST).newcomer_stays() is False
 
 
