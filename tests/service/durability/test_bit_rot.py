@@ -70,4 +70,4 @@ def test_a_bit_that_flips_in_a_shared_segment_costs_nothing(tmp_path: Path) -> N
     with running(model) as run:
         status = run.wait_for(learned(4 * STEP))
         assert status.events_learned == {"microbatch": 4 * STEP}
-        assert same_state(run.trainer.training.learner.state(), expected)
+    assert same_state(run.trainer.training.learner.state(), expected)

@@ -19,16 +19,18 @@ def test_a_paused_trainer_recovers_and_goes_on(tmp_path: Path, monkeypatch: pyte
         assert status.dead_letters == {"malformed": 80}
         assert any(error.message == status.paused.detail for error in status.errors)
         source.append(0, *events(64, first=64))
-        before = run.trainer.training.learner.state()
-        version = run.trainer.training.versions.current
         # As after a kill: no checkpoint, only the journal.
         monkeypatch.setattr(run.trainer._housekeeping, "finish", lambda: None)
+    # Asked for once it has ended, for a learner belongs to the thread that learns.
+    before, version = run.trainer.training.learner.state(), run.trainer.training.versions.current
     assert not list(run.model.paths.checkpoints.glob("manifest-*"))
     with running(open_model(chosen, source)) as run:
         status = run.wait_for(lambda status: status.state == "paused" and bool(status.ends))
-        assert same_state(run.trainer.training.learner.state(), before)
         assert run.trainer.training.versions.current == version
         assert status.events_learned == {"microbatch": 64}
+    assert same_state(run.trainer.training.learner.state(), before)
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(lambda status: status.state == "paused")
         run.model.dead_letters.pauses.end()
         status = run.wait_for(learned(128))
         assert status.dead_letters == {"malformed": 80}
