@@ -17,7 +17,7 @@ from models.encoder_sides import Matrix, Scales
 RATES = (1.0, 0.1, 0.02, 0.003)
 """Share of each decaying mean that one row renews; the first is the last value itself."""
 
-RARE = 0.05  # share of the classes after the second up to which a stream is one of two classes
+RARE = 0.1  # of the rarer of the first two classes, up to which all others may be met in a stream of two classes
 
 COUNT, MEAN, DECAYING = 0, 1, 2
 """Rows of the lags: how many targets (the same for each side), their mean, and the first of the decaying means."""
@@ -30,7 +30,7 @@ def side_of(sides: int) -> int:
 
 def tells(lags: Matrix) -> bool:
     """Return whether there is one side, or next to no class but the first and the second, as far as is known."""
-    return lags.shape[1] == 1 or float(lags[MEAN, 2:].sum()) <= RARE
+    return lags.shape[1] == 1 or float(lags[MEAN, 2:].sum()) <= RARE * float(lags[MEAN, :2].min())
 
 
 def new_lags(sides: int) -> Matrix:

@@ -96,6 +96,16 @@ def test_two_classes_have_lags_whatever_the_task_is_called_and_many_have_none() 
     assert not lags(few).any()
 
 
+def test_classes_that_became_rare_are_as_many_as_before() -> None:
+    """A run of one label would make three classes two, whose lags are noise to what comes after it."""
+    made, random = encoder(Task.MULTICLASS), np.random.default_rng(0)
+    for _ in range(20):
+        learned(made, numbers(np.zeros((50, 1))), random.integers(3, size=50).astype(np.float64), Scale(0.3, 0.5))
+    for _ in range(40):
+        learned(made, numbers(np.zeros((500, 1))), np.zeros(500), Scale(0.3, 0.5))
+    assert made.layout.lags == NONE
+
+
 def test_lags_that_tell_something_are_large_and_others_small() -> None:
     """Lags would be noise to streams that do not resemble themselves, or be of no use to those that do."""
     random = np.random.default_rng(0)
