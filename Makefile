@@ -12,8 +12,8 @@ CUDA_PACKAGES := torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+
 # The first interpreter that runs and is new enough (a name on PATH may be a version manager's empty shell).
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
-# How many tests run beside each other; empty: one.
-WORKERS ?=
+# How many parts of the tests run beside each other: two keep two cores busy while tests wait for brokers and processes.
+WORKERS ?= 2
 # What follows on the command line of a target's program: make run ARGS="--exit"
 ARGS ?=
 
@@ -25,8 +25,8 @@ env: $(STAMP) ## make .venv and install exactly what requirements.lock pins
 run: $(STAMP) ## run the demo: a real stream is learned and served until Ctrl-C
 	@$(BIN)/headrace demo $(ARGS)
 
-test: $(STAMP) ## run the whole test suite, Kafka broker included (WORKERS=2 runs two parts of it beside each other)
-	@$(BIN)/python -m pytest $(if $(WORKERS),-n $(WORKERS) --dist loadgroup --no-loadscope-reorder) $(ARGS)
+test: $(STAMP) ## run the whole test suite, Kafka broker included (WORKERS=1: one test after the other)
+	@$(BIN)/python -m pytest $(if $(filter-out 1,$(WORKERS)),-n $(WORKERS) --dist loadgroup --no-loadscope-reorder) $(ARGS)
 
 test-faults: $(STAMP) ## run the table of failures, then kill trainers a thousand times (ARGS="--cycles 1000 --seed N")
 	@$(BIN)/python -m benchmarks.failures

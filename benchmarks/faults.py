@@ -1,6 +1,6 @@
 """``make test-faults``: a thousand kill cycles, both varieties, and the result kept as JSON and Markdown.
 
-The campaign itself is in ``tests/integration/faults/``; 37 of its cycles are in ``make test``.
+The campaign itself is in ``tests/integration/faults/``; 43 of its cycles are in ``make test``.
 """
 
 import argparse
