@@ -77,7 +77,7 @@ def _make_folder(folder: Path) -> None:
 
 def _survey(stream: StreamOrder) -> Survey:
     with StreamProgress(f"reading {stream.file.name}") as progress:
-        found = survey(stream, lambda share, rows: progress.show(share, rows, 0.0, ""))
+        found = survey(stream, progress.show)
     if found.first:
         print(f"rows that cannot be used: {sum(found.refused.values()):,}; the first is {found.first}", file=sys.stderr)
     return found

@@ -31,6 +31,8 @@ class StreamProgress:
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._next_line = 0.0
+        self._unsaid = ""
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -44,8 +46,10 @@ class StreamProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        elif self._unsaid:  # how it ended is told, however soon that was after the last line
+            print(self._unsaid, file=sys.stderr, flush=True)
 
-    def show(self, fraction: float | None, events: int, rate: float, score: str) -> None:
+    def show(self, fraction: float | None, events: int, rate: float | None = None, score: str = "") -> None:
         """Show where it stands.
 
         Parameters
@@ -55,16 +59,21 @@ class StreamProgress:
         events
             Number of events so far.
         rate
-            Events per second.
+            Events per second; None for as many as there were since this was made.
         score
             In words; empty for none.
         """
+        if rate is None:
+            rate = events / max(time.monotonic() - self._began, 1e-9)
         if self._bar is not None:
             self._bar.update(self._task, completed=fraction or 0.0, events=events, rate=rate, score=score)
-        elif time.monotonic() >= self._next_line:
+            return
+        share = f"{fraction:4.0%}, " if fraction is not None else ""
+        self._unsaid = f"{self._title}: {share}{_amount(events, rate)}, {score}".rstrip(", ")
+        if time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_EVERY
-            share = f"{fraction:4.0%}, " if fraction is not None else ""
-            print(f"{self._title}: {share}{_amount(events, rate)}, {score}".rstrip(", "), file=sys.stderr, flush=True)
+            print(self._unsaid, file=sys.stderr, flush=True)
+            self._unsaid = ""
 
 
 class _Amount(ProgressColumn):

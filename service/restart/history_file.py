@@ -85,7 +85,7 @@ def learn_file(model: Model, order: HistoryOrder, known: Known | None, stopped: 
     reading = Reading(replace(stream, task=found.task))
     epochs = EPOCHS if order.epochs is None else order.epochs
     blocks = cut((decoded.examples for decoded in reading), min(model.max_size, MICROBATCH))
-    began, score, reported = time.monotonic(), "", 0.0
+    score, reported = "", 0.0
     with StreamProgress(f"learning {order.file.name}") as progress:
         for place, step in enumerate(learn_history(learner, blocks, found.rows, epochs)):
             model.lease.check()
@@ -94,7 +94,7 @@ def learn_file(model: Model, order: HistoryOrder, known: Known | None, stopped: 
                 return None
             reported = _reported(model, found.task, reported)
             score = _score(learner) if place % _SCORED_EVERY == 0 else score
-            progress.show(step.share, step.rows, step.rows / max(time.monotonic() - began, 1e-9), score)
+            progress.show(step.share, step.rows, score=score)
     origin = {"history": str(order.file), "rows": found.rows, "score": _score(learner)}
     learner.forget_scores()
     before = {} if known is None else known.origin
@@ -131,7 +131,7 @@ def _reported(model: Model, task: Task, before: float) -> float:
 def _survey(stream: StreamOrder) -> Survey:
     """Read the file through, so that what is wrong with it is told before anything is learned."""
     with StreamProgress(f"reading {stream.file.name}") as progress:
-        found = survey(stream, lambda share, rows: progress.show(share, rows, 0.0, ""))
+        found = survey(stream, progress.show)
     if found.first:
         refused = sum(found.refused.values())
         _log.warning("rows of the history cannot be used", rows=refused, first=found.first)
