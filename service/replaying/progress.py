@@ -31,7 +31,7 @@ class StreamProgress:
         self._bar: Bar | None = None
         self._task = TaskID(0)
         self._next_line = 0.0
-        self._unsaid = ""
+        self._line = self._said = ""
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -46,8 +46,8 @@ class StreamProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        elif self._unsaid:  # how it ended is told, however soon that was after the last line
-            print(self._unsaid, file=sys.stderr, flush=True)
+        elif self._line != self._said:  # how it ended is told, however soon that was after the last line
+            print(self._line, file=sys.stderr, flush=True)
 
     def show(self, fraction: float | None, events: int, rate: float | None = None, score: str = "") -> None:
         """Show where it stands.
@@ -69,11 +69,11 @@ class StreamProgress:
             self._bar.update(self._task, completed=fraction or 0.0, events=events, rate=rate, score=score)
             return
         share = f"{fraction:4.0%}, " if fraction is not None else ""
-        self._unsaid = f"{self._title}: {share}{_amount(events, rate)}, {score}".rstrip(", ")
+        self._line = f"{self._title}: {share}{_amount(events, rate)}, {score}".rstrip(", ")
         if time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_EVERY
-            print(self._unsaid, file=sys.stderr, flush=True)
-            self._unsaid = ""
+            print(self._line, file=sys.stderr, flush=True)
+            self._said = self._line
 
 
 class _Amount(ProgressColumn):

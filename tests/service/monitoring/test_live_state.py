@@ -1,14 +1,11 @@
 """A model's state watched from outside: the score that is shown, and the wait until all is learned."""
 
-import io
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from service.errors import DeliveryFailed
 from service.monitoring.live_state import LiveState, describe, headline
-from service.replaying.progress import StreamProgress
 from tests.support.answering import Answer, answering
 
 CLASSES = {"scores": {"stream": {"accuracy": 0.9, "majority_accuracy": 0.6, "no_change_accuracy": None, "loss": 0.2}}}
@@ -57,21 +54,3 @@ def test_a_trainer_that_stands_still_is_told_with_its_last_error() -> None:
         pytest.raises(DeliveryFailed, match=r"7 of them are not learned.*stopped: why"),
     ):
         live.wait_for(10, lambda _: None, patience=0.3)
-
-
-def test_a_bar_on_a_terminal() -> None:
-    """A person would see nothing for minutes."""
-    screen = io.StringIO()
-    console = Console(file=screen, force_terminal=True, width=140)
-    with StreamProgress("replaying a.csv", console) as progress:
-        progress.show(0.5, 1234, 5678.0, "accuracy 0.9")
-    for part in ("replaying a.csv", "1,234 events", "5,678/s", "accuracy 0.9"):
-        assert part in screen.getvalue()
-
-
-def test_a_line_now_and_then_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
-    """A log would fill with control characters, or with a line for each batch."""
-    with StreamProgress("replaying a.csv", Console(file=io.StringIO())) as progress:
-        for _ in range(100):
-            progress.show(0.5, 1234, 5678.0, "accuracy 0.9")
-    assert capsys.readouterr().err == "replaying a.csv:  50%, 1,234 events, 5,678/s, accuracy 0.9\n"
