@@ -18,6 +18,7 @@ from models.drift_duel import Duel
 from models.drift_options import Reaction
 from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
+from models.latest import Latest
 from models.learner import Json
 from models.mixing_classes import widened
 from models.names import beneath, under
@@ -89,7 +90,7 @@ class Succession:
         """Go on with one expert alone."""
         self._beside: Expert | None = None
         self._duel: Duel | None = None
-        self._latest: tuple[Tensor, Sequence[Tensor], Tensor] | None = None
+        self._latest = Latest[tuple[list[Tensor], Tensor]]()
 
     def react(self, drifts: int) -> bool:
         """Do what follows from so many drifts, often none; return whether others answer from now on."""
@@ -160,22 +161,22 @@ class Succession:
         each = [expert.answers(rows, prior) for expert in self._experts()]
         cleaned = self._duel.clean(each, prior)
         mixed = self._duel.answer(cleaned)
-        # Kept for :meth:`learn`, which is mostly called with these next; changes no answer.
-        self._latest = mixed, each, cleaned
+        self._latest.keep(mixed, (each, cleaned))
         return mixed
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`."""
         self._pause.left = max(self._pause.left - len(targets), 0)
-        before, self._prior = widened(self._prior, prior), prior
+        known, self._prior = self._prior, prior
         if self._duel is None:
             self.current.learn(rows, targets, weights, prior, answered)
             return
-        latest, self._latest = self._latest, None
+        latest = self._latest.take(answered)
         each: Sequence[Tensor | None]
-        if latest is not None and answered is latest[0]:
-            _, each, cleaned = latest
+        if latest is not None:
+            each, cleaned = latest
         else:  # neither has learned these rows yet, so it is still what they would have answered
+            before = widened(known, prior)
             cleaned = self._duel.clean([expert.answers(rows, before) for expert in self._experts()], before)
             each = [None, None]
         self._duel.learn(cleaned, targets, weights)

@@ -19,6 +19,7 @@ from models.encoder_layout import rounded_up
 from models.errors import StateMismatch
 from models.examples import Task
 from models.expert import Defaults, Encoded, Space, Tensors
+from models.latest import Latest
 from models.learner import Json, LearnerOptions
 from models.leaves_trees import FEWEST, LEAVES, RECENT, TESTS, Trees
 from models.leaves_weights import Gradient, Pace, Weights, add_at, bags
@@ -108,12 +109,13 @@ class LeavesExpert(Defaults):
         self._space: Space | None = None
         self._rows = self._level = self._turn = 0
         self._tests_changed = True
-        # Rows that were answered, their columns and their leaves.
-        self._latest: tuple[Encoded, Tensor, Tensor] | None = None
+        # Of rows that were answered, their columns and their leaves.
+        self._latest = Latest[tuple[Tensor, Tensor]]()
 
     def grow(self, space: Space) -> None:
         """See :class:`models.expert.Expert`."""
-        self._space, self._latest = space, None
+        self._space = space
+        self._latest.forget()
         self._trees.grow(space)
         width = 1 if self._numeric or self._single else rounded_up(min(space.classes, MOST_CLASSES))
         if width > self._weights.values.shape[1]:
@@ -123,21 +125,22 @@ class LeavesExpert(Defaults):
         """See :class:`models.expert.Expert`: leaves that only these columns told apart become one."""
         if len(self._trees.sources):
             self._weights.merge(self._trees.remove(inputs, raws))
-            self._tests_changed, self._latest = True, None
+            self._tests_changed = True
+            self._latest.forget()
 
     def rescale(self, factor: float, shift: float) -> None:
         """See :class:`models.expert.Expert`."""
         if self._level and self._space is not None:
             self._weights.rescale(factor, shift)
             self._trees.rescale(factor, shift, self._space)
-            self._tests_changed, self._latest = True, None
+            self._tests_changed = True
+            self._latest.forget()
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
         values = self._trees.values(rows)
         places = self._places(values)
-        # Kept for learning, which mostly comes next; changes no answer.
-        self._latest = rows, values, places
+        self._latest.keep(rows, (values, places))
         outputs = bags(self._weights.values, places)
         if self._numeric:
             return outputs
@@ -174,8 +177,7 @@ class LeavesExpert(Defaults):
             targets = targets.clamp(-OUTLIER, OUTLIER)
         elif self._single:
             targets = targets.float()
-        latest, self._latest = self._latest, None
-        values, places = latest[1:] if latest is not None and latest[0] is rows else (self._trees.values(rows), None)
+        values, places = self._latest.take(rows) or (self._trees.values(rows), None)
         step = max(STEP, -(-len(rows) // MOST_STEPS))
         # As many rows are remembered at least as are learned at once.
         size = min(max(CHUNK, step), RECENT)
@@ -307,7 +309,8 @@ class LeavesExpert(Defaults):
         trees.depths, trees.recent = tests["depths"], tensors["recent/rows"]
         trees.know(space)
         weights.values, weights.squares, weights.visits = leaves["weights"], leaves["squares"], leaves["visits"]
-        self._space, self._tests_changed, self._latest = space, True, None
+        self._space, self._tests_changed = space, True
+        self._latest.forget()
 
     def held(self) -> Sequence[Tensor]:
         """See :class:`models.expert.Expert`."""

@@ -24,6 +24,7 @@ from torch import Tensor
 from models.examples import Task
 from models.expert import Tensors
 from models.fixed_share import dealt
+from models.latest import Latest
 from models.mixing_blend import Blend
 from models.mixing_classes import ClassBlend
 from models.mixing_numbers import NumberBlend
@@ -106,7 +107,7 @@ class Mixing:
         self.curvature = self._inertia.clone()
         self.losses = torch.zeros(experts + 2, device=device)
         self.rows = 0
-        self._latest: tuple[Tensor, Tensor] | None = None
+        self._latest = Latest[Tensor]()
 
     def answer(self, answers: Tensor) -> Tensor:
         """Return the mixed answer, float32, shape (rows, columns).
@@ -117,8 +118,7 @@ class Mixing:
             The experts', as ``blend.clean`` returned them, shape (rows, experts, columns).
         """
         opinions = self._opinions(answers)
-        # Kept for learning, which mostly comes next; changes no answer.
-        self._latest = answers, opinions
+        self._latest.keep(answers, opinions)
         return self.blend.by_shares(opinions, self.choice).squeeze(1)
 
     def _opinions(self, answers: Tensor) -> Tensor:
@@ -138,8 +138,8 @@ class Mixing:
         """
         blend, rows = self.blend, len(targets)
         targets = blend.bounded(targets)
-        latest, self._latest = self._latest, None
-        opinions = latest[1] if latest is not None and latest[0] is answers else self._opinions(answers)
+        latest = self._latest.take(answers)
+        opinions = self._opinions(answers) if latest is None else latest
         mixed = blend.by_shares(opinions, self.choice)
         blend.settle(mixed, targets, relative)
         everything = torch.cat([answers, mixed, opinions], 1)
@@ -211,7 +211,7 @@ class Mixing:
         """Become what :meth:`state` and :attr:`rows` were taken from."""
         self.attach(tensors)
         self.curvature, self.losses, self.rows = tensors["curvature"], tensors["losses"], rows
-        self._latest = None
+        self._latest.forget()
         self.blend.restore(tensors)
 
     def held(self) -> Sequence[Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from models.errors import StateMismatch
 from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
+from models.latest import Latest
 from models.learner import Json
 from models.mixing import Mixing
 from models.mixing_classes import widened
@@ -52,7 +53,7 @@ class Mixture:
         self.cheap = all(member.cheap for member in members.values())
         self.spare = all(member.spare for member in members.values())
         self._prior: Tensor | None = None
-        self._latest: tuple[Tensor, list[Tensor], Tensor] | None = None
+        self._latest = Latest[tuple[list[Tensor], Tensor]]()
         self._sleep = Sleep([member.cheap for member in members.values()])
         self._asleep = torch.zeros(len(members), dtype=torch.bool, device=device)
         self._mapped = False
@@ -77,8 +78,7 @@ class Mixture:
         """See :class:`models.expert.Expert`."""
         each, cleaned = self._ask(rows, prior)
         mixed = self._mixing.answer(cleaned)
-        # Kept for :meth:`learn`, which is mostly called with these next; changes no answer.
-        self._latest = mixed, each, cleaned
+        self._latest.keep(mixed, (each, cleaned))
         return mixed
 
     def _ask(self, rows: Encoded, prior: Tensor) -> tuple[list[Tensor], Tensor]:
@@ -94,10 +94,10 @@ class Mixture:
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`."""
-        latest, self._latest = self._latest, None
+        latest = self._latest.take(answered)
         each: Sequence[Tensor | None]
-        if latest is not None and answered is latest[0]:
-            _, each, cleaned = latest
+        if latest is not None:
+            each, cleaned = latest
         else:  # no member has learned these rows yet, so it is still what they would have answered
             _, cleaned = self._ask(rows, widened(self._prior, prior))
             each = [None] * len(self._members)
@@ -163,7 +163,8 @@ class Mixture:
             member.restore(meta["members"][name], under(f"{name}.", tensors), space)
         own = under(f"{MIXING}/", tensors)
         self._mixing.restore(own, meta["rows"])
-        self._prior, self._latest = own.get("prior"), None
+        self._prior = own.get("prior")
+        self._latest.forget()
         self._sleep.restore(meta["sleep"], own.get("noted"))
         self._asleep = torch.tensor(self._sleep.asleep, device=self._asleep.device)
 

@@ -21,6 +21,7 @@ from models.expert import Defaults, Encoded, Space, Tensors
 from models.features import TABLE_ROWS
 from models.gradient_step import Rows, Step
 from models.guard import Guard
+from models.latest import Latest
 from models.learner import Json, LearnerOptions
 from models.losses import create_loss
 from models.moments import OUTLIER
@@ -99,7 +100,7 @@ class NetworkExpert(Defaults):
         self._width = 0
         self._touched = Touched()
         self._table: Tensor | None = None
-        self._latest: tuple[Tensor, Tensor] | None = None
+        self._latest = Latest[Tensor]()
         self.past: Replay | None = None
         # The logit of two classes is that of the second one.
         self._second = torch.tensor([0.0, 1.0], device=device)
@@ -158,8 +159,7 @@ class NetworkExpert(Defaults):
         """See :class:`models.expert.Expert`."""
         each = self._answers(rows, prior)
         mixed = self._shares.mixed(each, probabilities=self._task is not Task.REGRESSION)
-        # Kept for :meth:`learn`, which is mostly called with these next; changes no answer.
-        self._latest = mixed, each
+        self._latest.keep(mixed, each)
         return mixed
 
     def _answers(self, rows: Encoded, prior: Tensor) -> Tensor:
@@ -182,14 +182,13 @@ class NetworkExpert(Defaults):
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
         """See :class:`models.expert.Expert`."""
-        latest, self._latest = self._latest, None
+        latest = self._latest.take(answered)
         sparse = None if self.parameters.table is None else rows.sparse.get(self.network.table_kinds)
         if self._task is Task.REGRESSION:
             targets = targets.clamp(-OUTLIER, OUTLIER)
         if self._shares.shares.shape[0] > 1:
             # No copy has learned these rows yet, so it is still what they would have answered.
-            known = latest is not None and answered is latest[0]
-            each = latest[1] if known and latest is not None else self._answers(rows, prior)
+            each = self._answers(rows, prior) if latest is None else latest
             self._shares.learn(each, targets, weights)
         given = Rows(rows.dense, targets, weights, sparse)
         if self.past is not None:

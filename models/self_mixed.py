@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.examples import Task
 from models.expert import Defaults, Encoded, Tensors
+from models.latest import Latest
 from models.mixing import Mixing
 from models.mixing_classes import widened
 from models.names import under
@@ -36,7 +37,7 @@ class SelfMixed(Defaults, ABC):
         self._numeric = task is Task.REGRESSION
         self._mixing = Mixing(ways + (not self._numeric), task, loss, device)
         self._prior: Tensor | None = None
-        self._latest: tuple[Tensor, Tensor] | None = None
+        self._latest = Latest[Tensor]()
 
     @abstractmethod
     def _ways(self, dense: Tensor, prior: Tensor) -> list[Tensor]:
@@ -46,8 +47,7 @@ class SelfMixed(Defaults, ABC):
         """See :class:`models.expert.Expert`."""
         each = self._each(rows.dense, prior)
         mixed = self._mixing.answer(each)
-        # Kept for learning, which mostly comes next; changes no answer.
-        self._latest = mixed, each
+        self._latest.keep(mixed, each)
         return mixed
 
     def _each(self, dense: Tensor, prior: Tensor) -> Tensor:
@@ -62,11 +62,9 @@ class SelfMixed(Defaults, ABC):
 
         Takes what :meth:`learn` does; to be called once, before anything is learned.
         """
-        latest, self._latest = self._latest, None
         known, self._prior = self._prior, prior
-        if latest is not None and answered is latest[0]:
-            return latest[1]
-        return self._each(rows.dense, widened(known, prior))
+        latest = self._latest.take(answered)
+        return self._each(rows.dense, widened(known, prior)) if latest is None else latest
 
     def _mixing_published(self) -> dict[str, Tensor]:
         """Return what of :meth:`published` is the mixing's."""
@@ -80,5 +78,6 @@ class SelfMixed(Defaults, ABC):
     def _restore_mixing(self, rows: Any, tensors: Tensors) -> None:
         """Become what :meth:`_mixing_state` was taken from."""
         own = under("mixing/", tensors)
-        self._prior, self._latest = own.pop("prior", None), None
+        self._prior = own.pop("prior", None)
+        self._latest.forget()
         self._mixing.restore(own, rows)

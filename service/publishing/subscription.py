@@ -88,8 +88,7 @@ class _Place:
         try:
             header = self._header(generation)
             result = compute(View(spec, self.slot.arrays, header, generation, self.cache))
-        except Exception:
-            # Half an update may make any computation fail; a whole one may not.
+        except Exception:  # half an update may make any computation fail; a whole one may not
             if words[WORD_GENERATION] == generation:
                 raise
             return None
@@ -126,7 +125,14 @@ class _Attachment:
         answer = self.place(WORD_STEADY).read(self.spec, lambda view: int(view.header.get("version", 0)))
         return 0 if answer is None else answer[1]
 
-    def private(self, word: int) -> View | None:
+    def read_or_copy(self, word: int, compute: Callable[[View], Result]) -> tuple[Json, Result] | None:
+        """Compute over the place that a word names, and where that is overtaken over a copy of it; None without one."""
+        answer = self.place(word).read(self.spec, compute)
+        if answer is None and (view := self._copied(word)) is not None:
+            answer = view.header, compute(view)
+        return answer
+
+    def _copied(self, word: int) -> View | None:
         """Return a copy of the version in the place that a word names; None where it was overtaken."""
         with self.lock:
             index = self.file.words[word]
@@ -261,23 +267,14 @@ class Subscription:
             answer = None
             # At last an older version is better than none.
             if attachment.steady_version() >= attachment.served or now >= started + _PATIENCE:
-                answer = self._or_copied(attachment, WORD_STEADY, compute)
+                answer = attachment.read_or_copy(WORD_STEADY, compute)
             elif now >= awaited:
-                answer = self._or_copied(attachment, WORD_CURRENT, compute)
+                answer = attachment.read_or_copy(WORD_CURRENT, compute)
             if answer is not None:
                 return answer
             if now >= started + _PATIENCE:
                 raise PublicationMissing(f"what is published in {self._folder} changes faster than it can be copied")
             time.sleep(_PAUSE)
-
-    def _or_copied(
-        self, attachment: _Attachment, word: int, compute: Callable[[View], Result]
-    ) -> tuple[Json, Result] | None:
-        """Compute over the place that a word names, and where that is overtaken over a copy of it; None without one."""
-        answer = attachment.place(word).read(attachment.spec, compute)
-        if answer is None and (view := attachment.private(word)) is not None:
-            answer = view.header, compute(view)
-        return answer
 
 
 def _is_of(file: MappedFile, model: str | None) -> bool:

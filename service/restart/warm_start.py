@@ -74,16 +74,22 @@ def find_checkpoint(path: Path, name: str) -> Checkpoint:
     for folder in (path, path / "checkpoints", path / "models" / name / "checkpoints"):
         store = CheckpointStore(folder)
         if store.list():
-            return next(_good(store), None) or next(_readable(store))
+            return _newest_good(store)
     raise ConfigurationInvalid(
         f"warm_start: {path}: there is no checkpoint; name a model's folder, such as data/models/{name}, or a "
         "manifest-….json below its checkpoints (`headrace checkpoints list` shows what a model has)"
     )
 
 
-def _good(store: CheckpointStore) -> Iterator[Checkpoint]:
-    """Yield the checkpoints that were not found bad, newest first."""
-    yield from filter(is_trusted, _readable(store))
+def _newest_good(store: CheckpointStore) -> Checkpoint:
+    """Return the newest checkpoint that was not found bad, or the newest where all were."""
+    newest: Checkpoint | None = None
+    for checkpoint in _readable(store):
+        if is_trusted(checkpoint):
+            return checkpoint
+        newest = newest or checkpoint
+    assert newest is not None, "where none can be read, that is raised"  # noqa: S101
+    return newest
 
 
 def _readable(store: CheckpointStore) -> Iterator[Checkpoint]:
