@@ -1,14 +1,12 @@
 """A history that is learned before the stream, by real processes, one of which is killed in the middle of it."""
 
-import csv
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from service.checkpoints import Checkpoint, CheckpointStore
 from tests.support.processes import START_SECONDS, Installation, installation
-from tests.support.training import events, same_state
+from tests.support.training import events, same_state, write_table
 
 MODEL = {
     "learner": {"kind": "mlp", "device": "cpu"},
@@ -17,17 +15,6 @@ MODEL = {
 }
 ROWS = 12_000
 ASKED = {"features": {"x": 2.0, "y": 1.0, "city": "Oslo"}}
-
-
-def history(folder: Path) -> Path:
-    """Write a file of the stream's past."""
-    path = folder / "history.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["x", "y", "city", "label"])
-        for event in map(json.loads, events(ROWS, seed=3)):
-            writer.writerow([*event["features"].values(), event["label"]])
-    return path
 
 
 def checkpoint(made: Installation) -> Checkpoint | None:
@@ -50,7 +37,7 @@ def is_kept(state: dict[str, Any]) -> bool:
 
 def test_a_history_is_learned_once_whatever_dies_meanwhile(tmp_path: Path) -> None:
     """If this fails, a trainer that is killed in its history learns half of it, or some of it twice."""
-    path = history(tmp_path)
+    path = write_table(tmp_path / "history.csv", events(ROWS, seed=3), "label")
     command = ("train", "--history", str(path), "--label", "label")
     for name in ("undisturbed", "killed"):
         (tmp_path / name).mkdir()

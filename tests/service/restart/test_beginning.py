@@ -1,6 +1,5 @@
 """A model that does not begin at nothing: what it begins with is durable, is learned once, and all else is as ever."""
 
-import csv
 import json
 import shutil
 from pathlib import Path
@@ -27,7 +26,7 @@ from service.settings.event_options import EventOptions
 from service.wiring import model_paths
 from tests.support.checksums import checksum_of_single
 from tests.support.journaling import updates
-from tests.support.training import events, learned, open_model, running, same_state, settings
+from tests.support.training import events, learned, open_model, running, same_state, settings, write_table
 
 SLOW: dict[str, Any] = {"every_seconds": 1000}
 
@@ -79,12 +78,7 @@ def teacher(folder: Path, **model: Any) -> Path:
 
 def file_of(folder: Path, rows: int = 300) -> HistoryOrder:
     """Write a history of the stream, and say how to learn it."""
-    path = folder / "history.csv"
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["x", "y", "city", "direction"])
-        for event in map(json.loads, events(rows, seed=9)):
-            writer.writerow([*event["features"].values(), event["label"]])
+    path = write_table(folder / "history.csv", events(rows, seed=9), "direction")
     return HistoryOrder(path, Roles("direction"))
 
 
