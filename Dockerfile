@@ -17,13 +17,13 @@ RUN python -m venv --without-pip /opt/headrace \
 # What pyproject.toml asks for at run time, in the versions and with the hashes of the lock, which holds more than that.
 RUN if [ -z "${TORCH_BACKEND}" ]; then \
         /opt/tools/bin/uv pip install --no-cache --python /opt/headrace/bin/python --only-binary :all: \
-            --require-hashes --constraints requirements.lock --extra parquet --requirements pyproject.toml; \
+            --require-hashes --constraints requirements.lock --extra avro --extra librdkafka --extra parquet --requirements pyproject.toml; \
     else \
         awk '/^[^ #]/{skip = /^(torch|triton|nvidia-[a-z0-9-]+|cuda-[a-z0-9-]+)==/} !skip' \
             requirements.lock > without-torch.lock \
      && /opt/tools/bin/uv pip install --no-cache --python /opt/headrace/bin/python --only-binary :all: \
             --torch-backend "${TORCH_BACKEND}" "torch==$(sed -n 's/^torch==\([^ ;]*\).*/\1/p' requirements.lock)" \
-            --constraints without-torch.lock --extra parquet --requirements pyproject.toml; \
+            --constraints without-torch.lock --extra avro --extra librdkafka --extra parquet --requirements pyproject.toml; \
     fi
 COPY README.md LICENSE ./
 COPY service service

@@ -62,7 +62,7 @@ docs: $(STAMP) ## check the documents: links, anchors, and the names that they p
 
 lock: $(BIN)/uv ## renew requirements.lock from pyproject.toml (ARGS=--upgrade for the newest versions)
 	@$(BIN)/uv pip compile pyproject.toml --output-file requirements.lock --quiet --universal --python-version 3.11 \
-		--generate-hashes --group dev --extra parquet --extra plot --no-header $(ARGS)
+		--generate-hashes --group dev --all-extras --no-header $(ARGS)
 
 clean: ## delete the environment and every cache, but no data
 	@rm -rf $(VENV) $(VENV)-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
