@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.effort import Cost
 from models.expert import Defaults, Encoded, Space, Stateless, Tensors
 from models.learner import Json
 
@@ -21,7 +22,7 @@ LEAST = 1e-3  # probability
 class PriorExpert(Stateless):
     """Answers the classes' shares, or the mean; see :class:`models.expert.Expert`."""
 
-    cheap = True
+    cost = Cost.NOTHING
 
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
@@ -44,7 +45,7 @@ class LastExpert(Defaults):
         Whether labels are numbers. The last one is then multiplied by its recent correlation with those after it.
     """
 
-    cheap = True
+    cost = Cost.NOTHING
 
     def __init__(self, device: torch.device, *, numeric: bool) -> None:
         self._numeric = numeric

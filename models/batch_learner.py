@@ -16,6 +16,7 @@ import numpy as np
 from models.answer_scores import AnswerScores, loss_over, places_of_new
 from models.batch_past import Past, epoch, grouped
 from models.distillation import in_sequence
+from models.effort import FULL, Effort
 from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Examples, Features, Task
 from models.learner import (
@@ -84,7 +85,7 @@ class BatchLearner:
         """See :class:`models.learner.Learner`."""
         return self._task
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:  # noqa: ARG002 - its work has a time of its own
         """See :class:`models.learner.Learner`; most calls only keep the rows, and some train for seconds."""
         if len(examples):
             known = examples.known()

@@ -80,7 +80,7 @@ class Succession:
         self.table_kinds: Sequence[frozenset[Kind]] = self.current.table_kinds
         self.uses_raw = self.current.uses_raw
         self.spare = self.current.spare
-        self.cheap = self.current.cheap
+        self.cost = self.current.cost
         self._space: Space | None = None
         self._prior: Tensor | None = None
         self._pause = Pause()

@@ -6,7 +6,7 @@ A learner encodes each microbatch once and hands it to one expert, whichever the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.devices import to_device
+from models.effort import FULL, Cost, Effort
 from models.encoder_layout import Layout
 from models.examples import Kind
 from models.features import Sparse
@@ -39,11 +40,14 @@ class Encoded:
     sparse
         Kinds of strings → their hashes, for tables of parameters; only what an expert asked for by ``table_kinds``, and
         only if there are such strings.
+    effort
+        How much work it is worth to learn them; nothing of it is heeded where they are answered.
     """
 
     dense: Tensor
     raw: Tensor
     sparse: Mapping[frozenset[Kind], Sparse] = field(default_factory=dict)
+    effort: Effort = FULL
 
     def __len__(self) -> int:
         return self.dense.shape[0]  # which takes a fifth of the time that len takes
@@ -51,13 +55,18 @@ class Encoded:
     def slice(self, start: int, stop: int) -> "Encoded":
         """Return rows `start` to `stop`."""
         sparse = {kinds: hashes.slice(start, stop) for kinds, hashes in self.sparse.items()}
-        return Encoded(self.dense[start:stop], self.raw[start:stop], sparse)
+        return Encoded(self.dense[start:stop], self.raw[start:stop], sparse, self.effort)
 
     def take(self, rows: NDArray[np.int64]) -> "Encoded":
         """Return the rows that an array of indices names, in its order; each may be there several times."""
         places = to_device(rows, self.dense.device)
         sparse = {kinds: hashes.take(rows) for kinds, hashes in self.sparse.items()}
-        return Encoded(self.dense.index_select(0, places), self.raw.index_select(0, places), sparse)
+        dense, raw = self.dense.index_select(0, places), self.raw.index_select(0, places)
+        return Encoded(dense, raw, sparse, self.effort)
+
+    def at(self, effort: Effort) -> "Encoded":
+        """Return these rows, to be learned with an effort."""
+        return self if effort is self.effort else replace(self, effort=effort)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +112,8 @@ class Expert(Protocol):
     """The sets of kinds of strings whose hashes it asks for; often none."""
     uses_raw: bool
     """Whether it looks at :attr:`Encoded.raw`."""
-    cheap: bool
-    """Whether it costs next to nothing, so that it need never sleep in a mixture."""
+    cost: Cost
+    """What a row costs it; what costs nothing never sleeps in a mixture."""
     spare: bool
     """Whether it can do with spare columns of :attr:`Encoded.dense`, which are zeros."""
 
@@ -129,7 +138,7 @@ class Expert(Protocol):
         Parameters
         ----------
         rows
-            At least one.
+            At least one; ``rows.effort`` says how fine the steps are to be: see :mod:`models.effort`.
         targets
             Indices of classes, int64, or numbers in units of the target's scale, float32; shape (rows,).
         weights
@@ -187,7 +196,7 @@ class Defaults:
 
     table_kinds: Sequence[frozenset[Kind]] = ()
     uses_raw: bool = False
-    cheap: bool = False
+    cost: Cost = Cost.MUCH
     spare: bool = True
 
     def renew(self, inputs: Sequence[int], raws: Sequence[int]) -> None:

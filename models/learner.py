@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.effort import FULL, Effort
 from models.errors import StateMismatch
 from models.examples import Examples, Features, Label, Task
 
@@ -213,8 +214,15 @@ class Learner(Protocol):
     def task(self) -> Task:
         """What it predicts."""
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         """Score `examples` with the parameters as they are (test), then learn from them (train).
+
+        Parameters
+        ----------
+        examples
+            In the order of the log.
+        effort
+            How much work it may be. State, examples and effort together give the same parameters again.
 
         Raises
         ------

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.effort import Cost
 from models.errors import StateMismatch
 from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
@@ -50,11 +51,11 @@ class Mixture:
         kinds = [kinds for member in members.values() for kinds in member.table_kinds]
         self.table_kinds: Sequence[frozenset[Kind]] = tuple(dict.fromkeys(kinds))
         self.uses_raw = any(member.uses_raw for member in members.values())
-        self.cheap = all(member.cheap for member in members.values())
+        self.cost = max(member.cost for member in members.values())
         self.spare = all(member.spare for member in members.values())
         self._prior: Tensor | None = None
         self._latest = Latest[tuple[list[Tensor], Tensor]]()
-        self._sleep = Sleep([member.cheap for member in members.values()])
+        self._sleep = Sleep([member.cost is Cost.NOTHING for member in members.values()])
         self._asleep = torch.zeros(len(members), dtype=torch.bool, device=device)
         self._mapped = False
 

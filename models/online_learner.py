@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models.distillation import in_sequence
 from models.drift import DriftWatch
 from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
+from models.effort import FULL, Effort
 from models.errors import StateMismatch
 from models.evaluation import Prequential
 from models.examples import Examples, Features, Task
@@ -95,7 +96,7 @@ class OnlineLearner:
         """See :class:`models.learner.Learner`."""
         return self._model.task
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:  # noqa: ARG002 - it has one way to learn
         """See :class:`models.learner.Learner`."""
         drifts = 0
         if len(examples):

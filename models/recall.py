@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from models.devices import to_device
+from models.effort import Cost
 from models.encoder_layout import Role
 from models.expert import Defaults, Encoded, Space, Tensors
 from models.learner import Json
@@ -33,7 +34,7 @@ class RecallExpert(Defaults):
         Whether labels are numbers.
     """
 
-    cheap = True
+    cost = Cost.NOTHING
 
     def __init__(self, device: torch.device, *, numeric: bool) -> None:
         self._numeric, self._device = numeric, device

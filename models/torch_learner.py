@@ -20,6 +20,7 @@ from models.devices import choose_device, device_errors, memory_held, to_device
 from models.drift import DriftWatch
 from models.drift_options import FORGETFUL, HEAVIER, UNWATCHED, DriftOptions
 from models.drift_succession import Succession
+from models.effort import FULL, Effort
 from models.encoder_layout import Layout
 from models.evaluation import Prequential
 from models.examples import Examples, Features, Task
@@ -124,7 +125,7 @@ class TorchLearner:
         """What answers and learns."""
         return self.model.expert
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         """See :class:`models.learner.Learner`.
 
         Rows of weight 0 are scored, and not learned from; rows without a label are not scored.
@@ -139,16 +140,16 @@ class TorchLearner:
                 answered = None
             kept = np.flatnonzero(known.weights > 0)
             if examples.taught is not None:
-                study(self, examples, targets)
+                study(self, examples, targets, effort)
             elif not len(kept):
                 if self.model.ready:  # a class may be new all the same
                     self.grow()
             elif len(kept) == len(known):
-                self._train(prepared, rows, answered, targets, known.weights)
+                self._train(prepared, rows, answered, targets, known.weights, effort=effort)
             else:
                 weighty = known.take(kept)
                 prepared = self.model.encoder.prepare(weighty.features)
-                self._train(prepared, None, None, targets[kept], weighty.weights)
+                self._train(prepared, None, None, targets[kept], weighty.weights, effort=effort)
             self.counters.updates += 1
             if self.counters.updates % INTERVAL == 0:
                 self.expert.look_back()
@@ -191,6 +192,8 @@ class TorchLearner:
         answered: Tensor | None,
         targets: Targets,
         weights: NDArray[np.float32],
+        *,
+        effort: Effort,
     ) -> None:
         """Learn from rows, all of which have a weight.
 
@@ -206,6 +209,8 @@ class TorchLearner:
             Indices of classes, or numbers; shape (rows,).
         weights
             float32, shape (rows,).
+        effort
+            How much work it may be.
         """
         model, expert = self.model, self.expert
         settled = self.counters.rows >= SETTLED * prepared.rows
@@ -220,7 +225,7 @@ class TorchLearner:
         prior = model.prior()
         if moved is not None or (answered is not None and answered.shape[1] != len(prior)):
             answered = None
-        expert.learn(rows, to_device(standard, model.device), relative, prior, answered)
+        expert.learn(rows.at(effort), to_device(standard, model.device), relative, prior, answered)
         self.learn_statistics(prepared, targets)
 
     def observe(self, prepared: Prepared) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.devices import to_device
 from models.distillation import lesson_in_classes, lesson_in_numbers, marks_of, weights_of
+from models.effort import Effort
 from models.examples import Examples
 from models.targets import NumberTargets
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Targets = NDArray[np.float64 | np.int64]
 
 
-def study(learner: "TorchLearner", examples: Examples, targets: Targets) -> None:
+def study(learner: "TorchLearner", examples: Examples, targets: Targets, effort: Effort) -> None:
     """Learn rows that a teacher has said something of.
 
     Parameters
@@ -33,6 +34,8 @@ def study(learner: "TorchLearner", examples: Examples, targets: Targets) -> None
         At least one row.
     targets
         Of those of `examples` that have a label, in order: indices of classes, or numbers; shape (rows,).
+    effort
+        How much work it may be.
     """
     heavy = examples.weights > 0
     if not heavy.all():
@@ -58,7 +61,7 @@ def study(learner: "TorchLearner", examples: Examples, targets: Targets) -> None
         wanted = lesson.targets
     prepared = model.encoder.prepare(examples.features)
     learner.observe(prepared)
-    rows = model.encode(prepared).take(lesson.rows)
+    rows = model.encode(prepared).take(lesson.rows).at(effort)
     weights = learner.relative(weights_of(examples))[lesson.rows] * lesson.shares
     expert.learn(rows, to_device(wanted, model.device), to_device(weights, model.device), model.prior(), None)
     if labelled.any():

@@ -16,9 +16,10 @@ import msgspec
 
 from consumers.source import Position, Positions
 from consumers.track import Run
+from models.effort import FULL, effort_of
 from models.learner import Json
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of what is written; it and those before it are read."""
 
 _FRAME = struct.Struct("<II")
@@ -51,6 +52,8 @@ class Update:
         Whether the events are passed over without learning from them.
     lesson
         What a teacher said of them: see :mod:`service.learning.lessons`; empty where nobody said anything.
+    effort
+        Level of the effort that they are learned with: see :mod:`models.effort`. Full where a former version wrote it.
     """
 
     version: int
@@ -60,6 +63,7 @@ class Update:
     checksum: int | None = None
     skip: bool = False
     lesson: bytes = b""
+    effort: int = FULL.level
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +182,8 @@ def encode_entry(entry: Entry) -> bytes:
     if isinstance(entry, Update):
         positions = {partition: tuple(position) for partition, position in entry.positions.items()}
         fields = (_UPDATE, entry.version, entry.learner, entry.runs, positions, entry.skip, entry.checksum)
+        if entry.effort:
+            return frame(_encode((*fields, entry.lesson, entry.effort)))
         return frame(_encode((*fields, entry.lesson) if entry.lesson else fields))
     return frame(_encode((_DECISION, entry.version, entry.kind, entry.data)))
 
@@ -221,6 +227,7 @@ def decode_entry(content: memoryview) -> Entry | None:
         update.checksum,
         update.skip,
         update.lesson,
+        effort_of(update.effort).level,
     )
 
 
@@ -237,6 +244,7 @@ class _UpdateFields(NamedTuple):
     skip: bool
     checksum: int | None = None  # entries of former versions have none
     lesson: bytes = b""
+    effort: int = FULL.level
 
 
 class _DecisionFields(NamedTuple):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
 from models.distillation import marks_of
+from models.effort import FULL, Effort
 from models.examples import Examples
 from models.learner import Learner
 from service.learning.count import Count
@@ -66,7 +67,7 @@ class Lane:
         said = self.teacher.ask(batch.examples.features, self.learner.task, self.ingest.classes)
         return replace(batch, examples=replace(batch.examples, taught=said))
 
-    def learn(self, batch: MicroBatch[Examples]) -> Examples:
+    def learn(self, batch: MicroBatch[Examples], effort: Effort = FULL) -> Examples:
         """Test and train on `batch`, which may hold no example, then move on; return the rows that were learned.
 
         These are all but duplicates, and events without a label of which no teacher said anything; those beyond their
@@ -84,7 +85,7 @@ class Lane:
         assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
         screened = self.screen.look(given)
         taken = screened.examples if screened.examples.taught is not None else screened.examples.known()
-        report = self.learner.learn(taken)
+        report = self.learner.learn(taken, effort)
         self.screen.learned(given, screened)
         duplicates, track = int(screened.duplicates.sum()), batch.track
         learned = track.take(~screened.duplicates) if duplicates else track

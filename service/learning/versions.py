@@ -13,6 +13,7 @@ import structlog
 from numpy.typing import NDArray
 
 from consumers.microbatch import MicroBatch
+from models.effort import FULL, Effort
 from models.examples import Examples
 from models.learner import Json, Learner
 from service.durability.journal_format import Decision, Entry, Update
@@ -58,16 +59,16 @@ class Versions:
         self._stop = stop
         self._waiting: list[NDArray[np.int64]] = []
 
-    def updated(self, learner: Learner, batch: MicroBatch[Examples]) -> None:
-        """Give the parameters after `batch` a number and publish them."""
-        self.learned(learner, batch)
+    def updated(self, learner: Learner, batch: MicroBatch[Examples], effort: Effort = FULL) -> None:
+        """Give the parameters after `batch`, learned with an effort, a number and publish them."""
+        self.learned(learner, batch, effort)
         self._publish(learner)
 
-    def learned(self, learner: Learner, batch: MicroBatch[Examples]) -> None:
-        """Give the parameters after `batch` a number, and leave them unpublished."""
+    def learned(self, learner: Learner, batch: MicroBatch[Examples], effort: Effort = FULL) -> None:
+        """Give the parameters after `batch`, learned with an effort, a number, and leave them unpublished."""
         self.current += 1
         self.restored_from = None
-        self._append(_update(self.current, learner, batch))
+        self._append(_update(self.current, learner, batch, effort))
         self._waiting.append(batch.track.appended)
 
     def decided(self, learner: Learner, kind: str, data: Json, *, restored_from: int | None = None) -> None:
@@ -77,7 +78,9 @@ class Versions:
         self._append(Decision(kind, self.current, data))
         self._publish(learner, flush=True)
 
-    def rolled_back(self, learner: Learner, restored_from: int, batch: MicroBatch[Examples] | None) -> None:
+    def rolled_back(
+        self, learner: Learner, restored_from: int, batch: MicroBatch[Examples] | None, effort: Effort = FULL
+    ) -> None:
         """Write down that `learner` is that of an earlier version again, and publish it under a number of its own.
 
         Parameters
@@ -88,11 +91,13 @@ class Versions:
             The version whose learner it is.
         batch
             What was learned last, if it is not written down yet: it gets a number that is never published.
+        effort
+            With which it was learned.
         """
         entries: list[Entry] = []
         if batch is not None:
             self.current += 1
-            entries.append(_update(self.current, learner, batch))
+            entries.append(_update(self.current, learner, batch, effort))
             self._waiting.append(batch.track.appended)
         self.current += 1
         self.restored_from = restored_from
@@ -160,6 +165,14 @@ class Versions:
         self._waiting.clear()
 
 
-def _update(version: int, learner: Learner, batch: MicroBatch[Examples]) -> Update:
-    lesson = encode_lesson(batch.examples)
-    return Update(version, learner.name, batch.track.runs(), batch.positions, batch.track.checksum(), lesson=lesson)
+def _update(version: int, learner: Learner, batch: MicroBatch[Examples], effort: Effort) -> Update:
+    track = batch.track
+    return Update(
+        version,
+        learner.name,
+        track.runs(),
+        batch.positions,
+        track.checksum(),
+        lesson=encode_lesson(batch.examples),
+        effort=effort.level,
+    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
 from consumers.track import Track
+from models.effort import effort_of
 from models.examples import Examples, Task
 from models.learner import Learner, LearnerState
 from service.checkpoints import Checkpoint, CheckpointStore
@@ -161,7 +162,7 @@ class Relearning:
         _check_same(track, update)
         # Nobody is asked: what a teacher said then is what was learned.
         examples = replace(examples, taught=decode_lesson(update.lesson, len(examples)))
-        return lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"))
+        return lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"), effort_of(update.effort))
 
     def _roll_back(self, lane: Lane, version: int, states: Mapping[int, LearnerState]) -> None:
         """Go back to the learner of a version: the one that was passed on the way here, or a checkpoint's."""

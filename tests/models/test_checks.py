@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models import checks
+from models.effort import FULL, Effort
 from models.examples import Examples, Features, Task
 from models.learner import LearnerOptions, LearnerState, LearnReport, Predictions, Predictor, Published
 from models.online_learner import OnlineLearner
@@ -61,10 +62,10 @@ class Aliased(Sound):
         self._handed_out = dict(state.arrays)
         return state
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         for array in getattr(self, "_handed_out", {}).values():
             array.flat[:1] += 1
-        return super().learn(examples)
+        return super().learn(examples, effort)
 
 
 class Forgetful(Sound):
@@ -106,16 +107,16 @@ class Stale(Sound):
         self._first = self._first or super().published(flush=flush)
         return self._first
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         self.published()
-        return super().learn(examples)
+        return super().learn(examples, effort)
 
 
 class Heedless(Sound):
     """One to which all rows weigh the same."""
 
-    def learn(self, examples: Examples) -> LearnReport:
-        return super().learn(replace(examples, weights=np.ones_like(examples.weights)))
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
+        return super().learn(replace(examples, weights=np.ones_like(examples.weights)), effort)
 
 
 class Positional(Sound):
@@ -126,8 +127,8 @@ class Positional(Sound):
         keys = tuple(key._replace(name=str(place)) for place, key in enumerate(features.keys))
         return replace(features, keys=keys)
 
-    def learn(self, examples: Examples) -> LearnReport:
-        return super().learn(replace(examples, features=self._numbered(examples.features)))
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
+        return super().learn(replace(examples, features=self._numbered(examples.features)), effort)
 
     def predictor(self) -> Predictor:
         predict, numbered = super().predictor().predict, self._numbered
@@ -142,15 +143,15 @@ class Positional(Sound):
 class Idle(Sound):
     """One that never learns."""
 
-    def learn(self, examples: Examples) -> LearnReport:
-        return super().learn(replace(examples, weights=examples.weights * np.float32(1e-30)))
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
+        return super().learn(replace(examples, weights=examples.weights * np.float32(1e-30)), effort)
 
 
 class Absentminded(Sound):
     """One that loses rows."""
 
-    def learn(self, examples: Examples) -> LearnReport:
-        return super().learn(examples.slice(0, 30))
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
+        return super().learn(examples.slice(0, 30), effort)
 
 
 class Moody(Sound):
@@ -158,9 +159,16 @@ class Moody(Sound):
 
     _chance = 0
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         Moody._chance += 1
-        return super().learn(replace(examples, weights=examples.weights * np.float32(Moody._chance)))
+        return super().learn(replace(examples, weights=examples.weights * np.float32(Moody._chance)), effort)
+
+
+class Hasty(Sound):
+    """One that saves work by leaving rows out."""
+
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
+        return super().learn(examples.slice(0, len(examples) // effort.step), effort)
 
 
 class Overflowing(Sound):
@@ -196,6 +204,8 @@ CASES = [
     (Idle, "it_learns"),
     (Absentminded, "learn_reports_counts"),
     (Moody, "same_seed_same_parameters"),
+    (Moody, "efforts_are_followed_exactly"),
+    (Hasty, "each_effort_takes_each_row_once"),
     (Overflowing, "extremes_stay_finite"),
 ]
 

@@ -26,7 +26,8 @@ def test_entries_come_back(tmp_path: Path) -> None:
         update(1),
         Update(2, "online", [], {}, skip=True, lesson=b"\x00what was said"),
         Decision("rollback", 3, {"restored_from": 1}),
-        update(4),
+        Update(4, "microbatch", [], {}, effort=2),
+        update(5),
     ]
     journal, tail = begin(tmp_path / "journal", 1)
     assert not tail.entries
@@ -35,7 +36,7 @@ def test_entries_come_back(tmp_path: Path) -> None:
     append(journal, entries)
     tail = read_journal(tmp_path / "journal", -1)
     assert tail.entries == entries
-    assert tail.resume_version == 4
+    assert tail.resume_version == 5
     assert not tail.problems
 
 

@@ -8,6 +8,7 @@ import pytest
 from consumers.errors import PositionLost
 from consumers.source import NewRecord
 from consumers.testing import ABORT, EOF, Aborted, Mark, MemorySource
+from models.effort import FULL, Effort
 from models.errors import DeviceFailed
 from models.examples import Examples, Task
 from models.learner import Learner, LearnerOptions, LearnReport
@@ -167,10 +168,10 @@ class Fragile:
     def __getattr__(self, name: str) -> object:
         return getattr(self._learner, name)
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         if Fragile.broken:
             raise DeviceFailed("injected")
-        return self._learner.learn(examples)
+        return self._learner.learn(examples, effort)
 
 
 def test_the_online_learner_stands_in_and_the_other_comes_back_having_missed_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from consumers.errors import PositionLost
 from consumers.source import NewRecord
 from consumers.testing import EOF, Mark, MemorySource
+from models.effort import FULL, Effort
 from models.errors import DeviceFailed
 from models.examples import Examples, Task
 from models.learner import Learner, LearnerOptions, LearnReport
@@ -78,12 +79,12 @@ class Failing:
     def __getattr__(self, name: str) -> object:
         return getattr(self._learner, name)
 
-    def learn(self, examples: Examples) -> LearnReport:
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
         """Learn until the device fails."""
         self._left -= len(examples)
         if self._left < 0:
             raise DeviceFailed("out of order")
-        return self._learner.learn(examples)
+        return self._learner.learn(examples, effort)
 
 
 def test_what_a_device_failed_over_is_no_duplicate(tmp_path: Path) -> None:

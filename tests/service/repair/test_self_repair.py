@@ -10,6 +10,7 @@ import torch
 
 from consumers.errors import PositionLost
 from consumers.testing import Mark, MemorySource
+from models.effort import FULL, Effort
 from models.examples import Examples, Features, Task
 from models.learner import Learner, LearnerOptions, LearnerState, LearnReport
 from models.registry import create_learner, load_predictor
@@ -37,8 +38,8 @@ class Breakable:
     def __getattr__(self, name: str) -> object:
         return getattr(self._learner, name)
 
-    def learn(self, examples: Examples) -> LearnReport:
-        report = self._learner.learn(examples)
+    def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:
+        report = self._learner.learn(examples, effort)
         spoil, Breakable.spoil = Breakable.spoil, None
         if spoil is not None:
             spoil(self._learner.expert.parameters.block)  # type: ignore[attr-defined]  # it is a network's

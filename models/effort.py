@@ -1,0 +1,68 @@
+"""How much work a microbatch is worth: :class:`Effort`, which :meth:`models.learner.Learner.learn` is given.
+
+Whoever feeds a learner chooses a level for each microbatch, lower ones while a backlog waits, and writes it down with
+the update: state, microbatch and level together give the same parameters again. So a level says what it leaves out by
+counts alone, never by clocks. At each level every row is scored, counted and learned exactly once as a new one; what
+differs is how fine the steps are, how much of the past is learned again beside new rows, and which experts of a
+mixture are awake. A learner for which none of it means anything takes any level and does what it always does.
+
+What the parts make of a level:
+
+- a network that learns by gradients has ``step`` times the configured rows in a step, and ``replay`` of the configured
+  rows of the past beside them, rounded down; further passes over the first rows are made at ``FULL`` alone;
+- an expert with inner steps of its own has ``step`` times the rows in one, where that is cheaper;
+- a mixture has members sleep whose cost (:attr:`models.expert.Expert.cost`) is above ``dearest``.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Cost(IntEnum):
+    """What an expert costs a row, roughly, each ten times the one before it."""
+
+    NOTHING = 0  # tenths of a microsecond
+    LITTLE = 1  # microseconds
+    MUCH = 2  # tens of microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """A level of effort.
+
+    Attributes
+    ----------
+    level
+        Its number, as the journal keeps it; 0 is full.
+    step
+        Times the configured rows that a step of learning has.
+    replay
+        Share of the configured rows of the past that are learned again beside a step's own, 0 to 1.
+    dearest
+        Cost of the dearest experts of a mixture that are awake.
+    """
+
+    level: int
+    step: int
+    replay: float
+    dearest: Cost
+
+
+FULL = Effort(0, 1, 1.0, Cost.MUCH)
+"""Everything as configured."""
+
+LEVELS = (FULL, Effort(1, 2, 0.5, Cost.MUCH), Effort(2, 4, 0.0, Cost.LITTLE), Effort(3, 8, 0.0, Cost.NOTHING))
+"""All levels, by their numbers. What a number stands for may change with a version of Headrace as learners may."""
+
+
+def effort_of(level: int) -> Effort:
+    """Return the effort of a level's number.
+
+    Raises
+    ------
+    ValueError
+        There is no such level.
+    """
+    if not 0 <= level < len(LEVELS):
+        raise ValueError(f"effort {level} is not one of 0 to {len(LEVELS) - 1}")
+    return LEVELS[level]
