@@ -6,7 +6,8 @@
         check()
 
 Each raises AssertionError saying what is wrong. The factory makes a new learner of the same options each time. The
-checks themselves are in ``checks_learning.py``, ``checks_state.py`` and ``checks_effort.py``, the data they use in ``checks_data.py``.
+checks themselves are in ``checks_learning.py``, ``checks_state.py`` and ``checks_effort.py``, the data they use in
+``checks_data.py``.
 """
 
 from collections.abc import Callable, Iterator

@@ -29,4 +29,6 @@ def check_each_effort_takes_each_row_once(factory: Factory) -> None:
     expected = other.status().scores["stream"]
     found = learner.status().scores["stream"]
     for count in ("count", "scored"):
-        expect(found[count] == expected[count], f"{found[count]} rows are {count} at less effort, not {expected[count]}")
+        expect(
+            found[count] == expected[count], f"{found[count]} rows are {count} at less effort, not {expected[count]}"
+        )
