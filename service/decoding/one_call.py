@@ -23,6 +23,14 @@ class Place(NamedTuple):
     event: int
 
 
+class _Run(NamedTuple):
+    """Consecutive events of one record: so that a message of many events costs one object, not one for each."""
+
+    record: int
+    first: int
+    events: int
+
+
 class Decoding:
     """The records of one call on their way into a table.
 
@@ -43,7 +51,7 @@ class Decoding:
         self._typed = typed
         self._single = single
         self._rows: list[Any] = []
-        self._row_places: list[Place] = []
+        self._row_runs: list[_Run] = []
         self._events: list[Event] = []
         self._event_places: list[Place] = []
         self._names = NamesLength()
@@ -95,7 +103,7 @@ class Decoding:
         if rows is not None:
             self.counts[index] = len(rows)
             self._rows += rows
-            self._row_places += [Place(index, event) for event in range(len(rows))]
+            self._row_runs.append(_Run(index, 0, len(rows)))
             return
         try:
             events = split(value, content_type)
@@ -113,7 +121,7 @@ class Decoding:
         row = self._typed.event(event) if by_shape else None
         if row is not None:
             self._rows.append(row)
-            self._row_places.append(place)
+            self._row_runs.append(_Run(*place, 1))
             return
         decoded = self._single.decode(event)
         if isinstance(decoded, Problem):
@@ -128,7 +136,7 @@ class Decoding:
         if self._events:
             tables.append(tabulate(self._events, _origins(self._event_places)))
         if self._rows or not tables:
-            tables.append(self._typed.tabulate(self._rows, _origins(self._row_places)))
+            tables.append(self._typed.tabulate(self._rows, _origins_of_runs(self._row_runs)))
         # Only now: what it learns makes another decoder, whose columns are not those of the rows in hand.
         self._typed.learn(self._events, len(self._rows))
         return in_order(tables)
@@ -137,6 +145,13 @@ class Decoding:
 def _origins(places: list[Place]) -> Origins:
     pairs = np.array(places, np.int64).reshape(-1, 2)
     return Origins(pairs[:, 0], pairs[:, 1])
+
+
+def _origins_of_runs(runs: list[_Run]) -> Origins:
+    records, firsts, lengths = np.array(runs, np.int64).reshape(-1, 3).T
+    ends = np.cumsum(lengths)
+    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return Origins(np.repeat(records, lengths), np.repeat(firsts, lengths) + within)
 
 
 def drop_before(
