@@ -1,23 +1,23 @@
 """``headrace compare``: several learners on one labelled file, each tested at the same label delay."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from service.commands.options import JsonOption
+from service.commands.stream_options import (
+    FileArgument,
+    IdOption,
+    LabelOption,
+    RowsOption,
+    SeedOption,
+    TaskName,
+    TaskOption,
+    TimestampOption,
+    stream_order,
+)
 from service.comparing.learner_names import DEFAULT, NAMES
-
-
-class TaskName(StrEnum):
-    """What is predicted."""
-
-    AUTO = "auto"
-    BINARY = "binary"
-    MULTICLASS = "multiclass"
-    REGRESSION = "regression"
-
 
 LearnersOption = Annotated[
     str | None,
@@ -44,36 +44,27 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    file: Annotated[Path, typer.Argument(help="CSV, NDJSON (both also .gz) or Parquet.", metavar="FILE")],
+    file: FileArgument,
     *,
-    label: Annotated[
-        str | None,
-        typer.Option(help="Column to predict; not for NDJSON of events in Headrace's own format.", metavar="COLUMN"),
-    ] = None,
-    id_column: Annotated[
-        str | None, typer.Option("--id", help="Column of the event's id, which is no feature.", metavar="COLUMN")
-    ] = None,
-    timestamp: Annotated[str | None, typer.Option(help="Column of the event's time.", metavar="COLUMN")] = None,
-    task: Annotated[TaskName, typer.Option(help="What is predicted; auto reads it off the labels.")] = TaskName.AUTO,
+    label: LabelOption = None,
+    id_column: IdOption = None,
+    timestamp: TimestampOption = None,
+    task: TaskOption = TaskName.AUTO,
     learners: LearnersOption = None,
     delay: Annotated[
         int,
         typer.Option(help="Rows that are predicted before the first of their labels is known.", min=1, max=1_000_000),
     ] = 64,
-    rows: Annotated[int | None, typer.Option(help="Only so many rows from the start.", min=1)] = None,
+    rows: RowsOption = None,
     seconds: SecondsOption = None,
-    seed: Annotated[int, typer.Option(help="Of the learners' initial values.", min=0, max=2**63 - 1)] = 0,
+    seed: SeedOption = 0,
     output: Annotated[
         Path, typer.Option(help="Folder for comparison.json, comparison.html and comparison.png.", metavar="FOLDER")
     ] = Path("comparison"),
     as_json: JsonOption = False,
 ) -> None:
     """Put one stream through several learners at the same label delay, and show which predicts best, and how fast."""
-    from models.examples import Task
     from service.comparing.compare import CompareOrder, run_compare
-    from service.comparing.stream import StreamOrder
-    from service.replaying.replay_events import Roles
 
-    known = None if task is TaskName.AUTO else Task(task.value)
-    stream = StreamOrder(file, Roles(label, id_column, timestamp), known, rows)
+    stream = stream_order(file, label=label, id_column=id_column, timestamp=timestamp, task=task, rows=rows)
     raise typer.Exit(run_compare(CompareOrder(stream, learners, delay, seconds, seed, output), as_json=as_json))

@@ -1,8 +1,6 @@
 """What ``headrace compare`` does: a file, a turn for each learner, a table, and files to keep."""
 
-import errno
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -14,15 +12,17 @@ from rich.console import Console
 
 from models.baselines import BASELINES
 from models.examples import Task
-from service.comparing.comparison import MEASURES, Comparison, Result, rank
+from service.comparing.comparison import Comparison, Result, rank
 from service.comparing.learner_names import Entrant, fitting, parse_entrants
 from service.comparing.outcome import Step, Turn
-from service.comparing.page import write_page
-from service.comparing.picture import write_picture
-from service.comparing.processes import TurnProcesses, threads
-from service.comparing.stream import StreamOrder, Survey, survey
+from service.comparing.page import make_page
+from service.comparing.picture import draw_picture
+from service.comparing.processes import TurnProcesses
 from service.comparing.table import show
-from service.comparing.words import number
+from service.measuring.measures import MEASURES, number
+from service.measuring.processes import threads
+from service.measuring.results import keep, make_folder, show_survey
+from service.measuring.stream import StreamOrder, Survey
 from service.replaying.progress import StreamProgress
 
 SECONDS = 90.0
@@ -54,33 +54,19 @@ def run_compare(order: CompareOrder, *, as_json: bool) -> int:
     entrants = parse_entrants(order.learners)
     processes = TurnProcesses()
     processes.prepare()
-    found = _survey(order.stream)
+    found = show_survey(order.stream)
     known = [name for name, tasks in BASELINES.items() if found.task in tasks]
     entrants = fitting(entrants, known, chosen=order.learners is not None, task=found.task.value)
-    _make_folder(order.output)
+    make_folder(order.output)
     comparison = _compare(order, found, entrants, processes)
-    written = _keep(comparison, order.output)
+    content, page = comparison.as_json(), make_page(comparison)
+    written = keep(order.output, "comparison", content, page, lambda path: draw_picture(comparison, path))
     if as_json:
-        print(json.dumps(comparison.as_json()), flush=True)
+        print(json.dumps(content), flush=True)
     else:
         show(comparison, Console(width=None if sys.stdout.isatty() else 120))
         print(written, flush=True)
     return 0 if comparison.ranked else 1
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder for the files, and see that they can be written before anybody waits for them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-
-
-def _survey(stream: StreamOrder) -> Survey:
-    with StreamProgress(f"reading {stream.file.name}") as progress:
-        found = survey(stream, progress.show)
-    if found.first:
-        print(f"rows that cannot be used: {sum(found.refused.values()):,}; the first is {found.first}", file=sys.stderr)
-    return found
 
 
 def _compare(order: CompareOrder, found: Survey, entrants: Sequence[Entrant], processes: TurnProcesses) -> Comparison:
@@ -121,15 +107,3 @@ class _Showing:
         score = step.scores.get(measure.key)
         words = "" if score is None else f"{measure.name} {number(score, measure)}"
         self.progress.show(step.rows / self.rows, step.rows, step.rate, words)
-
-
-def _keep(comparison: Comparison, folder: Path) -> str:
-    """Write the files, and return where they are."""
-    (folder / "comparison.json").write_text(json.dumps(comparison.as_json()) + "\n")
-    names = ["comparison.json", write_page(comparison, folder).name]
-    picture = write_picture(comparison, folder)
-    if picture is None:
-        print("for a picture (comparison.png), install matplotlib: headrace[plot]", file=sys.stderr)
-    else:
-        names.append(picture.name)
-    return f"{folder}: {', '.join(names)}"

@@ -8,42 +8,7 @@ from typing import Any
 from models.examples import Task
 from service.comparing.learner_names import Entrant
 from service.comparing.outcome import Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A score.
-
-    Attributes
-    ----------
-    key, name
-        For programs, and for people.
-    higher
-        Whether more is better.
-    share
-        Whether it is a share, from 0 to 1.
-    """
-
-    key: str
-    name: str
-    higher: bool = False
-    share: bool = False
-
-
-_CLASSES = (
-    Measure("accuracy", "accuracy", higher=True, share=True),
-    Measure("log_loss", "log loss"),
-    Measure("balanced_accuracy", "balanced accuracy", higher=True, share=True),
-    Measure("roc_auc", "ROC AUC", higher=True, share=True),
-)
-_NUMBERS = (Measure("mae", "mean absolute error"), Measure("rmse", "RMSE"), Measure("r2", "R²", higher=True))
-
-MEASURES: Mapping[Task, Sequence[Measure]] = {
-    Task.BINARY: _CLASSES,
-    Task.MULTICLASS: _CLASSES[:3],
-    Task.REGRESSION: _NUMBERS,
-}
-"""Task → its scores; the first is what learners are ranked by."""
+from service.measuring.measures import MEASURES, Measure
 
 
 @dataclass(frozen=True, slots=True)

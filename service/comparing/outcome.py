@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from models.examples import Task
 from service.comparing.learner_names import Entrant
-from service.comparing.stream import StreamOrder
+from service.measuring.stream import StreamOrder
 
 POINTS = 100
 """Places of the stream at which the running scores are kept, evenly spread."""
@@ -66,7 +66,7 @@ class Outcome:
     seconds, learning_seconds
         Of the whole turn, and of what learning took (see :class:`models.delayed.DelayedTest`).
     memory_bytes
-        See :func:`service.comparing.process_memory.growth`.
+        See :func:`service.measuring.process_memory.growth`.
     error
         Why it could not be tested; empty as a rule.
     """

@@ -4,35 +4,34 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-from service.comparing.chart import COLOURS, TOGETHER, Chart, legend, recent, running
+from service.comparing.chart import COLOURS, TOGETHER, legend, recent, running
 from service.comparing.comparison import Comparison, Result
-from service.comparing.drawing import LABEL, draw
 from service.comparing.outcome import POINTS
-from service.comparing.words import amount, conclusion, duration, memory, method, notes, number
+from service.comparing.words import conclusion, method, notes
+from service.measuring.chart import Chart
+from service.measuring.drawing import Frame, draw
+from service.measuring.measures import number
+from service.measuring.page_style import page_style
+from service.measuring.quantities import amount, duration, memory
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATE = Path(__file__).parent / "templates" / "page.html"
+
+_FRAME = Frame(width=960, height=420, left=62, right=220, top=12, foot=44)
 
 _PART = f"{100 * TOGETHER // POINTS} %"  # of the stream, in the chart of its parts
-
-
-def write_page(comparison: Comparison, folder: Path) -> Path:
-    """Write ``comparison.html`` and return its path."""
-    path = folder / "comparison.html"
-    path.write_text(make_page(comparison), encoding="utf-8")
-    return path
 
 
 def make_page(comparison: Comparison) -> str:
     """Return the page."""
     measure = comparison.measures[0]
     better = "Higher" if measure.higher else "Lower"
-    whole, parts = running(comparison, LABEL), recent(comparison, LABEL)
+    whole, parts = running(comparison, _FRAME.label()), recent(comparison, _FRAME.label())
     told, score = notes(comparison), measure.name.capitalize()
     beyond = whole is not None and any(line.beyond for line in whole.lines)
     arrow = " An arrow says that a line ends off the chart." if beyond else ""
-    return Template((_TEMPLATES / "page.html").read_text(encoding="utf-8")).substitute(
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         stream=escape(comparison.stream),
-        style=_style(),
+        style=page_style(COLOURS),
         conclusion=escape(conclusion(comparison)),
         method=escape(method(comparison)),
         notes=f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in told)}</ul>" if told else "",
@@ -47,17 +46,11 @@ def make_page(comparison: Comparison) -> str:
     )
 
 
-def _style() -> str:
-    """Return the page's style, with the colours of the ways to learn."""
-    light, dark = (" ".join(f"--{way}: {colours[shade]};" for way, colours in COLOURS.items()) for shade in range(2))
-    return Template((_TEMPLATES / "page.css").read_text(encoding="utf-8")).substitute(light=light, dark=dark)
-
-
 def _drawn(chart: Chart | None, name: str, title: str, comparison: Comparison) -> str:
     if chart is None:
         return "<p>There is nothing to draw.</p>"
     said = ", ".join(line.label for line in chart.lines)
-    return draw(chart, name, title, f"{conclusion(comparison)} At the end of the stream: {said}.")
+    return draw(chart, _FRAME, name, title, f"{conclusion(comparison)} At the end of the stream: {said}.")
 
 
 def _legend(chart: Chart | None, delay: int) -> str:

@@ -5,7 +5,9 @@ from rich.console import Console
 from rich.table import Table
 
 from service.comparing.comparison import Comparison, Result
-from service.comparing.words import amount, conclusion, duration, memory, method, notes, number
+from service.comparing.words import conclusion, method, notes
+from service.measuring.measures import number
+from service.measuring.quantities import amount, duration, memory
 
 _SCORES = 3  # columns of scores; the rest is in the JSON
 

@@ -1,37 +1,32 @@
 """One learner's turn, in a process of its own: made, tested over the whole stream, and told about all the way."""
 
-import contextlib
-import signal
 import time
-from collections.abc import Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator
 
 from models.baselines import BASELINES
 from models.delayed import Answering, DelayedTest
-from models.errors import ModelError
 from models.learner import LearnerOptions
 from models.registry import create_learner, prepare
 from service.comparing.outcome import CURVES, POINTS, Outcome, Step, Turn
-from service.comparing.process_memory import growth, memory_held
-from service.comparing.stream import blocks
-from service.errors import ServiceError
+from service.measuring.process_memory import growth, memory_held
+from service.measuring.stream import blocks
 
 _LOOK_EVERY = 0.2  # seconds between two reports of progress
 
 
-def run_turn(turn: Turn, connection: Connection) -> None:
-    """Test a learner, and send steps and at last the outcome; the main function of its process."""
-    # Whoever started this process gets Ctrl-C too, and ends this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def run_turn(turn: Turn, notice: Callable[[Step], None]) -> Outcome:
+    """Test a learner, tell steps, and return the outcome; the main function of its process.
+
+    Raises
+    ------
+    ModelError, ServiceError
+        See :func:`take_turn`.
+    """
     outcome = Outcome()
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
-        try:
-            prepare(turn.threads)
-            for step in take_turn(turn, outcome):
-                connection.send(step)
-        except (ModelError, ServiceError) as error:
-            outcome.error = str(error)
-        connection.send(outcome)
+    prepare(turn.threads)
+    for step in take_turn(turn, outcome):
+        notice(step)
+    return outcome
 
 
 def take_turn(turn: Turn, outcome: Outcome) -> Iterator[Step]:

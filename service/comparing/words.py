@@ -1,6 +1,7 @@
-"""A comparison in words: numbers as people read them, and what it comes to in a sentence or two."""
+"""A comparison in words: what it comes to in a sentence or two."""
 
-from service.comparing.comparison import Comparison, Measure, Result
+from service.comparing.comparison import Comparison, Result
+from service.measuring.measures import Measure, in_words, number
 
 _WAYS = {
     "microbatch": "the best learner in microbatches",
@@ -8,32 +9,6 @@ _WAYS = {
     "online": "the best learner one event at a time",
     "baseline": "the best baseline",
 }
-
-
-def number(value: float | None, measure: Measure) -> str:
-    """Return a score: shares and those near 1 to three places, others to four digits."""
-    if value is None:
-        return "–"
-    if measure.share or measure.key in ("r2", "log_loss"):
-        return f"{value:.3f}" if abs(value) < 1000 else f"{value:.2g}"
-    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
-
-
-def amount(value: float) -> str:
-    """Return a number of events a second; what costs nothing has no speed that would say anything."""
-    if value > 1e6:
-        return "> 1 million"
-    return f"{value:,.0f}" if value < 1000 else f"{round(value, -1 if value < 10_000 else -2):,.0f}"
-
-
-def memory(value: int | None) -> str:
-    """Return bytes as mebibytes."""
-    return "–" if value is None else f"{value / 2**20:,.0f} MiB"
-
-
-def duration(seconds: float) -> str:
-    """Return a time."""
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -103,5 +78,4 @@ def _score(result: Result, measure: Measure) -> str:
 
 def plain(result: Result, measure: Measure) -> str:
     """Return a score as a sentence has it: shares in per cent."""
-    score = result.score(measure)
-    return f"{score:.1%}" if measure.share and score is not None else number(score, measure)
+    return in_words(result.score(measure), measure)

@@ -16,10 +16,9 @@ import structlog
 from models.examples import Task
 from models.history import EPOCHS, learn_history
 from models.learner import Learner
-from service.comparing.comparison import MEASURES
-from service.comparing.stream import Reading, StreamOrder, Survey, cut, survey
-from service.comparing.words import number
 from service.learning.model import Model
+from service.measuring.measures import MEASURES, number
+from service.measuring.stream import Reading, StreamOrder, Survey, cut, survey
 from service.monitoring.reporting import report_beginning
 from service.monitoring.status import write_status
 from service.replaying.progress import StreamProgress

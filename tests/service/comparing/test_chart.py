@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from models.examples import Task
-from service.comparing.chart import COLOURS, TOGETHER, Chart, legend, recent, running
+from service.comparing.chart import COLOURS, TOGETHER, legend, recent, running
+from service.measuring.chart import Chart
 from tests.support.comparing import ROWS, comparison, outcome
 
 
@@ -25,7 +26,7 @@ def test_lines_are_the_curves_best_first_and_told_apart() -> None:
     assert found.lines[0].points == [(500, 0.6), (1000, 0.8)]
     auto, mlp, batch = found.lines
     assert auto.dashes != mlp.dashes
-    assert (auto.way, mlp.way, batch.way) == ("microbatch", "microbatch", "batch")
+    assert (auto.style, mlp.style, batch.style) == ("microbatch", "microbatch", "batch")
 
 
 def test_what_colours_mean_says_how_many_rows_a_name_without_a_size_learns() -> None:
@@ -51,33 +52,33 @@ def test_an_error_that_ran_away_leaves_the_chart() -> None:
     """One learner that diverged would press all the others flat against the axis."""
     errors = {"auto": [2.0, 1.0, 1.2], "mlp": [3.0, 2.0, 1.5], "fm": [5.0, 1e6, 1e11]}
     found = drawn(running(comparison({name: outcome(e, "mae") for name, e in errors.items()}, Task.REGRESSION), 0.05))
-    assert found.high < 4
+    assert found.up.high < 4
     assert [(line.beyond, line.label_at <= 1) for line in found.lines] == [("", True), ("", True), ("↑", True)]
 
 
 def test_unsettled_scores_at_the_start_do_not_stretch_the_chart() -> None:
     """The first rows, of which chance decides, would take most of the height."""
     found = drawn(running(comparison({"auto": outcome([0.0] + [0.8] * 99), "mlp": outcome([0.7] * 100)}), 0.05))
-    assert 0.6 < found.low < 0.7
-    assert 0.8 < found.high < 0.9
-    assert found.height(found.low) == 0
-    assert found.height(found.high) == 1
+    assert 0.6 < found.up.low < 0.7
+    assert 0.8 < found.up.high < 0.9
+    assert found.up.place(found.up.low) == 0
+    assert found.up.place(found.up.high) == 1
 
 
 def test_axes_are_marked_at_round_values() -> None:
     """A score could not be read off the chart."""
     found = drawn(running(comparison({"auto": outcome([0.8] * 20), "mlp": outcome([0.6] * 20)}), 0.05))
-    assert [text for _, text in found.marks] == ["60%", "65%", "70%", "75%", "80%"]
-    assert [text for _, text in found.row_marks] == ["0", "200", "400", "600", "800", "1,000"]
-    assert all(found.low <= value <= found.high for value, _ in found.marks)
+    assert [text for _, text in found.up.marks] == ["60%", "65%", "70%", "75%", "80%"]
+    assert [text for _, text in found.across.marks] == ["0", "200", "400", "600", "800", "1,000"]
+    assert all(found.up.low <= value <= found.up.high for value, _ in found.up.marks)
 
 
 @pytest.mark.parametrize("scores", [[0.0], [1.0], [0.5]])
 def test_a_single_value_can_be_drawn(scores: list[float]) -> None:
     """A stream of one class, or a single learner, would break the chart."""
     found = drawn(running(comparison({"auto": outcome(scores)}), 0.05))
-    assert found.low < found.high
-    assert found.marks
+    assert found.up.low < found.up.high
+    assert found.up.marks
 
 
 def test_the_recent_chart_shows_the_best_of_each_way_over_parts_of_the_stream() -> None:

@@ -8,7 +8,9 @@ import pytest
 from models.examples import Task
 from service.comparing.comparison import Comparison
 from service.comparing.outcome import Outcome
-from service.comparing.words import amount, conclusion, duration, notes, number
+from service.comparing.words import conclusion, notes
+from service.measuring.measures import number
+from service.measuring.quantities import amount, duration
 from tests.support.comparing import comparison, outcome
 
 

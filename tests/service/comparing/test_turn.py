@@ -8,10 +8,9 @@ from models.errors import ModelError
 from models.examples import Task
 from service.comparing.learner_names import parse_entrants
 from service.comparing.outcome import POINTS, Outcome, Step, Turn
-from service.comparing.process_memory import MemoryHeld, growth, memory_held
 from service.comparing.processes import TurnProcesses
-from service.comparing.stream import StreamOrder
 from service.comparing.turn import take_turn
+from service.measuring.stream import StreamOrder
 from service.replaying.replay_events import Roles
 from tests.support.comparing import easy_file
 
@@ -92,19 +91,6 @@ def test_options_that_no_learner_takes_are_told(tmp_path: Path) -> None:
     """A network of one's own that is not there would be a traceback."""
     with pytest.raises(ModelError, match="missing"):
         list(take_turn(make_turn(easy_file(tmp_path), f"{tmp_path}/missing.py:Net"), Outcome()))
-
-
-def test_memory_is_what_was_needed_beyond_code() -> None:
-    """Code that PyTorch reads when it is first called would count as a learner's memory, or nothing would."""
-    assert growth(MemoryHeld(100, 30), MemoryHeld(180, 50)) == 60
-    assert growth(MemoryHeld(100, 30), MemoryHeld(100, 50)) == 0
-    assert growth(None, MemoryHeld(1, 1)) is None
-    before = memory_held()
-    block = bytearray(64 * 2**20)
-    block[:: 2**12] = b"x" * (len(block) // 2**12)
-    grown = growth(before, memory_held())
-    # What was freed before may be used again, so that a process grows by less than it asks for.
-    assert grown is None or grown <= 70 * 2**20
 
 
 def test_learners_have_processes_of_their_own_and_one_that_dies_takes_nobody_with_it(tmp_path: Path) -> None:

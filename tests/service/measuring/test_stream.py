@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.examples import Examples, Task
-from service.comparing.stream import StreamOrder, blocks, cut, survey
 from service.errors import StreamFileInvalid
+from service.measuring.stream import StreamOrder, blocks, cut, survey
 from service.replaying.replay_events import Roles
 from tests.support.learning import stream
 

@@ -1,4 +1,4 @@
-"""A file as learners see it, in a comparison or as a history: the examples that a service would make of its events.
+"""A file as learners see it, in a measurement or as a history: the examples that a service would make of its events.
 
 Rows become events, events are decoded, labels are brought to one task, as on the path of a real event; then rows are
 cut into blocks of the delay. Each learner's process reads the file anew, so only a few blocks of it are in memory.
@@ -30,7 +30,7 @@ ENVELOPE = EventOptions()
 
 @dataclass(frozen=True, slots=True)
 class StreamOrder:
-    """Which rows are compared on.
+    """Which rows are learned.
 
     Attributes
     ----------
