@@ -7,7 +7,6 @@ Whoever opens says where reading starts, and a position that the topic does not 
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -15,10 +14,12 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from consumers.errors import CodecMissing, ConsumerError, LogReplaced, LogUnreadable, PositionLost, TopicMissing
+from consumers.kafka_batches import in_pieces, read_in_batches
 from consumers.kafka_client import METADATA_SECONDS, Cluster, close_consumer, connect, reading_error, topic_missing
 from consumers.kafka_commits import OffsetCommitter
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_watch import Watch
+from consumers.records import Records
 from consumers.source import Position, Positions, Record
 
 log = logging.getLogger(__name__)
@@ -174,18 +175,21 @@ class KafkaReader:
         except _CLIENT_ERRORS as error:
             raise reading_error(error, self._topic, self._options) from error
         self._watch.polled(time.monotonic() - started)
-        for topic_partition, records in polled.items():
-            last = records[-1]
-            self._offsets[topic_partition.partition] = last.offset + 1
-            self._epochs[topic_partition.partition] = last.leader_epoch
+        if not polled:
+            return []
+        pieces: list[Records] = []
+        for topic_partition, found in polled.items():
+            *_, (last, epoch) = taken = list(in_pieces(found))
+            self._offsets[topic_partition.partition] = int(last.offsets[-1]) + 1
+            self._epochs[topic_partition.partition] = epoch
             self._watch.progressed(topic_partition.partition)
-        if len(polled) == 1:
-            return next(iter(polled.values()))
-        return list(chain.from_iterable(polled.values()))
+            pieces += [piece for piece, _ in taken]
+        return Records.concatenate(pieces)
 
     def _open(self) -> None:
         """Connect, check that the topic holds what is to be read, assign all partitions and seek."""
         consumer, self._cluster = connect(KafkaConsumer, self._options, self._settings())
+        read_in_batches(consumer)
         try:
             self._partitions = self._cluster.find(self._topic, self._options)
             self._check_identity()

@@ -87,6 +87,9 @@ class Reader(Protocol):
     def poll(self, max_records: int, timeout: float) -> Sequence[Record]:
         """Return up to `max_records` records, waiting at most `timeout` seconds for the first; ``[]`` when idle.
 
+        A reader that can have them without an object for each returns :class:`consumers.records.Records`: a sequence
+        of records like any other, whose columns are there for whoever wants all values or all offsets at once.
+
         Raises
         ------
         SourceUnavailable

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from consumers.records import Records
 from consumers.source import Position, Record
 from consumers.track import Track
 
@@ -22,7 +23,7 @@ class RecordBatch:
         int32, int64, int64 (milliseconds since the epoch) and int64 (bytes); shape (records,).
     """
 
-    records: Sequence[Record]
+    records: Records
     partitions: NDArray[np.int32]
     offsets: NDArray[np.int64]
     appended: NDArray[np.int64]
@@ -30,13 +31,12 @@ class RecordBatch:
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> "RecordBatch":
-        """Read the columns off the records."""
+        """Read the columns off the records, where they do not come as columns."""
+        columns = Records.of(records)
+        values = columns.values
+        lengths = map(len, values) if None not in values else (len(value or b"") for value in values)
         return cls(
-            records,
-            np.array([record.partition for record in records], np.int32),
-            np.array([record.offset for record in records], np.int64),
-            np.array([record.timestamp for record in records], np.int64),
-            np.array([0 if record.value is None else len(record.value) for record in records], np.int64),
+            columns, columns.partitions, columns.offsets, columns.appended, np.fromiter(lengths, np.int64, len(values))
         )
 
     def positions(self) -> dict[int, Position]:
