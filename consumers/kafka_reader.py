@@ -1,7 +1,9 @@
 """Reading a Kafka topic: all of its partitions, from exact positions, at the client's own rate.
 
 On the path it is the first station. The partitions are assigned, not balanced, so there is no rebalance to survive.
-Whoever opens says where reading starts, and a position that the topic does not hold is an error, never a guess.
+Whoever opens says where reading starts, and a position that the topic does not hold is an error, never a guess. Which
+client fetches (``kafka_fetching.py``) makes no difference to what is looked at here; asking about the topic is always
+kafka-python's.
 """
 
 import logging
@@ -10,16 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from consumers.errors import CodecMissing, ConsumerError, LogReplaced, LogUnreadable, PositionLost, TopicMissing
-from consumers.kafka_batches import in_pieces, read_in_batches
 from consumers.kafka_client import METADATA_SECONDS, Cluster, close_consumer, connect, reading_error, topic_missing
 from consumers.kafka_commits import OffsetCommitter
+from consumers.kafka_fetching import CLIENT_ERRORS, Fetcher, PythonFetcher
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_watch import Watch
-from consumers.records import Records
 from consumers.source import Position, Positions, Record
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ _SLICE = 0.5
 
 # Seconds for which a topic may be absent from the cluster's metadata before it counts as deleted.
 _ABSENT = 5.0
-
-_CLIENT_ERRORS = (KafkaError, OSError, RuntimeError, ValueError)
 
 # After these the client's next poll may never return, or would go on beyond what is lost.
 _FATAL = (PositionLost, LogReplaced, TopicMissing, CodecMissing, LogUnreadable)
@@ -86,6 +84,7 @@ class KafkaReader:
         self._partitions: frozenset[int] = frozenset()
         self._cluster = Cluster(options)
         self._consumer: Any = None
+        self._fetcher: Fetcher | None = None
         self._open()
 
     @property
@@ -106,8 +105,6 @@ class KafkaReader:
         if self._broken is not None:
             raise self._broken
         try:
-            if self._consumer is None:
-                self._open()
             return self._poll(max_records, timeout)
         except _FATAL as error:
             self._broken = error
@@ -140,7 +137,7 @@ class KafkaReader:
         times = {self._named(partition): milliseconds for partition in self._partitions}
         try:
             found = self._consumer.offsets_for_times(times, timeout_ms=self._options.connect_timeout * 1000)
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             raise reading_error(error, self._topic, self._options) from error
         return {
             each.partition: Position(self._ends[each.partition] if at is None else at.offset)
@@ -164,46 +161,43 @@ class KafkaReader:
             if now - self._kept_house_at > _HOUSEKEEPING:
                 self._kept_house_at = now
                 self._keep_house(now)
-            records = self._poll_once(max_records, min(_SLICE, max(0.0, give_up - now)))
+            fetcher = self._fetcher or self._open()
+            records = self._poll_once(fetcher, max_records, min(_SLICE, max(0.0, give_up - now)))
             if records or time.monotonic() >= give_up:
                 return records
 
-    def _poll_once(self, max_records: int, timeout: float) -> Sequence[Record]:
+    def _poll_once(self, fetcher: Fetcher, max_records: int, timeout: float) -> Sequence[Record]:
         started = time.monotonic()
-        try:
-            polled = self._consumer.poll(timeout_ms=timeout * 1000, max_records=max_records)
-        except _CLIENT_ERRORS as error:
-            raise reading_error(error, self._topic, self._options) from error
+        records, reached = fetcher.fetch(max_records, timeout)
         self._watch.polled(time.monotonic() - started)
-        if not polled:
-            return []
-        pieces: list[Records] = []
-        for topic_partition, found in polled.items():
-            *_, (last, epoch) = taken = list(in_pieces(found))
-            self._offsets[topic_partition.partition] = int(last.offsets[-1]) + 1
-            self._epochs[topic_partition.partition] = epoch
-            self._watch.progressed(topic_partition.partition)
-            pieces += [piece for piece, _ in taken]
-        return Records.concatenate(pieces)
+        for partition, (offset, epoch) in reached.items():
+            self._offsets[partition] = offset
+            self._epochs[partition] = epoch
+            self._watch.progressed(partition)
+        return records
 
-    def _open(self) -> None:
-        """Connect, check that the topic holds what is to be read, assign all partitions and seek."""
+    def _open(self) -> Fetcher:
+        """Connect, check that the topic holds what is to be read, and begin to fetch all partitions."""
         consumer, self._cluster = connect(KafkaConsumer, self._options, self._settings())
-        read_in_batches(consumer)
         try:
             self._partitions = self._cluster.find(self._topic, self._options)
             self._check_identity()
             self._check_offsets(consumer)
-            consumer.assign([self._named(partition) for partition in self._partitions])
-            for partition in self._partitions:
-                self._seek(consumer, partition)
-        except _CLIENT_ERRORS as error:
+            fetcher = self._make_fetcher(consumer)
+        except CLIENT_ERRORS as error:
             close_consumer(consumer)
             raise reading_error(error, self._topic, self._options) from error
         except BaseException:
             close_consumer(consumer)
             raise
-        self._consumer = consumer
+        self._consumer, self._fetcher = consumer, fetcher
+        return fetcher
+
+    def _make_fetcher(self, consumer: Any) -> Fetcher:
+        """Return what fetches all partitions from where they are to be read on."""
+        fetcher = PythonFetcher(consumer, self._topic, self._options)
+        fetcher.start({partition: self._offsets.get(partition) for partition in self._partitions})
+        return fetcher
 
     def _settings(self) -> dict[str, Any]:
         """Return what a consumer needs beside address and credentials."""
@@ -246,46 +240,39 @@ class KafkaReader:
             )
         self._identity = identity or self._identity
 
-    def _seek(self, consumer: Any, partition: int) -> None:
-        offset = self._offsets.get(partition)
-        if offset is None:
-            consumer.seek_to_beginning(self._named(partition))
-        else:
-            consumer.seek(self._named(partition), offset)
-
     def _keep_house(self, now: float) -> None:
         """Look at what changes seldom: the topic's partitions and ends, a silent cluster, partitions that stand."""
+        fetcher = self._fetcher or self._open()
         if now - self._cluster.heard_at > self._options.unreachable_after:
             raise self._cluster.unreachable(f"nothing was heard of it for {now - self._cluster.heard_at:.0f} s")
         present = self._cluster.partitions(self._topic)
         if present:
             self._present_at = now
             self._check_identity()
-            self._add(present - self._partitions)
+            self._add(fetcher, present - self._partitions)
         elif now - self._present_at > _ABSENT:
             raise topic_missing(self._topic, self._options)
-        ends = {partition: self._consumer.highwater(self._named(partition)) for partition in self._partitions}
+        ends = {partition: fetcher.end(partition) for partition in self._partitions}
         self._ends |= {partition: end for partition, end in ends.items() if end is not None}
         standing = self._watch.standing(self._partitions)
-        if standing and self._lags(standing):
+        if standing and self._lags(fetcher, standing):
             log.warning("nothing comes of %s%s although there is more: connecting anew", self._topic, standing)
             self._drop()
             self._open()
 
-    def _add(self, partitions: frozenset[int]) -> None:
+    def _add(self, fetcher: Fetcher, partitions: frozenset[int]) -> None:
         """Read partitions that were added to the topic, from their beginning."""
         if partitions:
             log.info("topic %s has new partitions: %s", self._topic, sorted(partitions))
             self._partitions |= partitions
-            self._consumer.assign([self._named(partition) for partition in self._partitions])
-            self._consumer.seek_to_beginning(*map(self._named, partitions))
+            fetcher.add(partitions)
 
-    def _lags(self, partitions: Sequence[int]) -> bool:
+    def _lags(self, fetcher: Fetcher, partitions: Sequence[int]) -> bool:
         """Ask the cluster whether any of `partitions` holds more than was read."""
         try:
             ends = self._consumer.end_offsets([self._named(each) for each in partitions], timeout_ms=1_000)
-            return any(end > (self._consumer.position(each, timeout_ms=0) or 0) for each, end in ends.items())
-        except _CLIENT_ERRORS:
+            return any(end > fetcher.position(each.partition) for each, end in ends.items())
+        except CLIENT_ERRORS:
             # A cluster that does not answer is noticed by its silence.
             return False
 
@@ -293,6 +280,9 @@ class KafkaReader:
         return TopicPartition(self._topic, partition)
 
     def _drop(self) -> None:
+        fetcher, self._fetcher = self._fetcher, None
+        if fetcher is not None:
+            fetcher.close()
         if self._consumer is not None:
             close_consumer(self._consumer)
             self._consumer = None
