@@ -3,6 +3,7 @@
 ::
 
     records ─▶ payloads.py          which events does a message hold?
+            ─▶ arrow_columns.py     streams of Arrow straight into columns
             ─▶ typed_decoding.py    many in one call, where they have the shape of those before (schema.py)
             ─▶ single_decoding.py   one by one, where they have not
             ─▶ table.py             columns of Python values; from here on both are the same
@@ -15,7 +16,11 @@ What an event means never depends on the path it took or on what was decoded bef
 from collections.abc import Iterator, Sequence
 from sys import maxsize
 
+import numpy as np
+
+from consumers.records import Records
 from consumers.source import Positions, Record
+from service.decoding.arrow_columns import ArrowColumns
 from service.decoding.decoded import DecodedEvents
 from service.decoding.event_bodies import events_from_body
 from service.decoding.event_problems import PayloadInvalid, Problem
@@ -56,12 +61,14 @@ class EventDecoder:
         selection = Selection(options.include, options.exclude)
         self._single = SingleDecoder(options, selection)
         self._typed = TypedDecoder(options, selection)
+        self._arrow = ArrowColumns(options, selection)
         self._smooth = True
 
     def pieces(self, records: Sequence[Record]) -> Iterator[DecodedEvents]:
         """Yield what `records` hold: all at once as a rule, in pieces where that would take too much memory."""
-        for start, stop in in_parts([len(record.value or b"") for record in records], _AT_ONCE):
-            yield from self._halved(records[start:stop])
+        columns = Records.of(records)
+        for start, stop in in_parts([len(value or b"") for value in columns.values], _AT_ONCE):
+            yield from self._halved(columns[start:stop])
 
     def decode(self, records: Sequence[Record]) -> DecodedEvents:
         """Return the examples that `records` hold, and what became of all the other events.
@@ -79,7 +86,7 @@ class EventDecoder:
         except TooWide as wide:
             if len(records) > 1:
                 raise
-            decoding = Decoding(batch, self._typed, self._single)
+            decoding = Decoding(batch, self._typed, self._single, self._arrow)
             return self._judge(batch, decoding, decoding.refuse(wide))
 
     def problems(self, body: Record) -> dict[int, Problem]:
@@ -105,14 +112,14 @@ class EventDecoder:
             yield from self._halved(records[half:])
 
     def _decode(self, batch: RecordBatch) -> DecodedEvents:
-        decoding = Decoding(batch, self._typed, self._single)
+        decoding = Decoding(batch, self._typed, self._single, self._arrow)
         try:
             decoded = self._judge(batch, decoding, decoding.run(together=self._smooth))
         except TooWide:
             if len(batch.records) > 1:
                 raise
             # What is refused must not depend on the shapes that were seen before.
-            decoding = Decoding(batch, self._typed, self._single)
+            decoding = Decoding(batch, self._typed, self._single, self._arrow)
             decoded = self._judge(batch, decoding, decoding.run(together=False, by_shape=False))
         self._smooth = decoding.smooth
         return decoded
@@ -139,10 +146,10 @@ class EventDecoder:
         if not self._start or self._start.keys().isdisjoint(batch.partitions.tolist()):
             return {}
         first: dict[int, int] = {}
-        for index, record in enumerate(batch.records):
-            start = self._start.get(record.partition)
-            if start is not None and record.offset <= start.offset:
-                first[index] = start.event if record.offset == start.offset else maxsize
+        for partition, start in self._start.items():
+            before = (batch.partitions == partition) & (batch.offsets <= start.offset)
+            for index in np.flatnonzero(before).tolist():
+                first[index] = start.event if batch.offsets[index] == start.offset else maxsize
         return first
 
     def _pass(self, batch: RecordBatch) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.examples import FeatureKey, Features, Kind
+from service.decoding.array_columns import ArrayColumn, FeatureColumn, python_values
 from service.decoding.extent import check_cells
 from service.decoding.list_columns import MAXIMUM_FEATURES, MAXIMUM_TEXT, split_lists, stack_vectors
 
@@ -46,13 +47,20 @@ class Assembly:
         self.problems: list[Problem] = []
         self._keys: list[FeatureKey] = []
         self._scalars: dict[int, Sequence[float | None]] = {}
+        self._arrays: dict[int, NDArray[np.float64]] = {}
         self._vectors: dict[int, NDArray[np.float64]] = {}
         self._categories: dict[str, Sequence[str | None]] = {}
         self._tokens: dict[str, Sequence[Sequence[str] | None]] = {}
         self._expected: Kind | None = None
 
-    def add(self, name: str, values: Sequence[Any], declared: Kind | None) -> None:
-        """Add a column whose kind is seen from its values."""
+    def add(self, name: str, values: FeatureColumn, declared: Kind | None) -> None:
+        """Add a column; the kind of one of Python values is seen from these."""
+        if isinstance(values, ArrayColumn) and declared in (None, values.kind) and len(name) <= MAXIMUM_NAME:
+            self._add_array(name, values)
+        else:
+            self._add_values(name, python_values(values), declared)
+
+    def _add_values(self, name: str, values: Sequence[Any], declared: Kind | None) -> None:
         types = set(map(type, values))
         types.discard(NoneType)
         if not types:
@@ -70,6 +78,8 @@ class Assembly:
         numbers = np.empty((self.rows, len(self._keys)))
         if self._scalars:
             numbers[:, list(self._scalars)] = _as_matrix(list(self._scalars.values())).T
+        for column, array in self._arrays.items():
+            numbers[:, column] = array
         for start, block in self._vectors.items():
             numbers[:, start : start + block.shape[1]] = block
         infinite = np.isinf(numbers)
@@ -80,6 +90,15 @@ class Assembly:
         features = Features(self.rows, tuple(self._keys), numbers, self._categories, self._tokens)
         self.problems += crowded(features)
         return features
+
+    def _add_array(self, name: str, column: ArrayColumn) -> None:
+        if column.is_missing():
+            return
+        if column.kind is Kind.VECTOR:
+            self._add_vectors(name, column.values)
+        else:
+            self._arrays[len(self._keys)] = column.values
+            self._keys.append(FeatureKey(name, column.kind))
 
     def _add_by_type(self, name: str, values: Sequence[Any], types: set[type]) -> None:
         for accepted, method in _KINDS:
@@ -129,11 +148,13 @@ class Assembly:
         if vectors is not None:
             lengths = [len(vector or ()) for vector in vectors]
             check_cells(self.rows, len(self._keys) + max(lengths), self.rows * len(self._keys) + sum(lengths))
-            block = stack_vectors(vectors)
-            self._vectors[len(self._keys)] = block
-            self._keys += [FeatureKey(f"{name}[{i}]", Kind.VECTOR) for i in range(block.shape[1])]
+            self._add_vectors(name, stack_vectors(vectors))
         if tokens is not None:
             self._tokens[name] = tokens
+
+    def _add_vectors(self, name: str, block: NDArray[np.float64]) -> None:
+        self._vectors[len(self._keys)] = block
+        self._keys += [FeatureKey(f"{name}[{i}]", Kind.VECTOR) for i in range(block.shape[1])]
 
 
 def _as_matrix(columns: Sequence[Sequence[float | None]]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from models.examples import Features, Kind
+from service.decoding.array_columns import FeatureColumn
 from service.decoding.assembly import Assembly, Problem
 from service.decoding.extent import NamesLength, check_cells
 from service.decoding.flattening import FeatureInvalid, Selection, flatten
@@ -73,7 +74,7 @@ def gather(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def assemble(
-    rows: int, columns: Mapping[str, Sequence[Any]], declared: Mapping[str, Kind] = _UNDECLARED
+    rows: int, columns: Mapping[str, FeatureColumn], declared: Mapping[str, Kind] = _UNDECLARED
 ) -> tuple[Features, list[Problem]]:
     """Return the features that `columns` hold, and the values that are none (they are missing in the features).
 
@@ -82,7 +83,7 @@ def assemble(
     rows
         Length of every column.
     columns
-        Dotted name → one value a row, as JSON has them; None is missing.
+        Dotted name → one value a row, as JSON has them; None is missing. Or arrays of them.
     declared
         Name → the only kind that is accepted.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decoding.array_columns import python_values
 from service.decoding.record_batch import RecordBatch
 from service.decoding.table import Table
 from service.settings.event_options import RECORD_KEY, EventOptions
@@ -49,12 +50,13 @@ def sources_of(table: Table, options: EventOptions, batch: RecordBatch) -> NDArr
     if options.source == RECORD_KEY:
         return _digests(_keys(table, batch), _SOURCE_BYTES)
     column = table.features.get(options.source)
-    names = [None] * len(table) if column is None else [_source(value) for value in column]
+    names = [None] * len(table) if column is None else [_source(value) for value in python_values(column)]
     return _digests(names, _SOURCE_BYTES)
 
 
 def _keys(table: Table, batch: RecordBatch) -> list[bytes | None]:
-    return [batch.records[record].key for record in table.origins.records.tolist()]
+    keys = batch.records.keys
+    return [None] * len(table) if keys is None else [keys[record] for record in table.origins.records.tolist()]
 
 
 def _id(value: Any) -> bytes | None:

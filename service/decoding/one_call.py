@@ -1,14 +1,17 @@
 """One decoding call: each message goes the fastest way that it fits, and all ways end in one table."""
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decoding.arrow_columns import ArrowColumns
+from service.decoding.arrow_events import ArrowStream
 from service.decoding.event_problems import PayloadInvalid, Problem
 from service.decoding.extent import NamesLength
-from service.decoding.payloads import JSON, content_type_of, split
+from service.decoding.payloads import ARROW, JSON, MAXIMUM_EVENTS, content_type_of, split
 from service.decoding.record_batch import Origins, RecordBatch
 from service.decoding.single_decoding import Event, SingleDecoder, tabulate
 from service.decoding.table import Table, in_order
@@ -44,12 +47,14 @@ class Decoding:
         Whether the only message was refused as a whole.
     """
 
-    def __init__(self, batch: RecordBatch, typed: TypedDecoder, single: SingleDecoder) -> None:
+    def __init__(self, batch: RecordBatch, typed: TypedDecoder, single: SingleDecoder, arrow: ArrowColumns) -> None:
         self.counts: NDArray[np.int64] = np.zeros(len(batch.records), np.int64)
         self.problems: dict[Place, Problem] = {}
         self._batch = batch
         self._typed = typed
         self._single = single
+        self._arrow = arrow
+        self._streams: list[tuple[int, ArrowStream]] = []
         self._rows: list[Any] = []
         self._row_runs: list[_Run] = []
         self._events: list[Event] = []
@@ -79,8 +84,9 @@ class Decoding:
             The events have too little in common to be one table.
         """
         self._by_shape = by_shape
-        messages = {i: record.value for i, record in enumerate(self._batch.records) if record.value is not None}
-        types = {i: kind for i in messages if (kind := content_type_of(self._batch.records[i].headers)) != JSON}
+        values, headers = self._batch.records.values, self._batch.records.headers or ()
+        messages = {index: value for index, value in enumerate(values) if value is not None}
+        types = {i: kind for i, each in enumerate(headers) if (kind := content_type_of(each)) != JSON and i in messages}
         if together and messages and not types:
             rows = self._typed.lines(b"\n".join(messages.values()), len(messages))
             if rows is not None:
@@ -106,11 +112,23 @@ class Decoding:
             self._row_runs.append(_Run(index, 0, len(rows)))
             return
         try:
+            if content_type == ARROW:
+                stream = ArrowStream.read(value, MAXIMUM_EVENTS)
+                if self._arrow.takes(stream):
+                    self.counts[index] = stream.rows
+                    self._streams.append((index, stream))
+                    return
             events = split(value, content_type)
         except PayloadInvalid as invalid:
-            self.counts[index] = 1
-            self.problems[Place(index, 0)] = invalid.problem
-            return
+            self._refuse_message(index, invalid)
+        else:
+            self._one_by_one(index, events)
+
+    def _refuse_message(self, index: int, invalid: PayloadInvalid) -> None:
+        self.counts[index] = 1
+        self.problems[Place(index, 0)] = invalid.problem
+
+    def _one_by_one(self, index: int, events: list[bytes]) -> None:
         self.counts[index] = len(events)
         for number, event in enumerate(events):
             self._one(Place(index, number), event, alone=len(events) == 1)
@@ -132,7 +150,7 @@ class Decoding:
             self._event_places.append(place)
 
     def _finish(self) -> Table:
-        tables = []
+        tables = [table for _, some in groupby(self._streams, _schema_of) if (table := self._of_streams(list(some)))]
         if self._events:
             tables.append(tabulate(self._events, _origins(self._event_places)))
         if self._rows or not tables:
@@ -140,6 +158,21 @@ class Decoding:
         # Only now: what it learns makes another decoder, whose columns are not those of the rows in hand.
         self._typed.learn(self._events, len(self._rows))
         return in_order(tables)
+
+    def _of_streams(self, streams: list[tuple[int, ArrowStream]]) -> Table | None:
+        """Return the rows of streams of one schema; None where they have gone the way of all events after all."""
+        runs = [_Run(index, 0, stream.rows) for index, stream in streams]
+        table = self._arrow.tabulate([stream for _, stream in streams], _origins_of_runs(runs))
+        for index, stream in streams if table is None else ():
+            try:
+                self._one_by_one(index, stream.rows_as_json())
+            except PayloadInvalid as invalid:
+                self._refuse_message(index, invalid)
+        return table
+
+
+def _schema_of(numbered: tuple[int, ArrowStream]) -> Any:
+    return numbered[1].schema
 
 
 def _origins(places: list[Place]) -> Origins:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from service.decoding.arrow_events import rows_as_json
+from service.decoding.arrow_events import ArrowStream
 from service.decoding.event_problems import BAD_JSON, PayloadInvalid, Problem, explain
 
 JSON = "application/json"
@@ -56,7 +56,7 @@ def split(value: bytes, content_type: str) -> list[bytes]:
     if content_type == NDJSON:
         return _bounded(_lines(value))
     if content_type == ARROW:
-        return rows_as_json(value, MAXIMUM_EVENTS)
+        return ArrowStream.read(value, MAXIMUM_EVENTS).rows_as_json()
     if content_type != JSON:
         raise PayloadInvalid("content_type", _unknown(content_type))
     return _bounded(_elements(value)) if value.lstrip(_SPACE)[:1] == b"[" else [value]

@@ -4,7 +4,7 @@ Whether events were decoded many at once or one by one, they come here in the sa
 shape (``examination.py``), so that an event is judged the same however it was decoded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decoding.array_columns import FeatureColumn, python_values, take_rows
 from service.decoding.extent import check_cells
 from service.decoding.record_batch import Origins
 
@@ -19,11 +20,12 @@ PARTS = ("label", "id", "timestamp", "weight")
 """What an event may have beside its features."""
 
 Column = Sequence[Any]
+"""One value a row, as JSON has them; None where it is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Events in columns; a value is as JSON has it, None where it is missing.
+    """Events in columns.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Table:
     """
 
     origins: Origins
-    features: dict[str, Column]
+    features: Mapping[str, FeatureColumn]
     parts: dict[str, Column]
     without_features: NDArray[np.intp]
 
@@ -52,7 +54,7 @@ class Table:
         absent[self.without_features] = True
         return Table(
             self.origins.take(rows),
-            {name: [column[row] for row in picked] for name, column in self.features.items()},
+            {name: take_rows(column, rows, picked) for name, column in self.features.items()},
             {name: [column[row] for row in picked] for name, column in self.parts.items()},
             np.flatnonzero(absent[rows]),
         )
@@ -90,4 +92,5 @@ def _join(tables: Sequence[Table]) -> Table:
 
 def _column(tables: Sequence[Table], name: str) -> list[Any]:
     missing: list[Column] = [[None] * len(table) for table in tables]
-    return list(chain.from_iterable(t.features.get(name, none) for t, none in zip(tables, missing, strict=True)))
+    found = [table.features.get(name, none) for table, none in zip(tables, missing, strict=True)]
+    return list(chain.from_iterable(map(python_values, found)))

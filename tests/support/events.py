@@ -4,12 +4,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from consumers.source import StoredRecord
 from service.decoding.decoded import DecodedEvents
 from service.events import EventDecoder
 from service.settings.event_options import EventOptions
 
 NDJSON = (("content-type", b"application/x-ndjson"),)
+ARROW = (("content-type", b"application/vnd.apache.arrow.stream"),)
 ENVELOPE = EventOptions()
 
 
@@ -24,6 +27,15 @@ def record(
 def records(*values: Any) -> list[StoredRecord]:
     """Return records of one partition, at consecutive offsets."""
     return [record(value, offset) for offset, value in enumerate(values)]
+
+
+def arrow_stream(table: pa.Table, compression: str | None = None) -> bytes:
+    """Return a table as an Arrow IPC stream, in batches of 100 rows."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table, max_chunksize=100)
+    encoded: bytes = sink.getvalue().to_pybytes()
+    return encoded
 
 
 def decode(*values: Any, options: EventOptions = ENVELOPE) -> DecodedEvents:

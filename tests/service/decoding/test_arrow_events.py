@@ -10,23 +10,14 @@ from models.examples import FeatureKey, Kind
 from service.decoding import arrow_events
 from service.events import DecodedEvents, EventDecoder
 from service.settings.event_options import EventOptions
-from tests.support.events import ENVELOPE, record
+from tests.support.events import ARROW, ENVELOPE, arrow_stream, record
 
-ARROW = (("content-type", b"application/vnd.apache.arrow.stream"), ("h", b"v"))
-
-
-def stream(table: pa.Table, compression: str | None = None) -> bytes:
-    """Return a table as an Arrow IPC stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
-        writer.write_table(table, max_chunksize=100)
-    encoded: bytes = sink.getvalue().to_pybytes()
-    return encoded
+HEADERS = (*ARROW, ("h", b"v"))
 
 
 def decode(value: bytes, options: EventOptions = ENVELOPE) -> DecodedEvents:
     """Decode one Arrow message."""
-    return EventDecoder(options, {}).decode([record(value, headers=ARROW)])
+    return EventDecoder(options, {}).decode([record(value, headers=HEADERS)])
 
 
 def table(**columns: Any) -> pa.Table:
@@ -37,7 +28,7 @@ def table(**columns: Any) -> pa.Table:
 def test_a_flat_stream_is_learned() -> None:
     """Fails when rows of an Arrow stream are not the events that they are in JSON."""
     cities = pa.array(["Oslo", None, "Rome"]).dictionary_encode()
-    value = stream(table(y=[1, 0, 1], n=[1.5, float("nan"), 3.0], city=cities, v=[[1, 2], None, [3, 4]]))
+    value = arrow_stream(table(y=[1, 0, 1], n=[1.5, float("nan"), 3.0], city=cities, v=[[1, 2], None, [3, 4]]))
     decoded = decode(value, EventOptions(format="flat", label="y"))
     assert decoded.examples.features.keys == (
         FeatureKey("n", Kind.NUMBER),
@@ -51,7 +42,7 @@ def test_a_flat_stream_is_learned() -> None:
 
 def test_a_bad_row_becomes_a_json_dead_letter() -> None:
     """Fails when one bad row costs the stream, or its dead letter could not be sent again by its own headers."""
-    value = stream(table(features=[{"a": 1.0}, {"a": 2.0}], label=["x", "y"], weight=[1.0, -1.0]))
+    value = arrow_stream(table(features=[{"a": 1.0}, {"a": 2.0}], label=["x", "y"], weight=[1.0, -1.0]))
     decoded = decode(value)
     assert list(decoded.examples.labels) == ["x"]
     (letter,) = decoded.rejected
@@ -63,7 +54,7 @@ def test_a_bad_row_becomes_a_json_dead_letter() -> None:
     assert letter.headers == (("h", b"v"), ("content-type", b"application/json"))
 
 
-PLAIN = stream(table(features=[{"a": 1.0}] * 300, label=[1] * 300))
+PLAIN = arrow_stream(table(features=[{"a": 1.0}] * 300, label=[1] * 300))
 
 
 @pytest.mark.parametrize(
@@ -73,9 +64,9 @@ PLAIN = stream(table(features=[{"a": 1.0}] * 300, label=[1] * 300))
         b"{}",
         PLAIN[:100],
         PLAIN[:-40],
-        stream(table(features=[{"a": 1.0}] * 300), "zstd"),
-        stream(table(label=pa.array(["x" * 100] * 300).dictionary_encode()), "lz4"),
-        stream(table(label=pa.nulls(200_000))),
+        arrow_stream(table(features=[{"a": 1.0}] * 300), "zstd"),
+        arrow_stream(table(label=pa.array(["x" * 100] * 300).dictionary_encode()), "lz4"),
+        arrow_stream(table(label=pa.nulls(200_000))),
     ],
     ids=["empty", "no stream", "cut", "cut at the end", "zstd", "lz4 dictionary", "rows of nothing"],
 )
@@ -87,7 +78,7 @@ def test_a_broken_stream_is_one_dead_letter(value: bytes) -> None:
 
 def test_every_cut_and_every_flipped_byte_is_survived() -> None:
     """Fails when a damaged stream raises something that nobody expects."""
-    value = stream(table(features=[{"a": 1.0, "b": "x"}] * 3, label=[1, 2, 3]))
+    value = arrow_stream(table(features=[{"a": 1.0, "b": "x"}] * 3, label=[1, 2, 3]))
     decoder = EventDecoder(ENVELOPE, {})
     for place in range(0, len(value), 3):
         flipped = value[:place] + bytes([value[place] ^ 0xFF]) + value[place + 1 :]
@@ -97,7 +88,7 @@ def test_every_cut_and_every_flipped_byte_is_survived() -> None:
 def test_one_long_text_repeated_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails when a dictionary that repeats one long text eats the memory."""
     monkeypatch.setattr(arrow_events, "MAXIMUM_BYTES", 100_000)
-    value = stream(table(features=pa.array(["x" * 1000]).take(pa.array([0] * 300)).dictionary_encode()))
+    value = arrow_stream(table(features=pa.array(["x" * 1000]).take(pa.array([0] * 300)).dictionary_encode()))
     assert len(value) < 20_000
     assert [each.reason for each in decode(value).rejected] == ["malformed"]
 

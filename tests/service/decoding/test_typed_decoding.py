@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models.examples import Kind
+from service.decoding.arrow_columns import ArrowColumns
 from service.decoding.event_problems import Problem
 from service.decoding.flattening import Selection
 from service.decoding.one_call import Decoding
@@ -124,7 +125,7 @@ def test_what_was_decoded_one_by_one_is_known_the_next_time(value: Any) -> None:
     typed, single = TypedDecoder(ENVELOPE, selection), SingleDecoder(ENVELOPE, selection)
     smooth = []
     for _ in range(2):
-        decoding = Decoding(RecordBatch.of(records(value, value)), typed, single)
+        decoding = Decoding(RecordBatch.of(records(value, value)), typed, single, ArrowColumns(ENVELOPE, selection))
         decoding.run(together=True)
         smooth.append(decoding.smooth)
     assert smooth == [False, True]
