@@ -202,19 +202,29 @@ def topic_missing(topic: str, options: KafkaOptions) -> TopicMissing:
     )
 
 
+def position_lost(topic: str, why: object) -> PositionLost:
+    """Return the error that says that the topic does not hold what comes next."""
+    return PositionLost(
+        f"topic {topic} does not hold what is to be read next ({why}): retention was faster, or the topic was made "
+        f"again. Start anew, or from the earliest record that is left"
+    )
+
+
+def refused(topic: str, options: KafkaOptions, why: object) -> SourceUnavailable:
+    """Return the error that says that we may not read the topic."""
+    return SourceUnavailable(f"{options.bootstrap_servers} refuses to hand out topic {topic}: {why}", 10.0)
+
+
 def reading_error(error: Exception, topic: str, options: KafkaOptions) -> ConsumerError:
     """Return what an error of kafka-python means to a reader of `topic`."""
     if isinstance(error, _POSITION):
-        return PositionLost(
-            f"topic {topic} does not hold what is to be read next ({error}): retention was faster, or the topic was "
-            f"made again. Start anew, or from the earliest record that is left"
-        )
+        return position_lost(topic, error)
     if isinstance(error, errors.UnsupportedCodecError):
         return CodecMissing(f"topic {topic} holds records that cannot be decompressed here: {error}. Install the codec")
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return topic_missing(topic, options)
     if isinstance(error, _RIGHTS):
-        return SourceUnavailable(f"{options.bootstrap_servers} refuses to hand out topic {topic}: {error}", 10.0)
+        return refused(topic, options, error)
     if isinstance(error, (errors.RetriableError, errors.KafkaConnectionError, OSError)):
         return unreachable(options, error)
     return LogUnreadable(f"topic {topic} holds something that cannot be read: {type(error).__name__}: {error}")

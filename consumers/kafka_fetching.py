@@ -38,7 +38,7 @@ class Fetcher(Protocol):
     """Fetches records of one topic. Owned by one thread."""
 
     def start(self, offsets: Mapping[int, int | None]) -> None:
-        """Fetch these partitions from their offsets on; from their earliest record where that is None."""
+        """Fetch these partitions and no other, from their offsets on; from the earliest record where that is None."""
 
     def add(self, partitions: Iterable[int]) -> None:
         """Fetch further partitions, from their earliest record."""
@@ -84,7 +84,12 @@ class PythonFetcher:
 
     def start(self, offsets: Mapping[int, int | None]) -> None:
         """See :meth:`Fetcher.start`."""
+        if not offsets:
+            # Without any, the client would forget the topic, and no longer hear of it.
+            self._consumer.pause(*map(self._named, self._partitions))
+            return
         self._assign(frozenset(offsets))
+        self._consumer.resume(*map(self._named, offsets))
         for partition, offset in offsets.items():
             if offset is None:
                 self._consumer.seek_to_beginning(self._named(partition))
@@ -130,3 +135,18 @@ class PythonFetcher:
 
     def _named(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)
+
+
+def librdkafka_fetcher(careful: Fetcher, topic: str, options: KafkaOptions, group_id: str | None) -> Fetcher:
+    """Return what fetches with librdkafka; see :class:`consumers.librdkafka_fetching.LibrdkafkaFetcher`.
+
+    Raises
+    ------
+    SourceUnavailable
+    ConsumerError
+        It is not installed, or the settings are not right.
+    """
+    # Only here: it is an extra, and few installations have it.
+    from consumers.librdkafka_fetching import LibrdkafkaFetcher  # noqa: PLC0415
+
+    return LibrdkafkaFetcher(careful, topic, options, group_id)

@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
+
+INSTALL_LIBRDKAFKA = "install it, pip install 'headrace[librdkafka]', or set kafka.client to kafka-python"
+
+
+def what_is_missing(client: str) -> str | None:
+    """Return why a client cannot be used in this installation, and what to do; None where it can."""
+    if client == "librdkafka" and find_spec("confluent_kafka") is None:
+        return f"kafka.client librdkafka needs confluent-kafka, which is not installed: {INSTALL_LIBRDKAFKA}"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +54,12 @@ class KafkaOptions:
     max_message_bytes
         Largest record that is appended; as the topic's ``max.message.bytes``.
     extra
-        Further settings of the client (kafka-python's names), passed through as they are; they win.
+        Further settings of kafka-python (its names), passed through as they are; they win.
+    client
+        Which client fetches: ``kafka-python``, or ``librdkafka``. Asking about the topic, committing, and producing are
+        always kafka-python's.
+    librdkafka
+        Further settings of librdkafka (its names), passed through as they are; they win.
     """
 
     bootstrap_servers: str = "localhost:9092"
@@ -75,6 +90,8 @@ class KafkaOptions:
     delivery_timeout: float = 30.0
     max_message_bytes: int = 1_048_576
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    client: str = "kafka-python"
+    librdkafka: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def connection(self) -> dict[str, Any]:
         """Return the settings that every client of the cluster takes, by kafka-python's names."""

@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 from consumers.errors import CodecMissing, ConsumerError, LogReplaced, LogUnreadable, PositionLost, TopicMissing
 from consumers.kafka_client import METADATA_SECONDS, Cluster, close_consumer, connect, reading_error, topic_missing
 from consumers.kafka_commits import OffsetCommitter
-from consumers.kafka_fetching import CLIENT_ERRORS, Fetcher, PythonFetcher
+from consumers.kafka_fetching import CLIENT_ERRORS, Fetcher, PythonFetcher, librdkafka_fetcher
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_watch import Watch
 from consumers.source import Position, Positions, Record
@@ -72,6 +72,7 @@ class KafkaReader:
     ) -> None:
         self._options = options
         self._topic = topic
+        self._group_id = group_id
         self._offsets = {partition: position.offset for partition, position in positions.items()}
         self._epochs: dict[int, int] = {}
         self._ends: dict[int, int] = {}
@@ -195,7 +196,9 @@ class KafkaReader:
 
     def _make_fetcher(self, consumer: Any) -> Fetcher:
         """Return what fetches all partitions from where they are to be read on."""
-        fetcher = PythonFetcher(consumer, self._topic, self._options)
+        fetcher: Fetcher = PythonFetcher(consumer, self._topic, self._options)
+        if self._options.client == "librdkafka":
+            fetcher = librdkafka_fetcher(fetcher, self._topic, self._options, self._group_id)
         fetcher.start({partition: self._offsets.get(partition) for partition in self._partitions})
         return fetcher
 

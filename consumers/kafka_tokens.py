@@ -23,11 +23,11 @@ _ASK_SECONDS = 5.0
 _FRESH_SHARE = 0.8
 """Share of its life for which a token is used again; a new one is asked for after that."""
 
-_LIFE_WHERE_NONE_IS_SAID = 300.0
+_LIFE_WHERE_NONE_IS_SAID = 300.0  # seconds
 _LARGEST_ANSWER = 1_048_576
 
 
-def token_provider(options: KafkaOptions) -> AbstractTokenProvider | None:
+def token_provider(options: KafkaOptions) -> "TokenProvider | None":
     """Return what hands the client its tokens; None where the mechanism is another one.
 
     Raises
@@ -44,7 +44,24 @@ def token_provider(options: KafkaOptions) -> AbstractTokenProvider | None:
     raise ConsumerError("OAUTHBEARER needs to know where tokens come from: set oauth_token_file or oauth_token_url")
 
 
-class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # the client has no type hints
+class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # the client has no type hints
+    """Hands out tokens; kafka-python asks for one whenever it connects, librdkafka also how long it lives."""
+
+    def token(self) -> str:
+        """Return a token that is good now."""
+        raise NotImplementedError
+
+    def seconds_left(self, token: str) -> float:
+        """Return for how long a token is good from now on: what it says itself where it is a JSON web token."""
+        try:
+            claims = token.split(".")[1]
+            said = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+            return float(said["exp"]) - time.time()
+        except (IndexError, ValueError, KeyError, TypeError):
+            return _LIFE_WHERE_NONE_IS_SAID
+
+
+class TokenFile(TokenProvider):
     """Hands out what a file holds at that moment: somebody else renews it, as a mounted secret or a sidecar does.
 
     Parameters
@@ -74,7 +91,7 @@ class TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # the client has 
         return token
 
 
-class TokenServer(AbstractTokenProvider):  # type: ignore[misc]  # the client has no type hints
+class TokenServer(TokenProvider):
     """Asks an authorization server with OAuth's client credentials grant, and keeps the token while it is fresh.
 
     Parameters
@@ -88,7 +105,7 @@ class TokenServer(AbstractTokenProvider):  # type: ignore[misc]  # the client ha
         self._options = options
         self._lock = threading.Lock()
         self._token = ""
-        self._fresh_until = 0.0
+        self._fresh_until = self._good_until = 0.0
 
     def token(self) -> str:
         """Return a token that is fresh.
@@ -102,7 +119,14 @@ class TokenServer(AbstractTokenProvider):  # type: ignore[misc]  # the client ha
             if not self._token or time.monotonic() >= self._fresh_until:
                 self._token, seconds = self._ask()
                 self._fresh_until = time.monotonic() + seconds * _FRESH_SHARE
+                self._good_until = time.monotonic() + seconds
             return self._token
+
+    def seconds_left(self, token: str) -> float:
+        """Return for how long a token is good from now on, as the server said where it gave this one."""
+        if token == self._token:
+            return self._good_until - time.monotonic()
+        return super().seconds_left(token)
 
     def _ask(self) -> tuple[str, float]:
         """Return a new token and the seconds for which it is good."""

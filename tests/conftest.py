@@ -23,7 +23,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         # All that use the session's broker, and otherwise the tests of a file: it may have a server for them.
-        shares_broker = "kafka_broker" in getattr(item, "fixturenames", ()) or item.name.endswith("[kafka]")
+        chosen = getattr(getattr(item, "callspec", None), "params", {}).values()
+        shares_broker = (
+            "kafka_broker" in getattr(item, "fixturenames", ()) or "kafka" in chosen or "librdkafka" in chosen
+        )
         item.add_marker(pytest.mark.xdist_group("broker" if shares_broker else str(item.path)))
     # What waits longest goes first, so that no worker has it left when the others are done.
     items.sort(key=lambda item: "integration" not in item.path.parts)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from consumers import kafka_options
 from consumers.kafka_options import KafkaOptions
 from models.learner import LearnerOptions
 from service.config import Settings, find_file, load_settings, wants_traceback
@@ -197,6 +198,12 @@ def test_kinds_of_learners(tmp_path: Path, kind: str) -> None:
         ),
         ("kafka: {oauth_token_file: token}", ["kafka", "of no use unless sasl_mechanism is OAUTHBEARER"]),
         ("kafka: {oauth_token_url: 'ftp://a'}", ["kafka.oauth_token_url"]),
+        ("kafka: {client: confluent}", ["kafka.client", "kafka-python", "librdkafka"]),
+        ("kafka: {librdkafka: {check.crcs: false}}", ["of no use unless kafka.client is librdkafka"]),
+        (
+            "kafka: {client: librdkafka, security_protocol: SASL_SSL, sasl_mechanism: GSSAPI}",
+            ["GSSAPI needs kafka.client kafka-python"],
+        ),
         ("kafka: {ssl_keyfile: pyproject.toml}", ["kafka", "of no use without ssl_certfile"]),
         ("kafka: {max_message_bytes: 1}", ["kafka.max_message_bytes", "1024"]),
         ("kafka: {ssl_cafile: /nowhere.pem}", ["kafka.ssl_cafile", "no such file"]),
@@ -270,13 +277,15 @@ def test_secrets_do_not_show(tmp_path: Path) -> None:
     """A password would end up in logs and error messages."""
     text = """
     kafka: {security_protocol: SASL_PLAINTEXT, sasl_mechanism: PLAIN, sasl_username: u, sasl_password: hunter2,
-            extra: {sasl_oauth_token_provider: hunter2, linger_ms: 5}}
+            extra: {sasl_oauth_token_provider: hunter2, linger_ms: 5}, client: librdkafka,
+            librdkafka: {ssl.key.password: hunter2, check.crcs: false}}
     """
     settings = load(tmp_path, text)
     assert settings.kafka.sasl_password == SecretStr("hunter2")
     assert "hunter2" not in as_yaml(settings.model_dump(mode="json"))
     assert "hunter2" not in settings.model_dump_json()
     assert "linger_ms: 5" in as_yaml(settings.model_dump(mode="json"))
+    assert "check.crcs: false" in as_yaml(settings.model_dump(mode="json"))
     assert "hunter2" not in complaint(tmp_path, "kafka: {sasl_password: [hunter2]}")
 
 
@@ -298,6 +307,16 @@ def test_the_kafka_client_takes_every_setting() -> None:
     """A setting of the section kafka would not reach the client."""
     options = Settings().kafka.client_options()
     assert KafkaOptions(**options) == KafkaOptions()
+
+
+def test_a_client_that_is_not_installed_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer would end with a traceback about a module that nobody has heard of."""
+    monkeypatch.setattr(kafka_options, "find_spec", lambda _: None)
+    found = complaint(tmp_path, "kafka: {client: librdkafka}")
+    assert "confluent-kafka, which is not installed" in found
+    assert "headrace[librdkafka]" in found
 
 
 @pytest.mark.parametrize(("value", "wanted"), [("1", True), ("true", True), ("0", False), ("", False), ("no", False)])

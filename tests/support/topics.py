@@ -79,13 +79,13 @@ class LogTopic:
 
 
 class KafkaTopic:
-    """A topic of a Kafka broker."""
+    """A topic of a Kafka broker, read with one of the clients."""
 
-    def __init__(self, address: str, partitions: int = 3) -> None:
+    def __init__(self, address: str, partitions: int = 3, client: str = "kafka-python") -> None:
         self.address = address
         self.partitions = partitions
         self.name = f"test-{uuid.uuid4().hex[:12]}"
-        self.options = KafkaOptions(bootstrap_servers=address)
+        self.options = KafkaOptions(bootstrap_servers=address, client=client)
         self.source = KafkaSource(self.options, self.name, group_id=f"group-{self.name}")
         create_topic(address, self.name, partitions)
 
