@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
+from models.effort import Cost
 from models.encoder_layout import power_of_two
 from models.examples import Kind, Task
 from models.expert import Defaults, Encoded, Space, Tensors
@@ -39,6 +40,8 @@ class NaiveBayes(Defaults):
     device
         Where to.
     """
+
+    cost = Cost.LITTLE
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self._device = device

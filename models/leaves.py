@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
+from models.effort import Cost
 from models.encoder_layout import rounded_up
 from models.errors import StateMismatch
 from models.examples import Task
@@ -86,6 +87,7 @@ class LeavesExpert(Defaults):
     LearnerOptionsInvalid
     """
 
+    cost = Cost.SOME
     uses_raw = True
 
     def __init__(
@@ -178,7 +180,7 @@ class LeavesExpert(Defaults):
         elif self._single:
             targets = targets.float()
         values, places = self._latest.take(rows) or (self._trees.values(rows), None)
-        step = max(STEP, -(-len(rows) // MOST_STEPS))
+        step = max(STEP * rows.effort.step, -(-len(rows) // MOST_STEPS))
         # As many rows are remembered at least as are learned at once.
         size = min(max(CHUNK, step), RECENT)
         gradient, pace = self._gradient(prior), Pace(self._rate, step, FARTHEST[self._numeric])

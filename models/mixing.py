@@ -95,6 +95,7 @@ class Mixing:
     """
 
     def __init__(self, experts: int, task: Task, loss: str, device: torch.device) -> None:
+        self._made_with = task, loss, device
         self.blend = create_blend(task, loss, device)
         memories = torch.tensor(MEMORIES, dtype=torch.float64, device=device)
         self._half_lives = memories[:, 0].view(-1, 1, 1)
@@ -126,7 +127,7 @@ class Mixing:
         by_shares = self.blend.by_shares(answers, self.shares)
         return torch.cat([by_shares, self.blend.by_weights(answers, self.weights)], 1)
 
-    def learn(self, answers: Tensor, targets: Tensor, relative: Tensor) -> None:
+    def learn(self, answers: Tensor, targets: Tensor, relative: Tensor, step: int = 1) -> None:
         """Learn from what experts answered before they learned the rows.
 
         Parameters
@@ -135,6 +136,8 @@ class Mixing:
             As for :meth:`answer`.
         targets, relative
             See :meth:`models.expert.Expert.learn`; `relative` is what is called ``weights`` there.
+        step
+            Times the rows that a step of the weights has otherwise.
         """
         blend, rows = self.blend, len(targets)
         targets = blend.bounded(targets)
@@ -150,9 +153,9 @@ class Mixing:
         self.losses.mul_(0.5 ** (rows / REPORTED))
         self.losses[:-1] += losses[: experts + 1]
         self.losses[-1:] += relative.sum()
-        for start in range(0, rows, size := STEP if self.rows < EARLY else LATER):
-            step = slice(start, start + size)
-            self._step(answers[step], targets[step], relative[step])
+        for start in range(0, rows, size := step * (STEP if self.rows < EARLY else LATER)):
+            part = slice(start, start + size)
+            self._step(answers[part], targets[part], relative[part])
         self.rows = min(self.rows + rows, EARLY)
 
     def _step(self, answers: Tensor, targets: Tensor, relative: Tensor) -> None:
@@ -168,6 +171,29 @@ class Mixing:
         """Go on in other units of the target: a value that was v is now `factor` · v."""
         learned = self.curvature - self._inertia
         self.curvature = self._inertia + learned * self.blend.rescale(factor)
+
+    def among(self, places: Sequence[int]) -> "Mixing":
+        """Return a mixing of some of the experts, which goes on by itself.
+
+        It is what this one would be if the others had not counted: their shares are divided, and their weights are 0,
+        of which the remaining ones make the best that the curvature tells of.
+        """
+        made = Mixing(len(places), *self._made_with)
+        device, experts = self.weights.device, self.weights.shape[1]
+        kept = torch.tensor(places, device=device)
+        gone = torch.tensor(
+            [place for place in range(experts) if place not in places], dtype=torch.int64, device=device
+        )
+        rows = self.curvature.index_select(1, kept)
+        made.curvature = rows.index_select(2, kept)
+        missing = rows.index_select(2, gone) @ self.weights.index_select(1, gone).double().unsqueeze(2)
+        moved, _ = torch.linalg.solve_ex(made.curvature, missing)
+        made.weights = self.weights.index_select(1, kept) + moved.squeeze(2).clamp_(-1.0, 1.0).float()
+        made.shares = self.shares.index_select(1, kept).log_softmax(1)
+        made.choice, made.rows = self.choice.clone(), self.rows
+        made.losses = torch.cat([self.losses[:experts].index_select(0, kept), self.losses[experts:]])
+        made.blend.restore({name: tensor.clone() for name, tensor in self.blend.state().items()})
+        return made
 
     def worth(self) -> Tensor:
         """Return how much of the answer each expert makes up, float32, shape (experts,); their sum is 1."""

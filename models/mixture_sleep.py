@@ -153,6 +153,10 @@ class Sleep:
             self._rest(standing, looks)
         return before != self.asleep
 
+    def wake(self) -> None:
+        """Have everybody be awake, and forget what was measured: members have been away."""
+        self.members, self.noted = [Member() for _ in self.members], None
+
     def _rest(self, standing: Standing, looks: int) -> None:
         """Have those wake whose nap is over, and those sleep that were of no use for long."""
         use = standing.missed(self.asleep)

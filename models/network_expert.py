@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.devices import to_device
+from models.effort import FULL, Cost, Effort
 from models.encoder_layout import Role, power_of_two
 from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Kind, Task
@@ -26,7 +27,7 @@ from models.learner import Json, LearnerOptions
 from models.losses import create_loss
 from models.moments import OUTLIER
 from models.names import under
-from models.network import Entries, Inputs, Network, Shape
+from models.network import BuiltIn, Entries, Inputs, Network, Shape
 from models.network_copies import with_copies
 from models.network_rates import RateShares, several_rates
 from models.optimizers import create_optimizer
@@ -36,6 +37,8 @@ from models.touched import Ranges, Touched
 
 PASSES = 8  # over the first microbatch, if rows are replayed at all; fewer over the next ones,
 PASSES_END = 32_000  # and after so many rows, each counted as often as it was learned as a new one, one
+SMALL = 16_384  # parameters, for so many inputs
+USUAL = 64  # and one output, up to which a network costs little
 
 
 class NetworkExpert(Defaults):
@@ -77,6 +80,7 @@ class NetworkExpert(Defaults):
         self._options, self._task, self._device = options, task, device
         self.network = network
         self.spare = network.spare
+        self.cost = Cost.LITTLE if _is_small(network) else Cost.MUCH
         self.table_kinds: Sequence[frozenset[Kind]] = (network.table_kinds,) if network.table_kinds else ()
         # Two classes share one logit where the loss allows it.
         self._single = task is Task.BINARY and options.loss in ("auto", "bce")
@@ -194,12 +198,12 @@ class NetworkExpert(Defaults):
         if self.past is not None:
             self.past.add(given.dense, given.targets, given.weights, sparse)
         if not self._replayed:
-            self._take_steps(given, self._offsets(prior))
+            self._take_steps(given, self._offsets(prior), rows.effort)
             return
         # A microbatch larger than the ring, which its rows are learned from, comes in pieces.
         for piece in given.chunks(CAPACITY):
             self.replay.add(piece.dense, piece.targets, piece.weights, piece.sparse)
-            self._take_steps(piece, self._offsets(prior))
+            self._take_steps(piece, self._offsets(prior), rows.effort)
 
     def _offsets(self, prior: Tensor) -> Tensor:
         """Return what outputs are relative to, shape (outputs in use,)."""
@@ -207,14 +211,15 @@ class NetworkExpert(Defaults):
             return prior
         return prior[1:] - prior[:1] if len(prior) > 1 else torch.zeros(1, device=self._device)
 
-    def _take_steps(self, rows: Rows, offsets: Tensor) -> None:
+    def _take_steps(self, rows: Rows, offsets: Tensor, effort: Effort) -> None:
         """Learn from rows, the latest in the ring if there is one, in gradient steps, each with some of the past."""
         count = rows.targets.shape[0]
-        size = self._options.step_size or count
-        starts = [*range(0, count, size)] * self._passes()
+        size = effort.step * self._options.step_size or count
+        replayed = int(effort.replay * self._replayed)
+        starts = [*range(0, count, size)] * (self._passes() if effort is FULL else 1)
         latest = self.replay.latest(count)
         random = np.random.Generator(np.random.PCG64([self._options.seed, self.steps]))
-        drawn = random.integers(0, max(len(self.replay), 1), (len(starts), self._replayed))
+        drawn = random.integers(0, max(len(self.replay), 1), (len(starts), replayed))
         for start, picked in zip(starts, drawn, strict=True):
             self.steps += 1
             if len(picked):
@@ -222,14 +227,14 @@ class NetworkExpert(Defaults):
                 batch = self._kept_in(self.replay, places, with_strings=rows.sparse is not None)
             else:
                 batch = rows.slice(start, start + size)
-            self._take_step(batch, offsets)
+            self._take_step(batch, offsets, replayed)
 
-    def _take_step(self, batch: Rows, offsets: Tensor) -> None:
-        """Take a gradient step, the one of the number that was counted."""
+    def _take_step(self, batch: Rows, offsets: Tensor, replayed: int) -> None:
+        """Take a gradient step, the one of the number that was counted; so many of its rows are replayed."""
         if batch.sparse:
             self._touched.add(batch.sparse.places)
         rows = batch.targets.shape[0]
-        self.passed += rows - self._replayed
+        self.passed += rows - replayed
         batch = Rows(batch.dense, batch.targets, batch.weights / rows, batch.sparse, 1 / rows)
         self._step.take(batch, offsets, self.parameters, self.guard, self.steps)
 
@@ -252,7 +257,9 @@ class NetworkExpert(Defaults):
         order = random.permutation(len(past))
         for start in range(0, len(past), size):
             self.steps += 1
-            self._take_step(self._kept_in(past, order[start : start + size], with_strings=with_strings), offsets)
+            self._take_step(
+                self._kept_in(past, order[start : start + size], with_strings=with_strings), offsets, self._replayed
+            )
 
     def _passes(self) -> int:
         """Return how often to learn from the microbatch: several times at first, while there is all to be learned."""
@@ -370,3 +377,8 @@ def positive(key: str, value: float | str, default: float, *, zero: bool = False
     if not isinstance(value, int | float) or not (0 < value < float("inf") or (zero and value == 0)):
         raise LearnerOptionsInvalid(f"{key}: {value!r} is not {'0, ' if zero else ''}a positive number or auto")
     return value
+
+
+def _is_small(network: Network) -> bool:
+    """Return whether a network costs little; of a user's own, nobody knows."""
+    return isinstance(network, BuiltIn) and sum(map(math.prod, network.shapes(USUAL, 1).values())) <= SMALL
