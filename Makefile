@@ -14,6 +14,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 # How many parts of the tests run beside each other: two keep two cores busy while tests wait for brokers and processes.
 WORKERS ?= 2
+# Environments of other libraries, which benchmarks compare with.
+PEERS := .venv-peers/.installed .venv-deep-river/.installed
 # What follows on the command line of a target's program: make run ARGS="--exit"
 ARGS ?=
 
@@ -42,10 +44,10 @@ format: $(STAMP) ## put the code into the style that lint asks for
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure, and keep the results in benchmarks/results/
+bench: $(STAMP) $(PEERS) .venv-quix-streams/.installed ## measure, and keep the results in benchmarks/results/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-bench-learning: $(STAMP) .venv-peers/.installed .venv-deep-river/.installed ## compare learning with other libraries (ARGS="--help")
+bench-learning: $(STAMP) $(PEERS) ## compare learning with other libraries (ARGS="--help")
 	@$(BIN)/python -m benchmarks.learning $(ARGS)
 
 soak: $(STAMP) ## run for an hour (ARGS="--minutes 60") while the broker restarts, and keep what grew, got lost or failed
@@ -77,10 +79,11 @@ $(BIN)/uv:
 	@awk '/^uv==/{found = 1} found{print} found && !/\\$$/{exit}' requirements.lock > $(VENV)/uv.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.lock
 
-# Environments of other libraries, for bench-learning only. What cannot be installed is said, and shown as missing in its tables.
+# Each in a group of its own. What cannot be installed is said, and shown as missing in its tables.
 .venv-peers/.installed: GROUP := peers
 .venv-deep-river/.installed: GROUP := peers-deep-river
-.venv-peers/.installed .venv-deep-river/.installed: pyproject.toml | $(STAMP)
+.venv-quix-streams/.installed: GROUP := peers-quix-streams
+.venv-peers/.installed .venv-deep-river/.installed .venv-quix-streams/.installed: pyproject.toml | $(STAMP)
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --python $(@D)/bin/python --group $(GROUP) && touch $@ || \
 		{ rm -rf $(@D); echo "The group $(GROUP) could not be installed: its learners will be missing." >&2; }

@@ -1,48 +1,85 @@
-"""``make bench``: runs every measurement against one real broker and keeps the result as JSON and Markdown.
+"""``make bench``: runs every section against one real broker and keeps the result as JSON, Markdown and plots.
 
 These machines are small and shared, so single figures mean little: what is compared is measured turn by turn in one
 run, and what is claimed is the ratio.
 """
 
 import argparse
+import datetime as dt
+import os
+import signal
 import sys
 import tempfile
+import time
+import traceback
 from pathlib import Path
+from types import FrameType
 
-from benchmarks import freshness, ingest, serving
-from benchmarks.report import Result, keep, machine
+from benchmarks import page, plots
+from benchmarks.page import Chapter
+from benchmarks.report import Result, machine
+from benchmarks.sections.table import SECTIONS
 from benchmarks.topics import filled_topic
 from tests.support.broker import Broker
-
-SECTIONS = {"ingest": ingest.measure, "freshness": freshness.measure, "serving": serving.measure}
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
-    """Run the sections that are asked for and keep their results; return the exit status."""
+    """Run the sections that are asked for and keep their results; the status is 1 where a section failed."""
+    asked = _arguments()
+    # So that everything is ended, whatever ends this program.
+    signal.signal(signal.SIGTERM, _ended)
+    broker = Broker()
+    broker.start()
+    try:
+        with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
+            topic = filled_topic(broker.address, asked.events)
+            chapters: list[Chapter] = []
+            for name in asked.sections or SECTIONS:
+                chapters.append(_chapter(name, broker.address, topic, Path(folder) / name, asked))
+                # Kept at once: what comes later may fail, or be interrupted.
+                text, stem = page.keep(chapters, machine(), asked.results)
+    finally:
+        broker.remove()
+    try:
+        plots.draw(page.load(stem.with_suffix(".json")), stem)
+    except ModuleNotFoundError as error:
+        print(f"No plots were drawn: {error}. Install headrace[plot].", file=sys.stderr)
+    print(text)
+    return int(any(chapter.failure for chapter in chapters))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Headrace on this machine.")
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--events", type=int, default=600_000, help="events in the topic that is read (%(default)s)")
+    parser.add_argument("--events", type=int, default=1_500_000, help="events in the main topic (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each measurement (%(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
     asked = parser.parse_args()
     unknown = set(asked.sections) - SECTIONS.keys()
     if unknown:
         parser.error(f"there is no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    broker = Broker()
-    broker.start()
+    return asked
+
+
+def _chapter(name: str, address: str, topic: str, folder: Path, asked: argparse.Namespace) -> Chapter:
+    """Measure one section; what goes wrong in it is its result, and the others go on."""
+    print(f"{time.strftime('%H:%M:%S')} measuring {name} …", file=sys.stderr, flush=True)
+    load, began, at = os.getloadavg()[0], time.monotonic(), dt.datetime.now(dt.UTC)
+    results: list[Result] = []
+    failure = ""
     try:
-        with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-            topic = filled_topic(broker.address, asked.events)
-            results: list[Result] = []
-            for name in asked.sections or SECTIONS:
-                print(f"measuring {name} …", flush=True)
-                results += SECTIONS[name](broker.address, topic, Path(folder) / name, asked.events, asked.rounds)
-    finally:
-        broker.remove()
-    print(keep(results, machine(), asked.results))
-    return 0
+        results = SECTIONS[name].measure(address, topic, folder, asked.events, asked.rounds)
+    except Exception as error:  # noqa: BLE001 - the broker and all other sections are not to go with it
+        traceback.print_exc()
+        failure = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+    return Chapter(name, at.isoformat(timespec="seconds"), time.monotonic() - began, load, results, failure)
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -1,46 +1,65 @@
-"""How fast events go from the broker into the parameters, beside the client's bare poll and a hand-written loop."""
+"""How fast a trainer learns a topic, as a user runs one: seen from outside, by what it reports while it is busy.
 
-import json
+The trainer's reports each hold the moment and the events learned at that moment, so that two of them give an exact
+rate however seldom they come. The first is taken once a part of the topic is learned, when what was imported, compiled
+or read ahead at the start no longer counts; the last while there is still much more in the topic, so that broker,
+reading and learning are all at work all the time. Clients' own rates are measured in the same way (``loops/meter.py``).
+"""
+
 import subprocess
-import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.report import Result, ratio
+from benchmarks.loops.running import reason
+from benchmarks.measured import Measured, MeasurementFailed
+from benchmarks.processes import processor_seconds, resident_mib
 from service.monitoring.status import Status, read_status
 from tests.support.processes import Installation, installation
 
-_RIVER_EVENTS = 20_000
-"""The loop is slow and its rate steady, so fewer events tell it as well."""
-
-_RIVER_NOTE = "kafka-python, json.loads, River's StandardScaler and LogisticRegression, one event at a time"
+STALLED = 60.0
+"""Seconds without a new event after which a trainer is given up."""
 
 
-def measure(address: str, topic: str, folder: Path, events: int, rounds: int) -> list[Result]:
-    """Measure each in turn, `rounds` times."""
-    polled, learned, looped = [], [], []
-    for turn in range(rounds):
-        polled.append(_loop("poll", address, topic, events))
-        learned.append(_end_to_end(address, topic, folder / str(turn), events))
-        looped.append(_loop("river", address, topic, min(events, _RIVER_EVENTS)))
-    poll = Result("raw poll of kafka-python", "events/s", polled)
-    whole = Result(
-        "Headrace end to end, `mlp` 64×2", "events/s", learned, "fetch, decode, test, train, journal, publish"
-    )
-    loop = Result("hand-written loop", "events/s", looped, _RIVER_NOTE)
-    return [
-        poll,
-        whole,
-        loop,
-        ratio("end to end over raw poll", whole, poll, 0.6),
-        ratio("end to end over loop", whole, loop),
-    ]
+@dataclass(frozen=True)
+class Window:
+    """What part of a topic is measured.
+
+    Attributes
+    ----------
+    warm_up
+        Events learned before the time is taken.
+    events, seconds
+        It is enough after so many further events, or after so many seconds of them.
+    """
+
+    warm_up: int
+    events: int
+    seconds: float = 30.0
 
 
-def _loop(kind: str, address: str, topic: str, events: int) -> float:
-    command = [sys.executable, "-m", "benchmarks.loops", kind, address, topic, str(events)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return float(found["events"] / found["seconds"])
+@dataclass(frozen=True)
+class Look:
+    """A trainer at the moment of one of its reports.
+
+    Attributes
+    ----------
+    at
+        Unix seconds.
+    learned
+        Events so far.
+    processor_seconds, resident_mib
+        Of the trainer and the program that reads for it.
+    status
+        The report itself.
+    """
+
+    at: float
+    learned: int
+    processor_seconds: float
+    resident_mib: float
+    status: Status
 
 
 def trainer_settings(topic: str, **others: object) -> dict[str, object]:
@@ -48,37 +67,58 @@ def trainer_settings(topic: str, **others: object) -> dict[str, object]:
     return {"topic": topic, "learner": {"kind": "mlp"}, **others}
 
 
-def kafka_settings(address: str) -> dict[str, object]:
+def kafka_settings(address: str, **others: object) -> dict[str, object]:
     """Return the sections that name the broker."""
-    return {"source": {"kind": "kafka"}, "kafka": {"bootstrap_servers": address}}
+    return {"source": {"kind": "kafka"}, "kafka": {"bootstrap_servers": address, **others}}
 
 
-def _end_to_end(address: str, topic: str, folder: Path, events: int) -> float:
-    """Return events a second from the trainer's first report with events to the last while it was busy.
+def end_to_end(folder: Path, model: dict[str, object], kafka: dict[str, object], window: Window) -> Measured:
+    """Start a trainer anew in `folder`, measure it, and end it.
 
-    The very last report comes when it has noticed that it is done, which is no part of the rate.
+    Raises
+    ------
+    MeasurementFailed
+        It ended, or stopped learning.
     """
     folder.mkdir(parents=True)
-    with installation(folder, trainer_settings(topic), **kafka_settings(address)) as place:
-        place.start("train", "--model", "default")
-        reports = _reports(place, events)
-    first, last = reports[0], reports[-2]
-    gained = sum(last.events_learned.values()) - sum(first.events_learned.values())
-    return gained / (last.written_at - first.written_at)
+    with installation(folder, model, **kafka) as place:
+        trainer = place.start("train", "--model", "default")
+        first: Look | None = None
+        for look in looks(place, trainer):
+            if look.learned < window.warm_up:
+                continue
+            first = first or look
+            if look.learned - first.learned >= window.events or look.at - first.at >= window.seconds:
+                return measured(first, look)
+    raise AssertionError("looks end only by raising")
 
 
-def _reports(place: Installation, events: int, seconds: float = 300.0) -> list[Status]:
-    """Return the trainer's reports from the first with events to the one with all of them."""
+def measured(first: Look, last: Look) -> Measured:
+    """Return what happened between two looks."""
+    spent = last.processor_seconds - first.processor_seconds
+    return Measured(last.learned - first.learned, last.at - first.at, spent)
+
+
+def looks(place: Installation, trainer: subprocess.Popen[bytes]) -> Iterator[Look]:
+    """Yield the trainer at each report with events in it, for as long as the caller wants.
+
+    Raises
+    ------
+    MeasurementFailed
+        It ended, or learned nothing new for :data:`STALLED` seconds.
+    """
     path = place.folder / "publish" / "default" / "status.json"
-    found: list[Status] = []
-    until = time.monotonic() + seconds
+    written, learned, moved = 0.0, 0, time.monotonic()
     while True:
         status = read_status(path)
-        learned = sum(status.events_learned.values()) if status else 0
-        if status and learned and (not found or status.written_at > found[-1].written_at):
-            found.append(status)
-        if learned >= events:
-            return found
-        if time.monotonic() > until:
-            raise TimeoutError(f"only {learned} of {events} events were learned\n{place.log('train')[-3000:]}")
-        time.sleep(0.02)
+        now = sum(status.events_learned.values()) if status else 0
+        if now > learned:
+            learned, moved = now, time.monotonic()
+        if status and now and status.written_at > written:
+            written = status.written_at
+            yield Look(written, now, processor_seconds(trainer.pid), resident_mib(trainer.pid), status)
+        if trainer.poll() is not None:
+            raise MeasurementFailed(f"the trainer ended: {reason(place.log('train'))}")
+        if time.monotonic() - moved > STALLED:
+            raise MeasurementFailed(f"the trainer learned {learned} events and then none for {STALLED:.0f} s")
+        time.sleep(0.01)

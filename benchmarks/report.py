@@ -2,17 +2,32 @@
 
 import datetime as dt
 import json
+import math
 import os
 import platform
 import statistics
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-LIBRARIES = ("headrace", "torch", "kafka-python", "river", "msgspec", "numpy", "fastapi", "uvicorn", "crc32c")
+LIBRARIES = (
+    "headrace",
+    "torch",
+    "kafka-python",
+    "confluent-kafka",
+    "river",
+    "msgspec",
+    "numpy",
+    "pyarrow",
+    "fastapi",
+    "uvicorn",
+    "crc32c",
+)
 
 
-TITLES = {"bench": "Benchmark", "recovery": "Recovery times", "kills": "Kills under load", "flood": "Floods"}
+TITLES = {"recovery": "Recovery times", "kills": "Kills under load", "flood": "Floods"}
 """What kinds of results there are, and what they are called."""
 
 
@@ -30,6 +45,8 @@ class Result:
         What a reader must know about it.
     bar
         What it is to reach at least (or, `at_most`, at most); None where it is only reported.
+    failure
+        Why there are fewer values than rounds, or none; empty where nothing failed.
     """
 
     name: str
@@ -38,16 +55,17 @@ class Result:
     note: str = ""
     bar: float | None = None
     at_most: bool = False
+    failure: str = ""
 
     @property
     def median(self) -> float:
-        """The median over the rounds."""
-        return statistics.median(self.values)
+        """The median over the rounds; NaN where there are none."""
+        return statistics.median(self.values) if self.values else math.nan
 
     @property
     def holds(self) -> bool | None:
-        """Whether the bar is met; None where there is none."""
-        if self.bar is None:
+        """Whether the bar is met; None where there is none, or nothing that could meet it."""
+        if self.bar is None or not self.values:
             return None
         return self.median <= self.bar if self.at_most else self.median >= self.bar
 
@@ -76,49 +94,73 @@ def machine() -> Machine:
     )
 
 
-def ratio(name: str, above: Result, below: Result, bar: float | None = None, note: str = "") -> Result:
-    """Return the ratio of two figures, round by round."""
-    pairs = zip(above.values, below.values, strict=True)
-    return Result(name, "×", [one / other for one, other in pairs], note, bar)
+def ratio(
+    name: str, above: Result, below: Result, bar: float | None = None, note: str = "", *, at_most: bool = False
+) -> Result:
+    """Return the ratio of two figures, round by round; rounds that one of them lacks are left out."""
+    values = [one / other for one, other in zip(above.values, below.values, strict=False)]
+    return Result(name, "×", values, note, bar, at_most, "" if values else above.failure or below.failure)
 
 
-def keep(results: list[Result], where: Machine, folder: Path, kind: str = "bench") -> str:
+def keep(results: list[Result], where: Machine, folder: Path, kind: str) -> str:
     """Write ``KIND-DATE.json`` and ``KIND-DATE.md`` and return the latter's text."""
     now = dt.datetime.now(dt.UTC)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / f"{kind}-{now:%Y-%m-%d}"
     found = {
         "measured_at": now.isoformat(timespec="seconds"),
         "machine": asdict(where),
-        "results": [asdict(each) | {"median": each.median, "holds": each.holds} for each in results],
+        "results": [as_json(each) for each in results],
     }
-    stem.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
-    text = _markdown(results, where, f"{TITLES[kind]} of {now:%Y-%m-%d}")
-    stem.with_suffix(".md").write_text(text)
+    text = "\n".join([f"# {TITLES[kind]} of {now:%Y-%m-%d}", "", *described(where), "", *table(results)]) + "\n"
+    write(folder / f"{kind}-{now:%Y-%m-%d}", found, text)
     return text
 
 
-def _markdown(results: list[Result], where: Machine, title: str) -> str:
+def write(stem: Path, found: Mapping[str, Any], text: str) -> None:
+    """Write what was found beside each other as `stem` ``.json`` and `stem` ``.md``."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".json").write_text(json.dumps(found, indent=2) + "\n")
+    stem.with_suffix(".md").write_text(text)
+
+
+def as_json(result: Result) -> dict[str, Any]:
+    """Return a result as it is kept, with its median (null where there is none) and whether its bar is met."""
+    return asdict(result) | {"median": result.median if result.values else None, "holds": result.holds}
+
+
+def described(where: Machine) -> list[str]:
+    """Return lines that say on what and with what it was measured."""
     libraries = ", ".join(f"{name} {number}" for name, number in where.libraries.items())
-    lines = [
-        f"# {title}",
-        "",
+    return [
         f"{where.processor}, {where.cores} cores, {where.memory_gib} GiB, {where.system}, Python {where.python}.",
         f"{libraries}.",
-        "",
-        "| what | median | all rounds | bar | |",
-        "| --- | ---: | --- | ---: | --- |",
     ]
+
+
+def table(results: list[Result]) -> list[str]:
+    """Return the lines of a Markdown table, a result a line."""
+    lines = ["| what | median | all rounds | bar | |", "| --- | ---: | --- | ---: | --- |"]
     for each in results:
-        bar = "" if each.bar is None else f"{'≤' if each.at_most else '≥'} {_figure(each.bar)}"
-        verdict = {None: "", True: "met", False: "**missed**"}[each.holds]
-        rounds = " ".join(_figure(value) for value in each.values)
         name = f"{each.name} ({each.note})" if each.note else each.name
-        lines.append(f"| {name} | {_figure(each.median)} {each.unit} | {rounds} | {bar} | {verdict} |")
-    return "\n".join(lines) + "\n"
+        median = f"{figure(each.median)} {each.unit}".strip() if each.values else "–"
+        rounds = " ".join(figure(value) for value in each.values)
+        lines.append(f"| {name} | {median} | {rounds} | {bar_of(each)} | {_verdict(each)} |")
+    return lines
 
 
-def _figure(value: float) -> str:
+def bar_of(result: Result) -> str:
+    """Return a result's bar for people; empty where it has none."""
+    return "" if result.bar is None else f"{'≤' if result.at_most else '≥'} {figure(result.bar)}"
+
+
+def _verdict(result: Result) -> str:
+    if not result.values:
+        return f"**not measured**: {result.failure}"
+    words = {None: "", True: "met", False: "**missed**"}[result.holds]
+    return f"{words} (failed later: {result.failure})".strip() if result.failure else words
+
+
+def figure(value: float) -> str:
+    """Return a figure with three digits that mean something."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 
 from benchmarks.ingest import kafka_settings
+from benchmarks.processes import usages
 from benchmarks.report import machine
 from benchmarks.soak_counts import checksum_of, ends_of
-from benchmarks.soak_processes import usages
 from benchmarks.soak_result import Sample, Soak, keep
 from benchmarks.topics import CITIES
 from tests.support.broker import Broker, create_topic

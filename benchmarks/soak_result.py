@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import Usage
 from benchmarks.report import Machine
-from benchmarks.soak_processes import Usage
 
 WINDOW_SECONDS = 300.0
 """Memory and descriptors are medians over so long: a time in which the broker restarts once, which they show."""

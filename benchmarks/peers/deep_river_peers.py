@@ -30,7 +30,8 @@ def _hashed(row: Row) -> dict[str, float]:
     return places
 
 
-def _network(inputs: int, outputs: int) -> torch.nn.Module:
+def network(inputs: int, outputs: int) -> torch.nn.Module:
+    """Return a network of 64×2."""
     return torch.nn.Sequential(
         torch.nn.Linear(inputs, HIDDEN),
         torch.nn.ReLU(),
@@ -56,8 +57,8 @@ def create(name: str, stream: Stream, seed: int) -> River:  # noqa: ARG001 - the
     inputs = len(stream.examples.features.keys) + (HASHED if stream.examples.features.categories else 0)
     shared = {"optimizer_fn": "adam", "lr": 1e-3, "is_feature_incremental": True, "seed": seed}
     if stream.task is Task.REGRESSION:
-        model: Any = Regressor(module=_network(inputs, 1), loss_fn="mse", **shared)
+        model: Any = Regressor(module=network(inputs, 1), loss_fn="mse", **shared)
     else:
         outputs = len(set(stream.examples.labels))
-        model = Classifier(module=_network(inputs, outputs), loss_fn="cross_entropy", **shared)
+        model = Classifier(module=network(inputs, outputs), loss_fn="cross_entropy", **shared)
     return River(_prepared(stream) | model, stream)

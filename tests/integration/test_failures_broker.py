@@ -18,8 +18,8 @@ import pytest
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
+from benchmarks.processes import usages
 from benchmarks.soak_counts import checksum_of, ends_of
-from benchmarks.soak_processes import usages
 from tests.conftest import started_broker
 from tests.support.broker import Broker, create_topic
 from tests.support.processes import Installation, installation, total_learned

@@ -1,5 +1,6 @@
-"""What processes take of their machine, as Linux tells it: memory and open file descriptors."""
+"""What processes take of their machine, as Linux tells it: memory, processor time and open file descriptors."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,30 @@ def _free_name(role: str, taken: dict[str, Usage]) -> str:
     """Return `role`, numbered where several processes have the same."""
     same = sum(name == role or name.startswith(f"{role} ") for name in taken)
     return f"{role} {same + 1}" if same else role
+
+
+def processor_seconds(root: int) -> float:
+    """Return the processor time that the process `root` and all below it have taken; what ended before is left out."""
+    return sum(map(_processor_seconds, descendants(root)))
+
+
+def resident_mib(root: int) -> float:
+    """Return the memory in MiB that the process `root` and all below it have resident, each on its own."""
+    return sum(map(_resident_pages, descendants(root))) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _processor_seconds(pid: int) -> float:
+    try:
+        # The name, which may hold anything, ends with the last parenthesis; utime and stime of proc(5) are the 12th
+        # and 13th field after it.
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_pages(pid: int) -> int:
+    try:
+        return int((_PROC / str(pid) / "statm").read_text().split()[1])
+    except OSError:
+        return 0

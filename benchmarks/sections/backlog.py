@@ -1,0 +1,77 @@
+"""``learner.kind: auto`` while a backlog waits: its rate over the bare poll's, and the score that the hurry costs."""
+
+from functools import partial
+from pathlib import Path
+
+from benchmarks.ingest import Look, Window, end_to_end, kafka_settings, looks, measured
+from benchmarks.loops.running import run
+from benchmarks.loops.table import POLL
+from benchmarks.measured import MeasurementFailed, Series
+from benchmarks.report import Result
+from benchmarks.sections.json_events import shares
+from benchmarks.topics import filled_topic
+from tests.support.processes import installation
+
+SECONDS = 10.0
+"""A measurement of the rate takes at most so long."""
+
+WARM_UP = 10
+"""The main topic's events divided by this are learned before the time is taken."""
+
+SCORED, SCORE_SECONDS = 10, 60.0
+"""The main topic's events divided by this are scored: at full effort they take long. After so long it is enough."""
+
+SCORES = {"accuracy": "accuracy", "log_loss": "log loss"}
+
+EFFORTS: dict[str, dict[str, object]] = {
+    "under a backlog": {},
+    "at full effort": {"microbatch": {"adaptive": False}},
+}
+"""What is scored, and the settings that make it so: without adaptation nothing gives way to a backlog."""
+
+
+def measure(address: str, topic: str, folder: Path, events: int, rounds: int) -> list[Result]:
+    """Measure the rate in turn with the bare poll, and each score once."""
+    warm_up, counted = shares(events)
+    poll, ours = Series(POLL.title), Series("Headrace, `auto`, under a backlog")
+    bare = partial(run, "poll", address, topic, warm_up, counted)
+    poll.take(bare)
+    for turn in range(rounds):
+        place, window = folder / str(turn), Window(events // WARM_UP, counted, SECONDS)
+        ours.take(partial(end_to_end, place, _settings(topic), kafka_settings(address), window))
+        poll.take(bare)
+    rates = [poll.rate, ours.rate, ours.over(poll, "`auto` over kafka-python's bare poll", 0.5), poll.cost, ours.cost]
+    return rates + _scores(address, folder, events // SCORED)
+
+
+def _settings(topic: str, **others: object) -> dict[str, object]:
+    return {"topic": topic, "learner": {"kind": "auto"}, **others}
+
+
+def _scores(address: str, folder: Path, events: int) -> list[Result]:
+    """Return the scores of the same events by effort, and the rate at full effort."""
+    topic = filled_topic(address, events)
+    results: list[Result] = []
+    for effort, others in EFFORTS.items():
+        try:
+            first, last = _learned(address, folder / effort.replace(" ", "-"), _settings(topic, **others), events)
+        except MeasurementFailed as failure:
+            results += [Result(f"{name} {effort}", "", [], failure=str(failure)) for name in SCORES.values()]
+            continue
+        found = last.status.scores["stream"]
+        note = f"the first {last.learned:,} events"
+        results += [Result(f"{name} {effort}", "", [found[score] or 0.0], note) for score, name in SCORES.items()]
+        results.append(Result(f"Headrace, `auto`, {effort}, those events", "events/s", [measured(first, last).rate]))
+    return results
+
+
+def _learned(address: str, folder: Path, settings: dict[str, object], events: int) -> tuple[Look, Look]:
+    """Return a trainer's first report, and the one with all events or the one when it has taken too long."""
+    folder.mkdir(parents=True)
+    with installation(folder, settings, **kafka_settings(address)) as place:
+        first: Look | None = None
+        for look in looks(place, place.start("train", "--model", "default")):
+            first = first or look
+            if look.learned >= events or look.at - first.at > SCORE_SECONDS:
+                return first, look
+    raise AssertionError("looks end only by raising")
