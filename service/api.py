@@ -3,7 +3,7 @@
 Each group of calls is a file in ``rest/``: ``routes_predict.py`` (start there), ``routes_events.py``,
 ``routes_models.py``, ``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``. What they share is in
 ``serving_context.py``; what goes wrong in any of them becomes a problem in ``problems.py``; ``serving.py`` runs the
-application. Before all of them stands ``security/gate.py``.
+application. Before all of them stands ``security/gate.py``; predictions mostly take a shorter way (``short_way.py``).
 """
 
 import asyncio
@@ -27,7 +27,9 @@ from service.rest.routes_predict import PredictRoutes
 from service.rest.routing import complete_openapi
 from service.rest.schemas import Event, Instance, Instances
 from service.rest.serving_context import Context
+from service.rest.short_way import ShortWay
 from service.security.gate import Gate
+from service.security.judge import Judge
 from service.security.keys import KeyRing
 from service.security.openapi import secure_openapi
 
@@ -50,7 +52,9 @@ _log = structlog.get_logger("headrace.api")
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """Return the application for `settings`; its ``state.context`` is what its routes share.
+    """Return the application for `settings`.
+
+    Its ``state.context`` is what its routes share, its ``state.short_way`` answers predictions where bytes arrive.
 
     Raises
     ------
@@ -69,12 +73,14 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    judge = Judge(settings, keys, context.admission)
     app.state.context = context
+    app.state.short_way = ShortWay(context, judge)
     for routes in (PredictRoutes, EventRoutes, ModelRoutes, HealthRoutes, OpenInferenceRoutes):
         routes(context).add_to(app)
     DocsRoutes().add_to(app)
     install_problem_handlers(app)
-    app.add_middleware(Gate, settings=settings, keys=keys, admission=context.admission, counts=context.counts)
+    app.add_middleware(Gate, judge=judge, counts=context.counts)
     secured = partial(secure_openapi, keys=keys is not None)
     app.openapi = complete_openapi(app, [Event, Instance, Instances], secured)  # type: ignore[method-assign]  # FastAPI's own way
     return app

@@ -20,9 +20,13 @@ Rows = Sequence[Mapping[str, Any]]
 Answer = tuple[Served, Predictions]
 
 
+Settle = Callable[[Answer | Exception], None]
+"""Takes what was answered, or what went wrong; it must not raise."""
+
+
 class _Waiting(NamedTuple):
     rows: Rows
-    answer: asyncio.Future[Answer]
+    settle: Settle
 
 
 class Coalescer:
@@ -40,12 +44,24 @@ class Coalescer:
 
     async def predict(self, rows: Rows) -> Answer:
         """Return what `predict` returns for `rows`, and raise what it raises for them."""
-        loop = asyncio.get_running_loop()
-        mine = _Waiting(rows, loop.create_future())
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def settle(found: Answer | Exception) -> None:
+            if answer.done():
+                return  # whoever waited is gone
+            if isinstance(found, Exception):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
+
+        self.ask(rows, settle)
+        return await answer
+
+    def ask(self, rows: Rows, settle: Settle) -> None:
+        """Have `settle` called with the same, within the next turn of the event loop."""
         if not self._waiting:
-            loop.call_soon(self._compute)
-        self._waiting.append(mine)
-        return await mine.answer
+            asyncio.get_running_loop().call_soon(self._compute)
+        self._waiting.append(_Waiting(rows, settle))
 
     def _compute(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -86,16 +102,14 @@ def _groups(waiting: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
 
 def _fail(waiting: Sequence[_Waiting], error: Exception) -> None:
     for each in waiting:
-        if not each.answer.done():
-            each.answer.set_exception(error)
+        each.settle(error)
 
 
 def _share_out(waiting: Sequence[_Waiting], served: Served, predictions: Predictions) -> None:
     start = 0
     for each in waiting:
         stop = start + len(each.rows)
-        if not each.answer.done():
-            each.answer.set_result((served, predictions if len(waiting) == 1 else _slice(predictions, start, stop)))
+        each.settle((served, predictions if len(waiting) == 1 else _slice(predictions, start, stop)))
         start = stop
 
 

@@ -28,7 +28,7 @@ from service.rest.request_body import read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.rest.schemas import Event, EventsAnswer
 from service.rest.serving_context import Context, ServedModel
-from service.security.gate import CALLER
+from service.security.judge import CALLER
 from service.settings.event_options import RECORD_KEY, EventOptions
 
 _KEY = "Idempotency-Key"

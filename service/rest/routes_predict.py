@@ -18,7 +18,8 @@ from service.rest.request_body import content_type_of, decode_json, read_body, w
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.rest.schemas import Instance, Instances, PredictionAnswer
 from service.rest.serving_context import Context, ServedModel
-from service.security.gate import CALLER
+from service.security.judge import CALLER
+from service.security.limits_rows import RowLimits
 
 INLINE_BYTES = 65_536
 """Larger bodies take long enough to hold up other requests: they get a thread."""
@@ -78,25 +79,31 @@ class PredictRoutes:
             return await anyio.to_thread.run_sync(
                 self._answer_large, model, body, limiter=self._context.prediction_threads
             )
-        rows, ids, path = self._rows_of(body)
+        rows, ids, path = rows_in(body, self._context.limits)
         with blaming(path), self._context.holding_rows(len(rows)):
             served, predictions = await model.coalescer.predict(rows)
         return encode_answer(model.name, served, predictions, ids), len(ids)
 
     def _answer_large(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
         """Return the encoded answer and how many predictions are in it."""
-        rows, ids, path = self._rows_of(body)
+        rows, ids, path = rows_in(body, self._context.limits)
         with blaming(path), self._context.holding_rows(len(rows)):
             served, predictions = model.predict(rows)
         return encode_answer(model.name, served, predictions, ids), len(ids)
 
-    def _rows_of(self, body: bytes) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:
-        """Return the rows' features and ids, none of them out of bounds, and where in the request the features are."""
-        rows, ids, path = _rows_of(decode_json(body, _decoder))
-        self._context.limits.check_count(len(rows), "instances")
-        with blaming(path):
-            self._context.limits.check(rows, body)
-        return rows, ids, path
+
+def rows_in(body: bytes, limits: RowLimits) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:
+    """Return the rows' features and ids, none of them out of bounds, and where in the request the features are.
+
+    Raises
+    ------
+    RequestInvalid
+    """
+    rows, ids, path = _rows_of(decode_json(body, _decoder))
+    limits.check_count(len(rows), "instances")
+    with blaming(path):
+        limits.check(rows, body)
+    return rows, ids, path
 
 
 async def answer_counted(context: Context, request: Request, answer: Answering) -> Response:

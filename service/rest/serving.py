@@ -25,8 +25,8 @@ from uvicorn.supervisors import Multiprocess
 from service.config import Settings, is_loopback
 from service.errors import ConfigurationInvalid
 from service.logs import configure_logs
+from service.rest.short_protocol import ShortProtocol
 from service.security.keys_file import read_keys
-from service.security.limits_connection import GuardedProtocol
 from service.security.tls import TlsContext
 
 _DRAIN_SHARE = 0.05
@@ -120,7 +120,7 @@ def _config(settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        http=GuardedProtocol,
+        http=ShortProtocol,
         timeout_keep_alive=settings.limits.keep_alive_seconds,
         proxy_headers=bool(settings.serve.trusted_proxies),
         forwarded_allow_ips=list(settings.serve.trusted_proxies),

@@ -1,54 +1,25 @@
-"""The gate before all routes: who calls, whether they may, how often, and whether there is room.
+"""The gate before all routes: it lets a request through, or answers in the application's place.
 
-On the path it is the first thing that a request meets, before routing and before any of its body is read. It is a plain
-ASGI application around the other one, so that it costs a request a few microseconds. ``access.py`` has the
-table of what a route needs; the keys are those of ``keys.py``.
+On the path it is the first thing that a request to the application meets, before routing and before any of its body is
+read. It is a plain ASGI application around the other one, so that it costs a request a few microseconds. What it lets
+through ``judge.py`` decides.
 """
 
-import base64
-import binascii
 import contextlib
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.config import Settings, is_loopback
 from service.monitoring.prediction_counts import PredictionCounts
-from service.rest.problems import PROBLEM_JSON, encode_problem, nothing_there, tell_operator, whole_seconds
-from service.security.access import Access, Lane, methods_at, model_at
+from service.rest.problems import PROBLEM_JSON, encode_problem, tell_operator, whole_seconds
+from service.security.access import methods_at, model_at
 from service.security.headers import add_security_headers
-from service.security.keys import KeyRing
-from service.security.keys_file import ApiKey
-from service.security.limits_admission import RETRY_AFTER, Admission
-from service.security.limits_connection import CROWDED
-from service.security.limits_rate import RateLimit, caller_at
-from service.security.limits_tarpit import Tarpit
-from service.security.origin import foreign
+from service.security.judge import PLACE, Judge, Refusal, caller_of
 
-CALLER = "headrace.caller"
-"""Where in a request's scope the name of its key stands; nowhere where no keys are asked for."""
-
-_PLACE = "headrace.place"
-"""Where the place stands that a request holds for as long as it takes."""
+JUDGED = "headrace.judged"
+"""Where in a request's scope its judgement stands where it was judged before, so that it counts once: a refusal, or
+None."""
 
 _NO_PLACE = contextlib.nullcontext()
-
-_BEARER = 'Bearer realm="headrace"'
-_BROWSER = 'Bearer realm="headrace", Basic realm="Any name, and an API key of Headrace as the password"'
-
-
-class _Refusal(NamedTuple):
-    """Why a request goes no further."""
-
-    status: int
-    detail: str
-    retry_after: float | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-
-    def closing(self) -> "_Refusal":
-        """Return the same with the end of the connection."""
-        return self._replace(headers=(*self.headers, ("connection", "close")))
 
 
 class Gate:
@@ -58,28 +29,16 @@ class Gate:
     ----------
     app
         The application.
-    settings
-        The whole configuration.
-    keys
-        The keys that open it; None where nobody is asked for one.
-    admission
-        What this process has taken on.
+    judge
+        Decides which.
     counts
         Where predictions that were refused are counted.
     """
 
-    def __init__(
-        self, app: ASGIApp, settings: Settings, keys: KeyRing | None, admission: Admission, counts: PredictionCounts
-    ) -> None:
-        security = settings.security
+    def __init__(self, app: ASGIApp, judge: Judge, counts: PredictionCounts) -> None:
         self._app = app
-        self._keys = keys
-        self._rate = RateLimit(security.requests_per_second) if security.requests_per_second else None
-        self._lanes = admission.lanes
-        self._tarpit = Tarpit()
+        self._judge = judge
         self._counts = counts
-        # Without keys this machine's own users are trusted, but not the web pages that they happen to look at.
-        self._only_local = keys is None and not security.allow_anonymous and is_loopback(settings.serve.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,71 +52,16 @@ class Gate:
                 message["headers"] = add_security_headers(message["headers"], tls=tls)
             await send(message)
 
-        refusal = self._judge(scope)
+        refusal = scope[JUDGED] if JUDGED in scope else self._judge.judge(scope)
         if refusal is None:
-            with scope.get(_PLACE, _NO_PLACE):
+            with scope.get(PLACE, _NO_PLACE):
                 await self._app(scope, receive, send_dressed)
         else:
             self._note(refusal, scope)
-            stays = await self._tarpit.hold(_caller_of(scope))
+            stays = await self._judge.tarpit.hold(caller_of(scope))
             await _refuse(refusal if stays else refusal.closing(), scope, send_dressed)
 
-    def _judge(self, scope: Scope) -> _Refusal | None:
-        """Return why the request may not go on; None where it may."""
-        methods = methods_at(scope["path"])
-        access = methods.get(scope["method"])
-        lane: Lane = "other" if access is None else access.lane
-        if access is not None and access.public:
-            return None
-        if CROWDED in scope:
-            return _Refusal(503, "there are too many connections; come again", RETRY_AFTER, (("connection", "close"),))
-        if self._keys is None:
-            refusal = self._judge_stranger(scope)
-        else:
-            refusal = self._judge_key(self._keys, scope, access, methods)
-        if refusal is None and self._is_full(lane, scope):
-            return _Refusal(503, "as much is being answered as can be at once; ask again", RETRY_AFTER)
-        if lane == "other":
-            # Nothing of a body is read for it, so its place is taken here; other routes take theirs after the body.
-            scope[_PLACE] = self._lanes[lane].one(scope.get(CALLER))
-        return refusal
-
-    def _is_full(self, lane: Lane, scope: Scope) -> bool:
-        key = scope.get(CALLER)
-        floods = key is not None and self._tarpit.floods(_caller_of(scope))
-        return self._lanes[lane].full_for(key, floods=floods)
-
-    def _judge_stranger(self, scope: Scope) -> _Refusal | None:
-        if self._only_local:
-            problem = foreign(scope["headers"])
-            if problem is not None:
-                return _Refusal(403, problem)
-        return self._count(_address_of(scope)) if self._rate is not None else None
-
-    def _judge_key(
-        self, keys: KeyRing, scope: Scope, access: Access | None, methods: Mapping[str, Access]
-    ) -> _Refusal | None:
-        presented = _presented(scope, access)
-        key = keys.find(presented) if presented else None
-        if key is None:
-            return self._count(_address_of(scope)) or _unknown_caller(bool(presented), access)
-        scope[CALLER] = key.name
-        refusal = self._count(_caller_of(scope))
-        if refusal is not None:
-            return refusal
-        if access is None:
-            # Denied by default: a route that nobody put into the table is never reached, whatever the key.
-            if not methods:
-                return _Refusal(404, nothing_there(scope["path"]))
-            return _Refusal(405, "Method Not Allowed", headers=(("allow", ", ".join(sorted(methods))),))
-        return None if key.roles & access.roles else _lacking(key, access)
-
-    def _count(self, caller: str) -> _Refusal | None:
-        """Return the refusal where `caller` asks too often."""
-        wait = self._rate.wait(caller) if self._rate is not None else 0.0
-        return _Refusal(429, "you ask more often than security.requests_per_second allows", wait) if wait else None
-
-    def _note(self, refusal: _Refusal, scope: Scope) -> None:
+    def _note(self, refusal: Refusal, scope: Scope) -> None:
         """Tell the operator of a refusal, and count it."""
         if refusal.status in (401, 403):
             tell_operator(refusal.detail, scope["path"])
@@ -166,7 +70,7 @@ class Gate:
             self._counts.refused(model_at(scope["path"]), refusal.status)
 
 
-async def _refuse(refusal: _Refusal, scope: Scope, send: Send) -> None:
+async def _refuse(refusal: Refusal, scope: Scope, send: Send) -> None:
     """Answer in place of the application: as directly as can be, for under a flood this is what is done most."""
     body = encode_problem(scope["path"], refusal.status, refusal.detail)
     headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", str(len(body)).encode())]
@@ -175,52 +79,3 @@ async def _refuse(refusal: _Refusal, scope: Scope, send: Send) -> None:
     headers += [(name.encode(), value.encode()) for name, value in refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _unknown_caller(presented: bool, access: Access | None) -> _Refusal:
-    challenge = _BROWSER if access is not None and access.browser else _BEARER
-    detail = (
-        "the key that was sent is none that opens this API"
-        if presented
-        else "this needs an API key: send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`"
-    )
-    return _Refusal(401, detail, headers=(("www-authenticate", challenge),))
-
-
-def _lacking(key: ApiKey, access: Access) -> _Refusal:
-    wanted = " or ".join(sorted(access.roles))
-    return _Refusal(403, f"the key {key.name} has no role that opens this; it needs {wanted}")
-
-
-def _caller_of(scope: Scope) -> str:
-    """Return who asks: a key where a valid one was shown, else an address."""
-    key = scope.get(CALLER)
-    return _address_of(scope) if key is None else f"key {key}"
-
-
-def _address_of(scope: Scope) -> str:
-    client = scope.get("client")
-    return caller_at(client[0]) if client else "unknown"
-
-
-def _presented(scope: Scope, access: Access | None) -> bytes:
-    """Return the key that a request carries; empty where it carries none."""
-    found = b""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, rest = value.strip().partition(b" ")
-            if scheme.lower() == b"bearer":
-                return bytes(rest.strip())
-            if scheme.lower() == b"basic" and access is not None and access.browser:
-                return _password(rest.strip())
-        elif name == b"x-api-key":
-            found = value.strip()
-    return found
-
-
-def _password(credentials: bytes) -> bytes:
-    """Return the password of ``Authorization: Basic``; empty where there is none."""
-    try:
-        return base64.b64decode(credentials, validate=True).partition(b":")[2]
-    except binascii.Error:
-        return b""

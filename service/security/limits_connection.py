@@ -109,10 +109,14 @@ class GuardedProtocol(HttpToolsProtocol):
             raise ValueError("too many requests ahead of their answers")
         if self._crowded:
             self.scope[CROWDED] = True  # type: ignore[literal-required]  # a scope may hold anything
-        super().on_headers_complete()
+        self.begin_answering()
         self._in_body = True
         self._since = self._now
         self._received = 0
+
+    def begin_answering(self) -> None:
+        """Have a request answered whose headers are in bounds; its body is still to come."""
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """Wait for the next request."""

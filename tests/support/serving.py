@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from service.checkpoints import Checkpoint, CheckpointStore
 from service.config import ModelSettings, ServeSettings, Settings
 from service.monitoring.status import Status, write_status
 from service.publication import Publisher
+from service.rest.short_protocol import ShortProtocol
 from service.wiring import model_paths
 
 LINEAR = LearnerOptions(kind="linear", device="cpu")
@@ -127,11 +129,31 @@ def report(settings: Settings, model: str = "default", **fields: Any) -> None:
     write_status(model_paths(settings, model).status, msgspec.structs.replace(status, **fields))
 
 
+@dataclass
+class Here:
+    """Gives the server an application that is there already; see :class:`service.rest.serving.Application`."""
+
+    settings: Settings
+    app: FastAPI
+
+    def __call__(self) -> FastAPI:
+        return self.app
+
+
 @contextmanager
 def serving_here(settings: Settings, app: FastAPI | None = None) -> Iterator[httpx.Client]:
     """Serve in a thread of this process, so that a test can reach into it; yield a client."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(app or create_app(settings), log_config=None, ws="none", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            Here(settings, app or create_app(settings)),
+            factory=True,
+            http=ShortProtocol,
+            proxy_headers=bool(settings.serve.trusted_proxies),
+            forwarded_allow_ips=list(settings.serve.trusted_proxies),
+            log_config=None,
+            ws="none",
+            timeout_graceful_shutdown=5,
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()

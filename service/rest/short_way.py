@@ -1,0 +1,149 @@
+"""The short way of a small prediction: answered where its bytes arrive, past the application and its middleware.
+
+On the path it stands between a connection (``short_protocol.py``) and the coalescer. It is judged by the same judge,
+takes the same places and meets the same bounds as in the routes, by the same functions; what is left out is what
+carries any request to any route: a task, a scope's way through six layers, a response object, a second write. Whatever
+is not simply answered (a refusal, a mistake, parameters that are missing) is handed over to the application, which says
+why. So there is one place that words problems, and a defect here costs time and no more.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from starlette.types import Scope
+
+from service.errors import RequestInvalid
+from service.rest.coalescing import Answer
+from service.rest.prediction_answers import InstanceId, encode_answer
+from service.rest.routes_predict import INLINE_BYTES, rows_in
+from service.rest.serving_context import Context, ServedModel
+from service.security.access import DEFAULT_MODEL
+from service.security.gate import JUDGED
+from service.security.headers import Headers, add_security_headers
+from service.security.judge import CALLER, Judge
+
+_OTHERWISE = frozenset({b"content-encoding", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade"})
+"""Headers that change how a request is read or answered."""
+
+_JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+
+_LONGEST_LENGTH = len(str(INLINE_BYTES))
+
+
+class Asking(Protocol):
+    """A request that waits for its answer, as its connection has it."""
+
+    scope: Scope
+    model: ServedModel
+    body: bytes
+
+    def answer(self, content: bytes) -> None:
+        """Send the answer."""
+
+    def hand_over(self) -> None:
+        """Have the application answer."""
+
+
+class ShortWay:
+    """Answers predictions. Belongs to the event loop.
+
+    Parameters
+    ----------
+    context
+        What the routes share.
+    judge
+        The same as before the routes.
+    """
+
+    def __init__(self, context: Context, judge: Judge) -> None:
+        self._judge = judge.judge
+        self._counts = context.counts
+        self._places = context.admission.lanes["predict"]
+        self._rows = context.admission.rows
+        self._limits = context.limits
+        self._models = {f"/v1/models/{name}/predict".encode(): model for name, model in context.models.items()}
+        if DEFAULT_MODEL in context.models:
+            self._models[b"/predict"] = context.models[DEFAULT_MODEL]
+        self._head: dict[bool, tuple[Headers, bytes]] = {}
+
+    def model_for(self, url: bytes, headers: Headers) -> ServedModel | None:
+        """Return the model that a POST asks; None where it is to go the usual way, for whatever reason."""
+        model = self._models.get(url)
+        if model is None:
+            return None
+        known_length = False
+        for name, value in headers:
+            if name == b"content-length":
+                known_length = len(value) <= _LONGEST_LENGTH and value.isdigit() and int(value) <= INLINE_BYTES
+            elif name == b"content-type":
+                if value not in _JSON:
+                    return None
+            elif name in _OTHERWISE:
+                return None
+        return model if known_length else None
+
+    def ask(self, asking: Asking) -> None:
+        """Have a request answered whose body is complete."""
+        started = time.perf_counter()
+        scope = asking.scope
+        refusal = scope[JUDGED] = self._judge(scope)
+        if refusal is not None:
+            asking.hand_over()
+            return
+        caller = scope.get(CALLER)
+        try:
+            self._places.take(caller)
+        except RequestInvalid:
+            asking.hand_over()
+            return
+        try:
+            rows, ids, _ = rows_in(asking.body, self._limits)
+            self._rows.take(len(rows))
+        except RequestInvalid:
+            self._places.give_back(caller)
+            asking.hand_over()
+            return
+
+        def settle(found: Answer | Exception) -> None:
+            self._places.give_back(caller)
+            self._rows.give_back(len(rows))
+            self._settle(asking, found, ids, started)
+
+        asking.model.coalescer.ask(rows, settle)
+
+    def _settle(self, asking: Asking, found: Answer | Exception, ids: Sequence[InstanceId], started: float) -> None:
+        if isinstance(found, Exception):
+            asking.hand_over()
+            return
+        name = asking.model.name
+        content = encode_answer(name, *found, ids)
+        self._counts.predicted(name, 200, len(ids), time.perf_counter() - started)
+        asking.answer(content)
+
+    def response(self, content: bytes, default: Headers, *, tls: bool, stays: bool) -> bytes:
+        """Return an answer as it goes over the wire.
+
+        Parameters
+        ----------
+        content
+            The body.
+        default
+            Headers of all answers of this server; another list once one of them has changed.
+        tls
+            Whether the connection is encrypted.
+        stays
+            Whether the connection stays open.
+        """
+        known = self._head.get(tls)
+        if known is None or known[0] is not default:
+            known = self._head[tls] = (default, _head(default, tls=tls))
+        length = str(len(content)).encode()
+        return b"".join((known[1], length, b"\r\n\r\n" if stays else b"\r\nconnection: close\r\n\r\n", content))
+
+
+def _head(default: Headers, *, tls: bool) -> bytes:
+    """Return status line and headers up to the length of what follows."""
+    headers = add_security_headers([*default, (b"content-type", b"application/json")], tls=tls)
+    lines = [name + b": " + value for name, value in headers]
+    return b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"content-length: "])
