@@ -23,10 +23,21 @@ from consumers.records import Records
 log = logging.getLogger(__name__)
 
 _NOTHING = Fetched((), {})
+_UNFIT = "a record is too large, or a header's name is no text"
 
 
 class _Odd(Exception):
-    """Some of these messages have to be read in another way."""
+    """Some of these messages have to be read in another way.
+
+    Parameters
+    ----------
+    place
+        Index of one that must not be looked at again, where there is one.
+    """
+
+    def __init__(self, place: int | None = None) -> None:
+        super().__init__()
+        self.place = place
 
 
 class LibrdkafkaFetcher:
@@ -87,8 +98,8 @@ class LibrdkafkaFetcher:
             return _NOTHING
         try:
             return self._fetched(messages)
-        except _Odd:
-            return self._sort_out(messages)
+        except _Odd as odd:
+            return self._sort_out(messages, odd.place)
 
     def end(self, partition: int) -> int | None:
         """See :meth:`consumers.kafka_fetching.Fetcher.end`."""
@@ -140,40 +151,61 @@ class LibrdkafkaFetcher:
             reached[partition] = Reached(offset, -1 if epoch is None else epoch)
         return Fetched(records, reached)
 
-    def _sort_out(self, messages: Sequence[Message]) -> Fetched:
-        """Return the records before the first odd message of each partition, which is read carefully from there on."""
-        good = [message for message in messages if self._is_good(message)]
-        return self._fetched(good) if good else _NOTHING
+    def _sort_out(self, messages: Sequence[Message], known: int | None) -> Fetched:
+        """Return the records before the first odd message of each partition, which is read carefully from there on.
 
-    def _is_good(self, message: Message) -> bool:
-        partition, error = message.partition(), message.error()
-        if partition is None or partition in self._aside:
-            return False
+        Parameters
+        ----------
+        messages
+            Some are odd.
+        known
+            Index of one that must not be looked at again, where there is one.
+        """
+        good: list[Message] = []
+        odd: dict[int, str] = {}
+        for place, message in enumerate(messages):
+            partition = message.partition()
+            if partition is None or partition in odd:
+                continue
+            why = _UNFIT if place == known else self._what_is_odd(message, partition)
+            if why is None:
+                good.append(message)
+            elif why:
+                odd[partition] = why
+        fetched = self._fetched(good) if good else _NOTHING
+        # Only now: what comes next is behind what was good.
+        self._set_aside(odd)
+        return fetched
+
+    def _what_is_odd(self, message: Message, partition: int) -> str | None:
+        """Return why a message has to be read in another way; None where it is good, empty where it is no record."""
+        error = message.error()
         if error is None:
             try:
                 columns([message])
             except _Odd:
-                self._set_aside(partition, message.offset(), "it holds what cannot be passed on")
-                return False
-            return True
+                return _UNFIT
+            return None
         meaning = meaning_of(error, partition)
         if meaning is Meaning.ODD:
-            self._set_aside(partition, message.offset(), error.str())
-        elif meaning is Meaning.LOST:
+            return error.str()
+        if meaning is Meaning.LOST:
             # What was read before it is handed out first.
             self._failure = self._failure or position_lost(self._topic, error.str())
         elif meaning is Meaning.REFUSED:
             self._failure = self._failure or refused(self._topic, self._options, error.str())
         else:
             log.debug("librdkafka goes on after an error: %s", error.str())
-        return False
+        return ""
 
-    def _set_aside(self, partition: int, offset: int | None, why: str) -> None:
-        """Read a partition with kafka-python from what comes next on, to get past `offset`."""
-        log.warning("%s[%s] is read more carefully at offset %s: %s", self._topic, partition, offset, why)
-        self._aside.add(partition)
-        self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
-        self._careful.start({each: self._next[each] for each in self._aside})
+    def _set_aside(self, partitions: Mapping[int, str]) -> None:
+        """Read partitions with kafka-python from what comes next on, to get past what librdkafka fails at."""
+        for partition, why in partitions.items():
+            log.warning("%s[%s] is read more carefully for a moment: %s", self._topic, partition, why)
+        if partitions:
+            self._aside |= partitions.keys()
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition) for partition in partitions])
+            self._careful.start({each: self._next[each] for each in self._aside})
 
     def _fetch_carefully(self, max_records: int, timeout: float) -> Fetched:
         """Fetch partitions that were set aside; one that gave something is librdkafka's again."""
@@ -211,10 +243,12 @@ def columns(messages: Sequence[Message]) -> Records:
     if max(map(len, filter(None, values)), default=0) > MAXIMUM_BYTES:
         raise _Odd
     keys: list[Any] = list(map(Message.key, messages))
+    headers: list[Any] = []
     try:
-        headers: list[Any] = list(map(Message.headers, messages))
+        headers.extend(map(Message.headers, messages))
     except (SystemError, UnicodeDecodeError) as error:
-        raise _Odd from error
+        # Asked again, the client would hand out pairs with nothing in the place of such a name.
+        raise _Odd(len(headers)) from error
     return Records(
         np.fromiter(map(Message.partition, messages), np.int32, count),
         np.fromiter(map(Message.offset, messages), np.int64, count),

@@ -17,10 +17,11 @@ class Bomb:
     size: int = MAXIMUM_BYTES + (1 << 20)
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
 @pytest.mark.parametrize("bomb", [Bomb("zstd"), Bomb("gzip")], ids=lambda bomb: bomb.codec)
-def test_a_bomb_costs_one_letter_and_its_neighbours_nothing(kafka_broker: str, bomb: Bomb) -> None:
+def test_a_bomb_costs_one_letter_and_its_neighbours_nothing(kafka_broker: str, bomb: Bomb, client: str) -> None:
     """Fails when a compressed batch that becomes gigabytes ends the reader, or stops it, or takes neighbours along."""
-    topic = KafkaTopic(kafka_broker)
+    topic = KafkaTopic(kafka_broker, client=client)
     topic.append(0, numbered(1))
     producer = KafkaProducer(
         bootstrap_servers=kafka_broker,

@@ -116,10 +116,11 @@ def secured(folder: Path) -> Iterator[Secured]:
     broker.remove()
 
 
+@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512", "OAUTHBEARER", "certificate"])
-def test_events_go_through(secured: Secured, mechanism: str) -> None:
+def test_events_go_through(secured: Secured, mechanism: str, client: str) -> None:
     """Else nobody with a cluster that is secured in this way can use it."""
-    options, topic = secured.options(mechanism), f"events-{mechanism}"
+    options, topic = replace(secured.options(mechanism), client=client), f"events-{mechanism}-{client}"
     create_topic(secured.broker.address, topic, 1)
     sink = KafkaSink(options, topic)
     assert sink.append(numbered(1, 2, 3))
@@ -130,18 +131,20 @@ def test_events_go_through(secured: Secured, mechanism: str) -> None:
     reader.close()
 
 
-def test_a_token_that_runs_out_is_replaced_without_a_break(secured: Secured, tmp_path: Path) -> None:
+@pytest.mark.parametrize("client", ["kafka-python", "librdkafka"])
+def test_a_token_that_runs_out_is_replaced_without_a_break(secured: Secured, tmp_path: Path, client: str) -> None:
     """Else reading ends with every token's life, or a renewed one is not seen before a restart."""
     file = tmp_path / "token"
     file.write_text(token(4))
-    create_topic(secured.broker.address, "renewed", 1)
-    options = replace(secured.options("OAUTHBEARER"), oauth_token_file=str(file), unreachable_after=3.0)
-    reader = KafkaSource(options, "renewed").open({})
+    topic = f"renewed-{client}"
+    create_topic(secured.broker.address, topic, 1)
+    options = replace(secured.options("OAUTHBEARER"), oauth_token_file=str(file), unreachable_after=3.0, client=client)
+    reader = KafkaSource(options, topic).open({})
     file.write_text(token(300))
     until = time.monotonic() + 6
     while time.monotonic() < until:
         assert list(reader.poll(10, 0.5)) == []
-    sink = KafkaSink(options, "renewed")
+    sink = KafkaSink(options, topic)
     assert sink.append(numbered(1))
     sink.close()
     assert values(read(reader, 1)) == [1]

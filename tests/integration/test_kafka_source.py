@@ -26,10 +26,15 @@ from consumers.source import NewRecord, Position, Record
 from tests.support.broker import Broker, add_partitions, admin, create_topic, delete_topic
 from tests.support.topics import KafkaTopic, numbered, read, read_all, values
 
+CLIENTS = ["kafka-python", "librdkafka"]
+
+with_both_clients = pytest.mark.parametrize("topic", CLIENTS, indirect=True)
+
 
 @pytest.fixture
-def topic(kafka_broker: str) -> KafkaTopic:
-    return KafkaTopic(kafka_broker)
+def topic(kafka_broker: str, request: pytest.FixtureRequest) -> KafkaTopic:
+    """Return a topic, read with kafka-python unless a test asks for both clients."""
+    return KafkaTopic(kafka_broker, client=getattr(request, "param", CLIENTS[0]))
 
 
 @pytest.fixture
@@ -59,6 +64,7 @@ def poll_until_error(reader: KafkaReader, timeout: float = 60.0) -> tuple[list[R
     raise AssertionError("no error in time")
 
 
+@with_both_clients
 def test_a_new_partition_is_read_from_its_beginning(topic: KafkaTopic, reader: KafkaReader) -> None:
     """Else what went into a partition before it was noticed is never learned."""
     topic.append(0, numbered(1))
@@ -105,18 +111,22 @@ def test_a_broker_that_is_not_there_is_unavailable() -> None:
     until(lambda: not any(thread.name.startswith("kafka-") for thread in threading.enumerate()))
 
 
-def test_settings_that_the_client_refuses_are_named(kafka_broker: str) -> None:
+@with_both_clients
+def test_settings_that_the_client_refuses_are_named(topic: KafkaTopic) -> None:
     """Else a wrong setting is retried for ever as if the broker were away."""
-    options = KafkaOptions(bootstrap_servers=kafka_broker, extra={"no_such_setting": 1})
+    options = replace(topic.options, extra={"no_such_setting": 1})
+    if options.client == "librdkafka":
+        options = replace(topic.options, librdkafka={"no_such_setting": 1})
     with pytest.raises(ConsumerError, match="no_such_setting") as caught:
-        KafkaSource(options, "events").open({})
+        KafkaSource(options, topic.name).open({})
     assert not isinstance(caught.value, SourceUnavailable)
 
 
-def test_a_broker_that_dies_and_comes_back_costs_nothing(own_broker: Broker) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_broker_that_dies_and_comes_back_costs_nothing(own_broker: Broker, client: str) -> None:
     """Else each restart of a broker loses events, doubles them, or stops the trainer for good."""
     create_topic(own_broker.address, "events", 2)
-    options = KafkaOptions(bootstrap_servers=own_broker.address, unreachable_after=1.5, delivery_timeout=4.0)
+    options = KafkaOptions(own_broker.address, unreachable_after=1.5, delivery_timeout=4.0, client=client)
     sink = KafkaSink(options, "events")
     reader = KafkaSource(options, "events").open({})
     sink.append(numbered(*range(100)))
@@ -150,10 +160,11 @@ def _appended(sink: KafkaSink, number: int) -> bool:
         return False
 
 
-def test_closing_does_not_wait_for_a_dead_broker(own_broker: Broker) -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_closing_does_not_wait_for_a_dead_broker(own_broker: Broker, client: str) -> None:
     """Else a shutdown hangs when it is needed most."""
     create_topic(own_broker.address, "events", 1)
-    options = KafkaOptions(bootstrap_servers=own_broker.address)
+    options = KafkaOptions(bootstrap_servers=own_broker.address, client=client)
     sink = KafkaSink(options, "events")
     sink.append(numbered(1))
     reader = KafkaSource(options, "events", group_id="group").open({})
@@ -166,6 +177,7 @@ def test_closing_does_not_wait_for_a_dead_broker(own_broker: Broker) -> None:
     assert time.monotonic() - started < 15.0
 
 
+@with_both_clients
 def test_a_topic_that_was_deleted_is_missing(topic: KafkaTopic, reader: KafkaReader) -> None:
     """Else a trainer waits for ever for a topic that is gone."""
     delete_topic(topic.address, topic.name)
@@ -174,6 +186,7 @@ def test_a_topic_that_was_deleted_is_missing(topic: KafkaTopic, reader: KafkaRea
         reader.poll(1, 0.0)
 
 
+@with_both_clients
 def test_a_topic_that_was_made_again_is_another_one(topic: KafkaTopic, reader: KafkaReader) -> None:
     """Else offsets of the old topic are taken for offsets of the new one, and events are passed over."""
     delete_topic(topic.address, topic.name)
@@ -224,6 +237,7 @@ def test_closing_commits_what_still_waits(topic: KafkaTopic, reader: KafkaReader
         assert {tp.partition for tp in client.list_group_offsets(group)[group]} == {1}
 
 
+@with_both_clients
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 def test_every_codec_is_read(topic: KafkaTopic, codec: str) -> None:
     """Else a producer's choice of compression stops the trainer."""
@@ -246,6 +260,7 @@ def test_a_missing_codec_is_fatal_and_named(
         assert "zstd" in str(error)
 
 
+@with_both_clients
 def test_aborted_transactions_are_passed_over(topic: KafkaTopic) -> None:
     """Else events that their producer took back are learned."""
     with KafkaProducer(bootstrap_servers=topic.address, transactional_id=topic.name) as producer:
@@ -272,6 +287,7 @@ def test_a_partition_that_stands_still_has_the_client_made_anew(topic: KafkaTopi
     reader.close()
 
 
+@with_both_clients
 def test_a_quiet_partition_is_left_alone(topic: KafkaTopic) -> None:
     """Else a quiet topic has the trainer connect again and again."""
     reader = KafkaReader(topic.options, topic.name, None, {}, stalled_after=0.2)
@@ -361,6 +377,7 @@ def test_a_sink_is_shared_by_threads(topic: KafkaTopic) -> None:
         sink.append(numbered(1))
 
 
+@with_both_clients
 def test_a_backlog_is_read_as_by_the_client_itself(topic: KafkaTopic) -> None:
     """Else the reader drops or reorders what the client hands out."""
     sink = topic.sink()
