@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.loops.running import reason
 from benchmarks.measured import Measured, MeasurementFailed
-from benchmarks.processes import processor_seconds, resident_mib
+from benchmarks.processes import last_words, processor_seconds, resident_mib
 from service.monitoring.status import Status, read_status
 from tests.support.processes import Installation, installation
 
@@ -118,7 +117,7 @@ def looks(place: Installation, trainer: subprocess.Popen[bytes]) -> Iterator[Loo
             written = status.written_at
             yield Look(written, now, processor_seconds(trainer.pid), resident_mib(trainer.pid), status)
         if trainer.poll() is not None:
-            raise MeasurementFailed(f"the trainer ended: {reason(place.log('train'))}")
+            raise MeasurementFailed(f"the trainer ended: {last_words(place.log('train'))}")
         if time.monotonic() - moved > STALLED:
             raise MeasurementFailed(f"the trainer learned {learned} events and then none for {STALLED:.0f} s")
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""What processes take of their machine, as Linux tells it: memory, processor time and open file descriptors."""
+"""What processes take of their machine, as Linux tells it, and what they said last: for those that are measured."""
 
 import os
 from collections.abc import Iterator
@@ -88,6 +88,13 @@ def processor_seconds(root: int) -> float:
 def resident_mib(root: int) -> float:
     """Return the memory in MiB that the process `root` and all below it have resident, each on its own."""
     return sum(map(_resident_pages, descendants(root))) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def last_words(output: str) -> str:
+    """Return the last line that a program wrote, shortened; of a traceback without the module of its exception."""
+    lines = output.strip().splitlines()
+    name, colon, message = (lines[-1] if lines else "").partition(": ")
+    return f"{name.rpartition('.')[2]}{colon}{message}"[:200]
 
 
 def _processor_seconds(pid: int) -> float:

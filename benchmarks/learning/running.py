@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.learning.cell import Job
 from benchmarks.learning.results import Cell, now
 from benchmarks.peers.table import ROOT, family_of
+from benchmarks.processes import last_words
 
 STARTING, PATIENCE = 120.0, 10.0
 """A process is ended after so many seconds, and so many times its limit: it may share its core with much else."""
@@ -66,13 +67,6 @@ def run(job: Job) -> dict[str, Any]:
         except subprocess.TimeoutExpired:
             raise CellFailed(f"neither done nor stopped after {STARTING + PATIENCE * job.limit:,.0f} s") from None
         if not result_file.exists():
-            raise CellFailed(_reason(done))
+            raise CellFailed(last_words(done.stderr) or f"ended with status {done.returncode}")
         result: dict[str, Any] = json.loads(result_file.read_text())
         return result
-
-
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the last line of a traceback, without the name of the exception's module."""
-    lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
-    name, colon, message = lines[-1].partition(": ")
-    return f"{name.rpartition('.')[2]}{colon}{message}"[:200]

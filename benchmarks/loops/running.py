@@ -6,6 +6,7 @@ import subprocess
 from benchmarks.loops.table import LOOPS, Loop
 from benchmarks.measured import Measured, MeasurementFailed
 from benchmarks.peers.table import ROOT
+from benchmarks.processes import last_words
 
 STARTING = 150.0
 """Seconds that a loop may take to import its libraries, connect and warm up, on a busy machine."""
@@ -45,13 +46,7 @@ def run(name: str, address: str, topic: str, warm_up: int, events: int) -> Measu
 
 def _measured(loop: Loop, done: subprocess.CompletedProcess[str]) -> Measured:
     if done.returncode:
-        raise MeasurementFailed(f"{loop.title} {reason(done.stderr) or f'ended with status {done.returncode}'}")
+        raise MeasurementFailed(f"{loop.title} died: {last_words(done.stderr) or f'status {done.returncode}'}")
     found = json.loads(done.stdout.splitlines()[-1])
     versions = ", ".join(f"{package} {version}" for package, version in found["versions"].items())
     return Measured(found["events"], found["seconds"], found["processor_seconds"], versions)
-
-
-def reason(output: str) -> str:
-    """Return the last line of a traceback or a log that says something, shortened."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""

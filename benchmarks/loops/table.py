@@ -1,5 +1,6 @@
 """Which loops there are, the environment that each runs in, and how much of the topic it is given. Imports none."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class Loop:
     packages
         Whose versions are told with its figures.
     environment
-        Folder of the virtual environment, relative to the repository.
+        Folder of the virtual environment, relative to the repository; empty for the one that this runs in.
     warm_up, events
         How many events it is given at most before the time is taken and while it is; all that there are where None.
         The slow ones get fewer: their rate is steady and tells as much.
@@ -28,14 +29,14 @@ class Loop:
     title: str
     module: str
     packages: tuple[str, ...]
-    environment: str = ".venv"
+    environment: str = ""
     warm_up: int | None = None
     events: int | None = None
 
     @property
     def python(self) -> Path:
         """The interpreter; it is absent where the environment could not be made."""
-        return ROOT / self.environment / "bin" / "python"
+        return ROOT / self.environment / "bin" / "python" if self.environment else Path(sys.executable)
 
 
 POLL = Loop("kafka-python's bare poll", "benchmarks.loops.kafka_python_loop", ("kafka-python",))
