@@ -8,9 +8,11 @@ depend on who imported what first.)
 
 import os
 import uuid
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,23 +63,25 @@ class PredictionCounts:
         folder.mkdir(parents=True, exist_ok=True)
         # Process numbers come again, in another container or after a while; a file must not.
         path = folder / f"{os.getpid()}-{uuid.uuid4().hex}.counts"
-        self._counts: NDArray[np.float64] = np.memmap(path, np.float64, "w+", shape=(len(models), _WIDTH))
+        # As plain memory of float64: each access to a mapped array makes a new one, which takes longer than the rest.
+        mapped: Any = np.memmap(path, np.float64, "w+", shape=len(models) * _WIDTH)
+        self._counts: Any = memoryview(mapped)
 
     def predicted(self, model: str, status: int, count: int, seconds: float) -> None:
         """Count one request: its HTTP status, how many predictions that stands for, and how long it took."""
-        row = self._counts[self._rows[model]]
-        row[STATUSES.index(status if status in STATUSES else 500)] += count
-        row[_BUCKETS.start + int(np.searchsorted(SECONDS, seconds))] += 1
-        row[_SUM] += seconds
+        start = self._rows[model] * _WIDTH
+        self._counts[start + STATUSES.index(status if status in STATUSES else 500)] += count
+        self._counts[start + _BUCKETS.start + bisect_left(SECONDS, seconds)] += 1
+        self._counts[start + _SUM] += seconds
 
     def refused(self, model: str, status: int) -> None:
         """Count a request that was turned away before anything was done with it; the time of that tells nothing."""
         if model in self._rows:
-            self._counts[self._rows[model]][STATUSES.index(status)] += 1
+            self._counts[self._rows[model] * _WIDTH + STATUSES.index(status)] += 1
 
     def total(self) -> dict[str, Counted]:
         """Return the counts of all processes together, for each model. Reads files: not for an event loop."""
-        total = np.zeros(self._counts.shape)
+        total = np.zeros((len(self._rows), _WIDTH))
         for path in self._folder.glob("*.counts"):
             found = np.fromfile(path)
             if found.size == total.size:  # not so while a sibling is just making its file

@@ -12,7 +12,7 @@ import pytest
 
 from service.api import create_app
 from service.config import LimitsSettings, SecuritySettings
-from service.security import gate, limits_tarpit
+from service.security import judge, limits_tarpit
 from service.security.keys_file import add_key
 from service.security.limits_tarpit import LONGEST, QUICK_OF_ALL, QUICK_OF_ONE, SHORTEST, Tarpit
 from tests.support.serving import serving_here, serving_settings
@@ -137,7 +137,7 @@ def test_who_is_held_up_holds_nobody_else_up(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(limits_tarpit, "QUICK_OF_ONE", 1.0)
     monkeypatch.setattr(limits_tarpit, "MOST_WAITING", 1)
-    monkeypatch.setattr(gate, "Tarpit", lambda: Tarpit(sleep, clock=lambda: 0.0))
+    monkeypatch.setattr(judge, "Tarpit", lambda: Tarpit(sleep, clock=lambda: 0.0))
     # One request in a hundred seconds.
     security = SecuritySettings(api_keys_file=file, requests_per_second=0.01)
     settings = serving_settings(tmp_path).model_copy(update={"security": security})
@@ -163,7 +163,7 @@ def test_who_is_held_up_holds_nobody_else_up(tmp_path: Path, monkeypatch: pytest
 def test_a_flooder_keeps_few_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is let in beside it would wait for most of what it asks."""
     monkeypatch.setattr(limits_tarpit, "QUICK_OF_ONE", 1.0)
-    monkeypatch.setattr(gate, "Tarpit", lambda: Tarpit(clock=lambda: 0.0))
+    monkeypatch.setattr(judge, "Tarpit", lambda: Tarpit(clock=lambda: 0.0))
     file = tmp_path / "keys.txt"
     keys = {name: {"X-API-Key": add_key(file, name, ["predict"])} for name in ("greedy", "modest")}
     settings = serving_settings(tmp_path).model_copy(
