@@ -46,6 +46,7 @@ def test_the_import_rules_hold() -> None:
         ("service/errors.py", "import torch"),
         ("consumers/errors.py", "import river"),
         ("models/errors.py", "import kafka"),
+        ("service/errors.py", "import confluent_kafka"),
         ("consumers/errors.py", "import fastapi"),
         ("service/errors.py", "import pytest"),
     ],
@@ -64,8 +65,10 @@ def test_a_broken_import_rule_is_found(tmp_path: Path, file: str, statement: str
 
 def test_the_brokers_client_stays_in_its_files() -> None:
     """Another client could not be put behind the same Reader without touching the rest of consumers."""
-    users = {path.name for path in SOURCES if "kafka" in imports_of(path)}
-    assert all(name.startswith("kafka") for name in users), users
+    for client, names in (("kafka", "kafka"), ("confluent_kafka", "librdkafka_")):
+        users = {path.name for path in SOURCES if client in imports_of(path)}
+        assert users
+        assert all(name.startswith(names) for name in users), users
 
 
 def test_only_the_configuration_reads_the_environment() -> None:
