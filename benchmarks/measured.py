@@ -93,6 +93,11 @@ class Series:
         return Result(name, "×", values, bar=bar, failure="" if values else self.failure or base.failure)
 
 
+def costs(*series: Series) -> list[Result]:
+    """Return the processor time an event of all that were measured; the rates say why others were not."""
+    return [each.cost for each in series if each.measured]
+
+
 def between(values: Sequence[float]) -> list[float]:
     """Return the mean of each value and the next, one fewer than there are values."""
     return [(one + other) / 2 for one, other in itertools.pairwise(values)]

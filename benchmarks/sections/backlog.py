@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.ingest import Look, Window, end_to_end, kafka_settings, looks, measured
 from benchmarks.loops.running import run
 from benchmarks.loops.table import POLL
-from benchmarks.measured import MeasurementFailed, Series
+from benchmarks.measured import MeasurementFailed, Series, costs
 from benchmarks.report import Result
 from benchmarks.sections.json_events import shares
 from benchmarks.topics import filled_topic
@@ -40,7 +40,7 @@ def measure(address: str, topic: str, folder: Path, events: int, rounds: int) ->
         place, window = folder / str(turn), Window(events // WARM_UP, counted, SECONDS)
         ours.take(partial(end_to_end, place, _settings(topic), kafka_settings(address), window))
         poll.take(bare)
-    rates = [poll.rate, ours.rate, ours.over(poll, "`auto` over kafka-python's bare poll", 0.5), poll.cost, ours.cost]
+    rates = [poll.rate, ours.rate, ours.over(poll, "`auto` over kafka-python's bare poll", 0.5), *costs(poll, ours)]
     return rates + _scores(address, folder, events // SCORED)
 
 

@@ -7,7 +7,7 @@ from benchmarks import ingest
 from benchmarks.ingest import Window, kafka_settings, trainer_settings
 from benchmarks.loops.running import run
 from benchmarks.loops.table import CONSUME, POLL, RIVER
-from benchmarks.measured import Series
+from benchmarks.measured import Series, costs
 from benchmarks.report import Result
 
 
@@ -44,5 +44,5 @@ def measure(address: str, topic: str, folder: Path, events: int, rounds: int) ->
         second.over(consume, "Headrace with librdkafka over librdkafka's bare consume", 0.6),
         first.over(loop, "Headrace over the hand-written loop", 3.0),
         second.over(loop, "Headrace with librdkafka over the hand-written loop", 5.0),
-        *(each.cost for each in (poll, consume, loop, first, second)),
+        *costs(poll, consume, loop, first, second),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.ingest import Window, end_to_end, kafka_settings
 from benchmarks.loops.running import run
 from benchmarks.loops.table import RIVER
-from benchmarks.measured import Measured, Series
+from benchmarks.measured import Measured, Series, costs
 from benchmarks.report import Result
 from benchmarks.sections.json_events import shares
 from benchmarks.topics import ARROW, NDJSON, ROWS, around, arrow_messages, ndjson_messages, temporary_topic
@@ -77,5 +77,5 @@ def _in_turn(
             series.over(base, f"{form.name}, `{kind}`, over the hand-written loop", form.bars[kind])
             for kind, series in ours.items()
         ),
-        *(series.cost for series in ours.values()),
+        *costs(*ours.values()),
     ]

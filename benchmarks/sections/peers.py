@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.ingest import Window, end_to_end, kafka_settings, trainer_settings
 from benchmarks.loops.running import run
 from benchmarks.loops.table import LOOPS, PEERS
-from benchmarks.measured import Series
+from benchmarks.measured import Series, costs
 from benchmarks.report import Result
 from benchmarks.sections.json_events import shares
 
@@ -36,6 +36,5 @@ def measure(address: str, topic: str, folder: Path, events: int, rounds: int) ->
         ours.rate,
         *(series.rate for series in loops.values()),
         *(ours.over(series, f"Headrace over {series.name}") for series in loops.values()),
-        ours.cost,
-        *(series.cost for series in loops.values()),
+        *costs(ours, *loops.values()),
     ]
