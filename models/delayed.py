@@ -10,9 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
-
 from models.answer_scores import AnswerScores
+from models.devices import wait_for_device
 from models.examples import Examples, Features, Task
 from models.learner import Trial
 
@@ -121,14 +120,8 @@ class DelayedTest:
             microbatch = arrived.slice(done, done + self._size)
             began = self._clock()
             self._learner.learn(microbatch)
-            _wait_for_device()
+            wait_for_device()
             self.seconds += self._clock() - began
             self._begun = True
             done += len(microbatch)
         self._waiting = [arrived.slice(done, len(arrived))]
-
-
-def _wait_for_device() -> None:
-    """Wait until an accelerator that is in use has done its work: learning returns before."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # PyTorch left its types out
-        torch.cuda.synchronize()

@@ -107,3 +107,26 @@ def release_memory(error: BaseException) -> None:
 def memory_held(device: torch.device) -> int:
     """Return the bytes that are held on an accelerator; 0 on the CPU."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else 0
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes that were ever held on an accelerator by this process; 0 on the CPU."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
+
+
+def wait_for_device() -> None:
+    """Wait until an accelerator that is in use has done its work: learning returns before."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # PyTorch left its types out
+        torch.cuda.synchronize()
+
+
+def describe_device(name: str) -> str:
+    """Return what a device is called by who made it; ``CPU`` for the CPU.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+        There is no such device here.
+    """
+    device = choose_device(name)
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

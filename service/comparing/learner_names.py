@@ -3,13 +3,12 @@
 Light, because ``--help`` lists the names.
 """
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Literal
 
 from service.errors import ConfigurationInvalid
+from service.measuring.learner_check import LARGEST, check_learner, is_size
 from service.settings.learner_kinds import KINDS
 
 Way = Literal["microbatch", "batch", "online", "baseline"]
@@ -30,9 +29,6 @@ DEFAULT = ("majority", "mean", "no-change", "auto", "online", "batch", "auto@102
 so that all of these are seen to the end on a busy machine too; baselines that do not fit the task are left out."""
 
 NAMES = ", ".join(WAYS)
-
-_GROUP = "headrace.networks"
-_LARGEST = 1_000_000  # rows of a microbatch, as in the configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +73,12 @@ def parse_entrants(names: str | None) -> list[Entrant]:
 
 def _parse(name: str) -> Entrant:
     kind, at, size = name.rpartition("@") if "@" in name else (name, "", "")
-    if kind not in WAYS and ":" not in kind and kind not in entry_points(group=_GROUP).names:
-        near = difflib.get_close_matches(kind, WAYS, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigurationInvalid(
-            f"--learners {name}: there is no learner {kind!r}; {hint}There are {NAMES}, and networks of your own as "
-            "path/to/file.py:ClassName"
-        )
+    check_learner(kind, WAYS, f"--learners {name}")
     if not at:
         return Entrant(name, kind)
-    if not (size.isdecimal() and 0 < int(size) <= _LARGEST):
+    if not is_size(size):
         raise ConfigurationInvalid(
-            f"--learners {name}: {size!r} is no size of a microbatch; write a number of rows from 1 to {_LARGEST:,}, "
+            f"--learners {name}: {size!r} is no size of a microbatch; write a number of rows from 1 to {LARGEST:,}, "
             f"such as {kind}@256"
         )
     if WAYS.get(kind) in ("baseline", "online"):

@@ -31,12 +31,15 @@ class Dot:
         Whether its value is of another kind than that of full ones.
     ring
         Whether it is the one to look at.
+    span
+        The two ends of a bar through it, that says how far its value went up and down; empty for none.
     """
 
     at: Point
     told: str = ""
     hollow: bool = False
     ring: bool = False
+    span: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Line:
     best
         Whether it is the best of all.
     points
-        In order.
+        In order; those that are joined.
     label_at
         Where the label goes, from 0 at the foot of the chart to 1 at its top.
     beyond
@@ -71,6 +74,11 @@ class Line:
     label_at: float
     beyond: str = ""
     dots: Sequence[Dot] = ()
+
+    @property
+    def end(self) -> Point:
+        """Where it ends: at its last point, or at its last dot, if that is all there is of it."""
+        return self.points[-1] if self.points else self.dots[-1].at
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from service.measuring.chart import Bound, Chart, Dot, Line
+from service.measuring.chart import Bound, Chart, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +123,18 @@ def _dots(chart: Chart, frame: Frame, line: Line) -> Iterator[str]:
     for dot in line.dots:
         x, y = frame.x(chart.across.place(dot.at[0])), frame.y(_within(chart.up.place(dot.at[1])))
         told = f"<title>{escape(dot.told)}</title>" if dot.told else ""
+        if dot.span:
+            low, high = (frame.y(_within(chart.up.place(end))) for end in dot.span)
+            yield f'<line class="span" x1="{x}" x2="{x}" y1="{low}" y2="{high}"/>'
         if dot.ring:
             yield f'<circle class="ring" cx="{x}" cy="{y}" r="9"/>'
-        yield f'<circle{_kind(dot)} cx="{x}" cy="{y}" r="{4 if dot.told else 3}"' + (
-            f">{told}</circle>" if told else "/>"
-        )
-
-
-def _kind(dot: Dot) -> str:
-    return ' class="hollow"' if dot.hollow else ""
+        kind, size = ' class="hollow"' if dot.hollow else "", 4 if dot.told else 3
+        yield f'<circle{kind} cx="{x}" cy="{y}" r="{size}"{f">{told}</circle>" if told else "/>"}'
 
 
 def _label(chart: Chart, frame: Frame, line: Line) -> str:
     """Return the name of a line, and what leads to it from the line's end."""
-    end, score = line.points[-1]
+    end, score = line.end
     x, y = frame.x(chart.across.place(end)), frame.y(_within(chart.up.place(score)))
     right, label = frame.left + frame.across, frame.y(line.label_at)
     return (

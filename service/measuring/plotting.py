@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from service.measuring.chart import Chart, Colours, Line
+from service.measuring.chart import Chart, Colours, Line, Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BOUND = "#c9184a"
+_BOUND = "#b0184a"
 
 
 def new_figure(width: float, height: float) -> "Figure | None":
@@ -39,19 +39,28 @@ def plot(axes: "Axes", chart: Chart, colours: Colours) -> None:
 
 
 def _plot_line(axes: "Axes", chart: Chart, line: Line, colour: str) -> None:
-    places = [(chart.across.place(across), chart.up.place(up)) for across, up in line.points]
     pattern = (0, line.dashes) if line.dashes else "-"
-    axes.plot(*zip(*places, strict=True), color=colour, linestyle=pattern, linewidth=2.8 if line.best else 1.5)
+    places = [_place(chart, point) for point in line.points]
+    if places:
+        axes.plot(*zip(*places, strict=True), color=colour, linestyle=pattern, linewidth=2.8 if line.best else 1.5)
     for dot in line.dots:
-        across, up = chart.across.place(dot.at[0]), min(max(chart.up.place(dot.at[1]), 0.0), 1.0)
+        across, up = _place(chart, dot.at)
+        up = min(max(up, 0.0), 1.0)
         size = 5.5 if line.best else 4
         inside = "white" if dot.hollow else colour
         axes.plot(across, up, color=colour, marker="o", markersize=size, markerfacecolor=inside, clip_on=False)
+        if dot.span:
+            ends = [chart.up.place(end) for end in dot.span]
+            axes.plot([across, across], ends, color=colour, linewidth=1.2)
         if dot.ring:
             ring = {"markersize": 13.0, "markerfacecolor": "none", "markeredgewidth": 1.8}
             axes.plot(across, up, color=colour, marker="o", clip_on=False, **ring)  # type: ignore[arg-type]  # as plot() takes it
     if line.label:
-        _label(axes, line, places[-1], colour)
+        _label(axes, line, _place(chart, line.end), colour)
+
+
+def _place(chart: Chart, point: Point) -> Point:
+    return chart.across.place(point[0]), chart.up.place(point[1])
 
 
 def _label(axes: "Axes", line: Line, end: tuple[float, float], colour: str) -> None:

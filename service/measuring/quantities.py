@@ -16,3 +16,11 @@ def memory(value: int | None) -> str:
 def duration(seconds: float) -> str:
     """Return a time."""
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a short time: two or three digits."""
+    value = 1000 * seconds
+    if value >= 10_000:
+        return f"{seconds:,.0f} s"
+    return f"{value:,.0f} ms" if value >= 10 else f"{value:.1f} ms" if value >= 1 else f"{value:.2f} ms"

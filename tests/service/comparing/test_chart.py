@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from models.examples import Task
-from service.comparing.chart import COLOURS, TOGETHER, legend, recent, running
+from service.comparing.chart import TOGETHER, legend, recent, running
 from service.measuring.chart import Chart
 from tests.support.comparing import ROWS, comparison, outcome
 
@@ -95,20 +95,3 @@ def test_there_may_be_nothing_to_draw() -> None:
     """A comparison in which all failed would end with a traceback."""
     assert running(comparison({}), 0.05) is None
     assert recent(comparison({}), 0.05) is None
-
-
-def test_colours_can_be_seen_on_their_ground() -> None:
-    """Lines and names would be too faint for many people, on a light or on a dark screen (WCAG 2.2, 1.4.3)."""
-
-    def luminance(colour: str) -> float:
-        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts)
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    def contrast(one: str, other: str) -> float:
-        darker, lighter = sorted((luminance(one), luminance(other)))
-        return (lighter + 0.05) / (darker + 0.05)
-
-    for light, dark in COLOURS.values():
-        assert contrast(light, "#ffffff") >= 4.5
-        assert contrast(dark, "#0d1117") >= 4.5

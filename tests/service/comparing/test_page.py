@@ -2,7 +2,6 @@
 
 import re
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,39 +13,9 @@ from service.comparing.outcome import Outcome
 from service.comparing.page import make_page
 from service.comparing.picture import draw_picture
 from tests.support.comparing import comparison, outcome
+from tests.support.pages import PageReading, check_page
 
 NASTY = "<script>alert('x')</script>&\"$stream.csv"
-VOID = {"meta"}
-
-
-class Reading(HTMLParser):
-    """Reads a page as a browser does: its elements, its text by element, and whether all of them are closed."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: dict[str, list[str]] = {}
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and data.strip():
-            self.texts.setdefault(self.open[-1], []).append(data.strip())
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def usual() -> Comparison:
@@ -64,16 +33,10 @@ def usual() -> Comparison:
     )
 
 
-def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
-    """A page that is sent to a colleague would be empty, tell somebody that it was opened, or run a stream's name."""
+def test_the_page_needs_nothing_from_elsewhere_runs_nothing_and_suits_light_and_dark() -> None:
+    """A page that is sent would be empty, tell that it was opened, run a stream's name, or be unreadable at night."""
     page = make_page(usual())
-    read = Reading(page)
-    assert read.open == []
-    assert not {"script", "link", "img", "iframe", "object", "use", "a"} & {tag for tag, _ in read.elements}
-    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)", page)
-    assert not [name for _, attributes in read.elements for name in attributes if name.startswith("on")]
-    policy = next(meta["content"] for meta in read.named("meta") if "http-equiv" in meta)
-    assert policy == "default-src 'none'; style-src 'unsafe-inline'"
+    read = check_page(page)
     assert NASTY not in page
     assert read.texts["h1"] == [f"Learners compared on {NASTY}"]
 
@@ -81,7 +44,7 @@ def test_the_page_needs_nothing_from_elsewhere_and_runs_nothing() -> None:
 def test_the_page_says_the_result_first_and_shows_all_of_it() -> None:
     """A person would not understand it at a glance, or would miss a learner."""
     page = make_page(usual())
-    read = Reading(page)
+    read = PageReading(page)
     assert read.texts["p"][0].startswith("auto predicted best: 80.0% of all rows right; batch training came to 70.0%")
     assert page.index("predicted best") < page.index("<svg") < page.index("<table")
     assert [
@@ -122,33 +85,17 @@ def test_every_line_carries_its_name_and_the_drawings_their_description() -> Non
         assert all(0 <= float(point.split(",")[0]) <= width for point in points.split())
 
 
-def test_the_page_suits_a_light_and_a_dark_screen_and_is_a_table_to_those_who_listen() -> None:
-    """Somebody could not read it at night, or not at all."""
-    page = make_page(usual())
-    read = Reading(page)
-    assert "@media (prefers-color-scheme: dark)" in page
-    assert {"name": "color-scheme", "content": "light dark"} in read.named("meta")
-    style = re.search(r"<style>(.*?)</style>", page, re.DOTALL)
-    assert style is not None
-    rest = re.sub(r":root \{[^}]*\}", "", style[1])
-    # Every colour is one that the dark screen has another of.
-    assert not re.search(r"#[0-9a-f]{3,6}\b", rest)
-    assert all(cell.get("scope") in {"col", "row"} for cell in read.named("th"))
-    assert ("html", {"lang": "en"}) in read.elements
-    assert read.texts["caption"]
-
-
 @pytest.mark.parametrize("found", [comparison({}), comparison({"auto": Outcome(error="no")})])
 def test_a_page_without_a_result_can_be_read(found: Comparison) -> None:
     """A comparison in which all failed would end with a traceback."""
-    read = Reading(make_page(found))
+    read = PageReading(make_page(found))
     assert read.texts["p"].count("There is nothing to draw.") == 2
 
 
 def test_errors_are_drawn_with_lower_being_better() -> None:
     """A person would take the worst regressor for the best."""
     errors = {"auto": outcome([2.0, 1.0], "mae"), "linear": outcome([2.0, 1e11], "mae")}
-    read = Reading(make_page(comparison(errors, Task.REGRESSION)))
+    read = PageReading(make_page(comparison(errors, Task.REGRESSION)))
     assert read.texts["figcaption"][0] == (
         "Mean absolute error so far. Lower is better. An arrow says that a line ends off the chart."
     )
