@@ -119,7 +119,8 @@ class Step:
         if of_block is not None:
             norm = torch.hypot(norm, torch.linalg.vector_norm(of_block, dim=(0, 2)))
         kept = guard.kept(norm)
-        if self.clip:
+        # On the CPU it is known at once whether there is anything to clip.
+        if self.clip and not (norm.is_cpu and max(norm.tolist()) <= self.clip):
             factor = (self.clip / norm.clamp(min=self.clip)).unsqueeze(1)
             parameters.gradient.mul_(factor)
             of_block = None if of_block is None else of_block.mul_(factor)

@@ -61,7 +61,7 @@ class Guard:
         self._norms.append(norm)
         if len(self._norms) >= MOST_NOTES:
             self._count()
-        if norm.is_cpu and math.isfinite(norm.sum().item()):
+        if norm.is_cpu and math.isfinite(sum(norm.tolist())):
             return None
         return torch.isfinite(norm).unsqueeze(1)
 

@@ -17,6 +17,7 @@ from models.examples import Kind
 from models.network import BuiltIn, Inputs, LossGradient, Network, Rate, Shape, fill_uniformly
 from models.network_bins import AMOUNT, BINNED, KNOTS, Bins
 from models.network_fm import FactorizationMachine
+from models.network_products import add_outputs, before, outputs_of, write_gradient
 from models.network_user import UserNetwork, is_user_network
 
 
@@ -57,10 +58,10 @@ class Linear(BuiltIn):
 
     def _outputs(self, inputs: Inputs, bins: Tensor) -> Tensor:
         """Return the outputs, by bins too."""
-        weight, bias = self._parameters["weight"], self._parameters["bias"].unsqueeze(1)
-        outputs = torch.baddbmm(bias, inputs.dense.expand(weight.shape[0], -1, -1), weight)
+        weight, bias = self._parameters["weight"], self._parameters["bias"]
+        outputs = outputs_of(bias, inputs.dense.expand(weight.shape[0], -1, -1), weight)
         curves = self._parameters["bins"][:, : self._bins.columns].flatten(1, 2)
-        outputs.baddbmm_(bins.expand(weight.shape[0], -1, -1), curves, alpha=AMOUNT)
+        add_outputs(outputs, bins.expand(weight.shape[0], -1, -1), curves, AMOUNT)
         if inputs.entries is not None and inputs.block is not None:
             outputs += inputs.entries.sum_by_row(inputs.block)
         return outputs
@@ -71,9 +72,10 @@ class Linear(BuiltIn):
         gradient = loss_gradient(self._outputs(inputs, bins))
         written, copies = self._gradients, gradient.shape[0]
         torch.sum(gradient, 1, out=written["bias"])
-        torch.bmm(inputs.dense.t().expand(copies, -1, -1), gradient, out=written["weight"])
+        write_gradient(written["weight"], inputs.dense.expand(copies, -1, -1), gradient)
         curves = written["bins"][:, : self._bins.columns].flatten(1, 2)
-        curves.baddbmm_(bins.t().expand(copies, -1, -1), gradient, beta=0, alpha=AMOUNT)
+        write_gradient(curves, bins.expand(copies, -1, -1), gradient)
+        curves.mul_(AMOUNT)
         return None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
 
 
@@ -149,8 +151,8 @@ class Mlp(BuiltIn):
         for layer in range(last):
             bias = parameters[f"bias{layer}"].unsqueeze(1)
             flow.append(torch.baddbmm(bias, flow[-1], parameters[f"weight{layer}"]).relu_())
-        outputs = torch.baddbmm(parameters[f"bias{last}"].unsqueeze(1), flow[-1], parameters[f"weight{last}"])
-        outputs.baddbmm_(dense, parameters["skip"])
+        outputs = outputs_of(parameters[f"bias{last}"], flow[-1], parameters[f"weight{last}"])
+        add_outputs(outputs, dense, parameters["skip"])
         if inputs.entries is not None and inputs.block is not None:
             outputs += inputs.entries.sum_by_row(inputs.block)
         return [*flow, outputs]
@@ -164,13 +166,18 @@ class Mlp(BuiltIn):
         *flow, outputs = self._activations(inputs)
         gradient = loss_gradient(outputs)
         block_gradient = None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
-        torch.bmm(flow[0].mT, gradient, out=self._gradients["skip"])
-        for layer in reversed(range(len(flow))):
-            torch.sum(gradient, 1, out=self._gradients[f"bias{layer}"])
-            torch.bmm(flow[layer].mT, gradient, out=self._gradients[f"weight{layer}"])
+        written, parameters, last = self._gradients, self._parameters, len(self._hidden)
+        write_gradient(written["skip"], flow[0], gradient)
+        write_gradient(written[f"weight{last}"], flow[last], gradient)
+        for layer in reversed(range(last + 1)):
+            torch.sum(gradient, 1, out=written[f"bias{layer}"])
+            if layer < last:
+                torch.bmm(flow[layer].mT, gradient, out=written[f"weight{layer}"])
             if layer:
+                weight = parameters[f"weight{layer}"]
+                gradient = before(gradient, weight) if layer == last else torch.bmm(gradient, weight.mT)
                 # Where a unit was 0, nothing flows back.
-                gradient = torch.bmm(gradient, self._parameters[f"weight{layer}"].mT).mul_(flow[layer] > 0)
+                gradient = torch.ops.aten.threshold_backward(gradient, flow[layer], 0)
         return block_gradient
 
 

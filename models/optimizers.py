@@ -6,7 +6,6 @@ of layers, and as networks are small, it is their number that costs. A new optim
 ``OPTIMIZERS``.
 """
 
-import math
 from typing import ClassVar, Protocol
 
 import torch
@@ -81,13 +80,13 @@ class Adam:
             parameters.mul_(1 - rate * self._decay)
         elif self._decay:
             _decay(gradient, parameters, self._decay)
-        mean.lerp_(gradient, 1 - first)
-        square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
-        # What corrects for the zeros that both means begin with is in the rate, and in what keeps from dividing by 0.
-        corrected = math.sqrt(1 - second**number)
-        spread = square.sqrt().add_(EPSILON * corrected)
-        torch.mul(mean, rate, out=gradient)
-        parameters.addcdiv_(gradient, spread, value=-corrected / (1 - first**number))
+        # PyTorch's kernel reads and writes each number once. From 0, at a rate of 1: what the copies' rates multiply.
+        step, taken = torch.zeros_like(gradient), torch.full((), float(number), device=gradient.device)
+        torch._fused_adam_(
+            [step], [gradient], [mean], [square], [], [taken], lr=1.0, beta1=first, beta2=second, weight_decay=0.0,
+            eps=EPSILON, amsgrad=False, maximize=False,
+        )  # fmt: skip
+        parameters.addcmul_(step, rate)
 
 
 class AdamW(Adam):
