@@ -17,6 +17,7 @@ from service.errors import ConfigurationInvalid
 from service.settings import environment, messages, yaml_text
 from service.settings.event_options import EventOptions
 from service.settings.kafka import KafkaSettings
+from service.settings.schema_registry import SchemaRegistrySettings
 from service.settings.section import Section
 from service.settings.sections import (
     CheckpointSettings,
@@ -81,6 +82,7 @@ class Settings(Section):
     publish_dir: Path | None = None
     source: SourceSettings = Field(default_factory=SourceSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    schema_registry: SchemaRegistrySettings = Field(default_factory=SchemaRegistrySettings)
     models: dict[str, ModelSettings] = Field(default_factory=lambda: {"default": ModelSettings()})
     serve: ServeSettings = Field(default_factory=ServeSettings)
     train: TrainSettings = Field(default_factory=TrainSettings)

@@ -17,6 +17,7 @@
     ├── StreamFileInvalid         a file of rows to be replayed cannot be read, or lacks a column
     ├── DeliveryFailed            replayed events do not arrive; the message says why and what to do
     ├── DemoFailed                the demonstration's own service did not start, or did not learn
+    ├── RegistryUnavailable       the schema registry does not answer; whoever reads waits, and nothing is dropped
     ├── RedriveRunning            dead letters are being sent again already, by another command
     └── RequestInvalid            a request that cannot be used; becomes problem+json
 """
@@ -101,6 +102,22 @@ class RequestInvalid(ServiceError):
         super().__init__(message)
         self.status = status
         self.field = field
+        self.retry_after = retry_after
+
+
+class RegistryUnavailable(ServiceError):
+    """The schema registry cannot say now what it knows of a schema.
+
+    Parameters
+    ----------
+    message
+        What was tried, and what the operator can check.
+    retry_after
+        Seconds after which asking again makes sense.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
         self.retry_after = retry_after
 
 

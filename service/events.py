@@ -3,6 +3,7 @@
 ::
 
     records ─▶ payloads.py          which events does a message hold?
+            ─▶ avro_events.py       Avro becomes JSON
             ─▶ arrow_columns.py     streams of Arrow straight into columns
             ─▶ typed_decoding.py    many in one call, where they have the shape of those before (schema.py)
             ─▶ single_decoding.py   one by one, where they have not
@@ -21,6 +22,7 @@ import numpy as np
 from consumers.records import Records
 from consumers.source import Positions, Record
 from service.decoding.arrow_columns import ArrowColumns
+from service.decoding.avro_events import AvroEvents, Schemas
 from service.decoding.decoded import DecodedEvents
 from service.decoding.event_bodies import events_from_body
 from service.decoding.event_problems import PayloadInvalid, Problem
@@ -52,9 +54,18 @@ class EventDecoder:
         Where reading begins. Events before it, in a message that it splits, are neither returned nor counted.
     observations
         Whether events without a label are of use.
+    schemas
+        Of Avro messages; None: there are none.
     """
 
-    def __init__(self, options: EventOptions, start: Positions, *, observations: bool = False) -> None:
+    def __init__(
+        self,
+        options: EventOptions,
+        start: Positions,
+        *,
+        observations: bool = False,
+        schemas: Schemas | None = None,
+    ) -> None:
         self._options = options
         self._observations = observations
         self._start = dict(start)
@@ -62,7 +73,20 @@ class EventDecoder:
         self._single = SingleDecoder(options, selection)
         self._typed = TypedDecoder(options, selection)
         self._arrow = ArrowColumns(options, selection)
+        self._avro = None if schemas is None else AvroEvents(schemas)
         self._smooth = True
+
+    def prepare(self, records: Sequence[Record]) -> None:
+        """Have the schemas of Avro messages ready, before any of the records is decoded.
+
+        Raises
+        ------
+        RegistryUnavailable
+            None of them may be decoded yet: to be tried again.
+        """
+        if self._avro is not None:
+            columns = Records.of(records)
+            self._avro.prepare(value for value in columns.values if value is not None)
 
     def pieces(self, records: Sequence[Record]) -> Iterator[DecodedEvents]:
         """Yield what `records` hold: all at once as a rule, in pieces where that would take too much memory."""
@@ -86,7 +110,7 @@ class EventDecoder:
         except TooWide as wide:
             if len(records) > 1:
                 raise
-            decoding = Decoding(batch, self._typed, self._single, self._arrow)
+            decoding = Decoding(batch, self._typed, self._single, self._arrow, self._avro)
             return self._judge(batch, decoding, decoding.refuse(wide))
 
     def problems(self, body: Record) -> dict[int, Problem]:
@@ -112,14 +136,14 @@ class EventDecoder:
             yield from self._halved(records[half:])
 
     def _decode(self, batch: RecordBatch) -> DecodedEvents:
-        decoding = Decoding(batch, self._typed, self._single, self._arrow)
+        decoding = Decoding(batch, self._typed, self._single, self._arrow, self._avro)
         try:
             decoded = self._judge(batch, decoding, decoding.run(together=self._smooth))
         except TooWide:
             if len(batch.records) > 1:
                 raise
             # What is refused must not depend on the shapes that were seen before.
-            decoding = Decoding(batch, self._typed, self._single, self._arrow)
+            decoding = Decoding(batch, self._typed, self._single, self._arrow, self._avro)
             decoded = self._judge(batch, decoding, decoding.run(together=False, by_shape=False))
         self._smooth = decoding.smooth
         return decoded

@@ -11,6 +11,7 @@ from consumers.kafka_topics import create_topic
 from consumers.log import LogSink, LogSource
 from consumers.source import Sink, Source
 from service.config import Settings
+from service.decoding.avro_events import Schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,11 @@ class ModelPaths:
     def dead_letters(self) -> Path:
         """Database of events that could not be used."""
         return self.root / "dead_letters.sqlite"
+
+    @property
+    def schemas(self) -> Path:
+        """Folder of the Avro schemas that events were decoded by."""
+        return self.root / "schemas"
 
     @property
     def drill(self) -> Path:
@@ -103,6 +109,17 @@ def open_dead_letters(settings: Settings, model: str) -> DeadLetters:
         keep_bytes=own.keep_bytes,
         forward=dead_letter_topic(settings, model) is not None,
     )
+
+
+def make_schemas(settings: Settings, model: str) -> Schemas | None:
+    """Return who knows the schemas of Avro messages that `model` learns from; None where there is no registry."""
+    registry = settings.schema_registry
+    if registry.url is None:
+        return None
+    from service.reading.schema_files import SchemaFiles  # noqa: PLC0415  # only where there is one: fastavro is optional
+    from service.reading.schema_registry import SchemaRegistry  # noqa: PLC0415  # as above
+
+    return SchemaRegistry(registry, SchemaFiles(model_paths(settings, model).schemas, registry.url))
 
 
 def dead_letter_topic(settings: Settings, model: str) -> str | None:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from service.decoding.arrow_columns import ArrowColumns
 from service.decoding.arrow_events import ArrowStream
+from service.decoding.avro_events import AvroEvents
 from service.decoding.event_problems import PayloadInvalid, Problem
 from service.decoding.extent import NamesLength
-from service.decoding.payloads import ARROW, JSON, MAXIMUM_EVENTS, content_type_of, split
+from service.decoding.payloads import ARROW, JSON, MAXIMUM_EVENTS, content_type_of, is_avro, split
 from service.decoding.record_batch import Origins, RecordBatch
 from service.decoding.single_decoding import Event, SingleDecoder, tabulate
 from service.decoding.table import Table, in_order
@@ -47,13 +48,21 @@ class Decoding:
         Whether the only message was refused as a whole.
     """
 
-    def __init__(self, batch: RecordBatch, typed: TypedDecoder, single: SingleDecoder, arrow: ArrowColumns) -> None:
+    def __init__(
+        self,
+        batch: RecordBatch,
+        typed: TypedDecoder,
+        single: SingleDecoder,
+        arrow: ArrowColumns,
+        avro: AvroEvents | None = None,
+    ) -> None:
         self.counts: NDArray[np.int64] = np.zeros(len(batch.records), np.int64)
         self.problems: dict[Place, Problem] = {}
         self._batch = batch
         self._typed = typed
         self._single = single
         self._arrow = arrow
+        self._avro = avro
         self._streams: list[tuple[int, ArrowStream]] = []
         self._rows: list[Any] = []
         self._row_runs: list[_Run] = []
@@ -87,6 +96,8 @@ class Decoding:
         values, headers = self._batch.records.values, self._batch.records.headers or ()
         messages = {index: value for index, value in enumerate(values) if value is not None}
         types = {i: kind for i, each in enumerate(headers) if (kind := content_type_of(each)) != JSON and i in messages}
+        if self._avro is not None:
+            messages = self._opened(self._avro, messages, types)
         if together and messages and not types:
             rows = self._typed.lines(b"\n".join(messages.values()), len(messages))
             if rows is not None:
@@ -96,6 +107,20 @@ class Decoding:
         for index, value in messages.items():
             self._message(index, value, types.get(index, JSON))
         return self._finish()
+
+    def _opened(self, avro: AvroEvents, messages: dict[int, bytes], types: dict[int, str]) -> dict[int, bytes]:
+        """Return the messages with JSON in the place of Avro; `types` keeps none of the latter."""
+        opened = {}
+        for index, value in messages.items():
+            if not is_avro(value, types.get(index, JSON)):
+                opened[index] = value
+                continue
+            types.pop(index, None)
+            try:
+                opened[index] = avro.as_json(value)
+            except PayloadInvalid as invalid:
+                self._refuse_message(index, invalid)
+        return opened
 
     def refuse(self, error: ServiceError) -> Table:
         """Return no event: the only message is refused as a whole."""

@@ -15,11 +15,26 @@ from service.decoding.event_problems import BAD_JSON, PayloadInvalid, Problem, e
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 ARROW = "application/vnd.apache.arrow.stream"
+AVRO = "application/avro"
+
+MAGIC = b"\0"
+"""The first byte of Avro as Confluent's serializers frame it; no JSON begins so."""
 
 MAXIMUM_EVENTS = 100_000
 """Events in one message; each bad one becomes a dead letter."""
 
-_NAMES = {JSON: JSON, NDJSON: NDJSON, "application/ndjson": NDJSON, ARROW: ARROW}
+_NAMES = {
+    JSON: JSON,
+    NDJSON: NDJSON,
+    "application/ndjson": NDJSON,
+    ARROW: ARROW,
+    AVRO: AVRO,
+    "avro/binary": AVRO,
+    "application/vnd.apache.avro": AVRO,
+}
+_AVRO_UNREAD = (
+    "this looks like Avro, which is read from Kafka where schema_registry.url says which registry has its schemas"
+)
 _ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _ANYTHING = msgspec.json.Decoder()
 _SPACE = b" \t\r\n"
@@ -45,6 +60,11 @@ def canonical_type(header: str) -> str:
     return _NAMES.get(name, name) or JSON
 
 
+def is_avro(value: bytes, content_type: str) -> bool:
+    """Whether a message is framed Avro: by its header, or, as most producers of Avro send none, by its first byte."""
+    return content_type == AVRO or (content_type == JSON and value[:1] == MAGIC)
+
+
 def split(value: bytes, content_type: str) -> list[bytes]:
     """Return each event that a message holds, as JSON.
 
@@ -57,6 +77,8 @@ def split(value: bytes, content_type: str) -> list[bytes]:
         return _bounded(_lines(value))
     if content_type == ARROW:
         return ArrowStream.read(value, MAXIMUM_EVENTS).rows_as_json()
+    if is_avro(value, content_type):
+        raise PayloadInvalid("content_type", _AVRO_UNREAD)
     if content_type != JSON:
         raise PayloadInvalid("content_type", _unknown(content_type))
     return _bounded(_elements(value)) if value.lstrip(_SPACE)[:1] == b"[" else [value]

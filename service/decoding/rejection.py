@@ -19,7 +19,8 @@ class Rejected:
     partition, offset, index
         Which event of which record.
     reason
-        ``malformed``, ``not_an_event``, ``feature``, ``label``, ``weight``, ``timestamp`` or ``content_type``.
+        ``malformed``, ``not_an_event``, ``feature``, ``label``, ``weight``, ``timestamp``, ``content_type`` or
+        ``schema``.
     detail
         What is wrong, for a person.
     value

@@ -21,6 +21,7 @@ from service.config import ModelSettings, Settings
 from service.decoding.tasks import TaskGate
 from service.durability.lease import Lease, Unowned
 from service.durability.manifest import decode_manifest
+from service.errors import RegistryUnavailable
 from service.events import EventDecoder
 from service.learning.dedup import DedupWindow
 from service.learning.learner_files import digests_of
@@ -37,7 +38,7 @@ from service.reading.refusals import make_refusals
 from service.restart.rebatching import Chained
 from service.restart.recovery import Recovery
 from service.restart.relearning import Relearning
-from service.wiring import ModelPaths, log_path
+from service.wiring import ModelPaths, log_path, make_schemas
 
 MakeLearner = Callable[[Task], Learner]
 
@@ -158,7 +159,12 @@ class Model:
         if self.programs is not None:
             return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
         bounds = self.settings.microbatch
-        decoder = EventDecoder(self.settings.events, start.positions, observations=self.settings.teacher is not None)
+        decoder = EventDecoder(
+            self.settings.events,
+            start.positions,
+            observations=self.settings.teacher is not None,
+            schemas=make_schemas(self.service, self.name),
+        )
         gate = TaskGate(start.task, start.classes, most_classes=self.settings.events.max_classes)
         refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
         return ThreadIngest(
@@ -175,11 +181,11 @@ class Model:
             pieces = read_back(
                 self.source,
                 positions,
-                EventDecoder(self.settings.events, {}),
+                EventDecoder(self.settings.events, {}, schemas=make_schemas(self.service, self.name)),
                 TaskGate(task, (), most_classes=self.settings.events.max_classes),
                 self.settings.fallback.replay_events,
             )
-        except ConsumerError as error:
+        except (ConsumerError, RegistryUnavailable) as error:
             self.notice(f"the last events could not be read back, so the stand-in starts from nothing: {error}")
             return []
         screen = self.make_screen()

@@ -18,6 +18,7 @@ from consumers.microbatch import Decoded
 from consumers.source import Positions, Reader, Record, Source
 from models.examples import Examples, Label, Task
 from service.decoding.tasks import TaskGate
+from service.errors import RegistryUnavailable
 from service.events import DecodedEvents, EventDecoder
 from service.reading.refusals import Refusals
 
@@ -239,12 +240,27 @@ class IngestLoop:
         self._tell()
         if not records:
             self._hand_over(self._gate.poll(), arrived)
+        if not self._prepare(records):
+            return False
         # In pieces, where events are many, or have so little in common that together they took too much memory.
         for piece in self._decoder.pieces(records):
             self._hand_over(self._gate.offer(self._refusals.refuse_again(piece)), arrived)
             if not self._reads_on():
                 return False
         return self._reads_on()
+
+    def _prepare(self, records: Sequence[Record]) -> bool:
+        """Have all that decoding needs ready, waiting for as long as it takes; return whether to go on."""
+        delay = 0.0
+        while self._goes_on(delay):
+            try:
+                self._decoder.prepare(records)
+            except RegistryUnavailable as error:
+                self._cannot_reach(error)
+                delay = min(max(error.retry_after, delay * 2), _BACK_OFF_LAST)
+            else:
+                return True
+        return False
 
     def _reads_on(self) -> bool:
         return not self._stopped and self._refusals.paused(self._positions) is None
@@ -277,7 +293,7 @@ class IngestLoop:
         for message in self._refusals.notices():
             self._outlet.notice(message)
 
-    def _cannot_reach(self, error: SourceUnavailable) -> None:
+    def _cannot_reach(self, error: SourceUnavailable | RegistryUnavailable) -> None:
         self._outlet.report({}, waiting=True)
         self._outlet.notice(str(error))
-        _log.warning("the log cannot be reached; trying again", error=str(error))
+        _log.warning("reading waits; trying again", error=str(error))

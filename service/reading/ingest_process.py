@@ -32,7 +32,7 @@ from service.reading.ingest import IngestLoop, Start
 from service.reading.reading_program import ReadingProgram, start_program
 from service.reading.refusals import make_refusals
 from service.reading.steady_memory import keep_memory_steady
-from service.wiring import make_source, open_dead_letters
+from service.wiring import make_schemas, make_source, open_dead_letters
 
 _log = structlog.get_logger("headrace.ingest")
 
@@ -278,7 +278,7 @@ def _read(connection: Connection) -> None:
         loop = IngestLoop(
             source,
             job.start,
-            EventDecoder(options, job.start.positions, observations=model.teacher is not None),
+            _decoder(job),
             TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes),
             refusals=refusals,
             outlet=outlet,
@@ -292,6 +292,16 @@ def _read(connection: Connection) -> None:
     except Exception as error:  # noqa: BLE001
         _log.exception("reading failed")
         _fail(outlet, ServiceError(f"reading failed: {error!r}; this is a defect of Headrace, please report it"))
+
+
+def _decoder(job: Job) -> EventDecoder:
+    model = job.settings.models[job.model]
+    return EventDecoder(
+        model.events,
+        job.start.positions,
+        observations=model.teacher is not None,
+        schemas=make_schemas(job.settings, job.model),
+    )
 
 
 def _fail(outlet: _Pipe, error: Exception) -> None:

@@ -18,6 +18,8 @@ def read_back(source: Source, positions: Positions, decoder: EventDecoder, gate:
     ------
     ConsumerError
         The log cannot be read.
+    RegistryUnavailable
+        The schema registry does not answer.
     """
     if not positions or not rows:
         return []
@@ -32,6 +34,7 @@ def read_back(source: Source, positions: Positions, decoder: EventDecoder, gate:
             records = [each for each in reader.poll(1000, 0.2) if each.partition in positions]
             wanted = [each for each in records if each.offset < positions[each.partition].offset]
             ahead -= {each.partition for each in records if each.offset + 1 >= positions[each.partition].offset}
+            decoder.prepare(wanted)
             for decoded in decoder.pieces(wanted):
                 pieces += [events.examples for events in gate.offer(decoded)]
     finally:
