@@ -72,6 +72,12 @@ class Records(Sequence[Record]):
             list(chain.from_iterable(part.headers or [()] * len(part) for part in parts)) if headed else None,
         )
 
+    def lengths(self) -> NDArray[np.int64]:
+        """Return the bytes of each message; shape (records,)."""
+        values = self.values
+        sizes = (len(value or b"") for value in values) if None in values else map(len, values)  # type: ignore[arg-type]
+        return np.fromiter(sizes, np.int64, len(values))
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -78,6 +78,8 @@ def in_parts(sizes: Sequence[int], most: int) -> list[tuple[int, int]]:
     sizes
         Bytes of each.
     """
+    if sizes and sum(sizes) <= most:
+        return [(0, len(sizes))]
     parts: list[tuple[int, int]] = []
     start = total = 0
     for index, size in enumerate(sizes):

@@ -33,11 +33,7 @@ class RecordBatch:
     def of(cls, records: Sequence[Record]) -> "RecordBatch":
         """Read the columns off the records, where they do not come as columns."""
         columns = Records.of(records)
-        values = columns.values
-        lengths = map(len, values) if None not in values else (len(value or b"") for value in values)
-        return cls(
-            columns, columns.partitions, columns.offsets, columns.appended, np.fromiter(lengths, np.int64, len(values))
-        )
+        return cls(columns, columns.partitions, columns.offsets, columns.appended, columns.lengths())
 
     def positions(self) -> dict[int, Position]:
         """Return, for each partition that occurs, the position after its last record."""

@@ -9,8 +9,11 @@ from operator import attrgetter
 from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from models.examples import Kind
+from service.decoding.array_columns import ArrayColumn, FeatureColumn
 from service.decoding.assembly import MAXIMUM_NAME
 from service.decoding.flattening import MAXIMUM_DEPTH, Selection
 from service.decoding.single_decoding import part_paths
@@ -19,6 +22,9 @@ from service.settings.event_options import EventOptions
 
 MAXIMUM_LEAVES = 1_000
 """Names in a schema; each costs every decoded event eight bytes."""
+
+_REMEMBERED = 10 * MAXIMUM_LEAVES
+"""Names that were met, and are remembered until they come again."""
 
 PART_TYPES: dict[str, Any] = {
     "label": str | int | float | bool | None,
@@ -69,6 +75,8 @@ class Schema:
         self._declared = options.features
         self._root = Node("")
         self._names: set[str] = set()
+        self._met: set[str] = set()
+        self._twice = False
         self.changed = False
 
     @property
@@ -81,8 +89,13 @@ class Schema:
         """Whether no further name is taken in."""
         return len(self._names) >= MAXIMUM_LEAVES
 
-    def observe(self, nested: Mapping[str, Any]) -> None:
-        """Make room for the shape of an event's features as they came, nested."""
+    def observe(self, nested: Mapping[str, Any], *, twice: bool = False) -> None:
+        """Make room for the shape of an event's features as they came, nested.
+
+        With `twice`, a name has its place only when it is met again: one that never comes back is not worth another
+        decoder, and a place in every event.
+        """
+        self._twice = twice
         self._observe(self._root, nested, 1)
 
     def compile(self) -> type:
@@ -96,12 +109,12 @@ class Schema:
         fields = [("features", features | None, None), *((part, PART_TYPES[part], None) for part in PARTS)]
         return msgspec.defstruct("TypedEnvelope", fields, gc=False)
 
-    def columns(self, rows: Sequence[Any]) -> tuple[dict[str, Column], dict[str, Column]]:
+    def columns(self, rows: Sequence[Any]) -> tuple[dict[str, FeatureColumn], dict[str, Column]]:
         """Return the features and the parts that decoded structs hold; a row may be None.
 
         For envelopes the rows are those of the features.
         """
-        features: dict[str, Column] = {}
+        features: dict[str, FeatureColumn] = {}
         parts: dict[str, Column] = {}
         self._read(self._root, rows, features, parts)
         return features, parts
@@ -121,14 +134,23 @@ class Schema:
         name = f"{node.name}.{key}" if node is not self._root else key
         if name in self._names or self.full or not _can_be_field(key) or len(name) > MAXIMUM_NAME:
             return None
-        if depth > MAXIMUM_DEPTH:
-            return None
         part = self._parts.get(name)
+        if depth > MAXIMUM_DEPTH or (self._twice and part is None and self._is_new(name)):
+            return None
         child = Node(name, part, wanted=part is not None or not self._selection.leaves_out(name))
         self._names.add(name)
         self.changed = True
         node.children[key] = child
         return child
+
+    def _is_new(self, name: str) -> bool:
+        """Whether a name is met for the first time."""
+        if name in self._met:
+            return False
+        if len(self._met) >= _REMEMBERED:
+            self._met.clear()
+        self._met.add(name)
+        return True
 
     def _widen(self, node: Node, value: Any) -> None:
         """Let a place hold the type of `value`, if a feature may be of that type."""
@@ -163,9 +185,14 @@ class Schema:
             field = node.struct if field is None else field | node.struct
         return field | None if field is not None else None
 
-    def _read(self, node: Node, rows: Sequence[Any], features: dict[str, Column], parts: dict[str, Column]) -> None:
+    def _read(
+        self, node: Node, rows: Sequence[Any], features: dict[str, FeatureColumn], parts: dict[str, Column]
+    ) -> None:
         for number, child in enumerate(node.children.values()):
             if not child.wanted or not (child.types or child.children or child.part):
+                continue
+            if child.part is None and child.types == _NUMBERS and not child.children:
+                features[child.name] = ArrayColumn(Kind.NUMBER, _numbers(rows, f"f{number}"))
                 continue
             values = _attributes(rows, f"f{number}")
             if child.part is not None:
@@ -178,6 +205,8 @@ class Schema:
             if child.types:
                 features[child.name] = values
 
+
+_NUMBERS = {float}
 
 _DECLARED: dict[Kind, frozenset[Any]] = {
     Kind.NUMBER: frozenset({float}),
@@ -214,6 +243,14 @@ def _union(types: set[Any]) -> Any:
 def _can_be_field(key: str) -> bool:
     """Whether msgspec takes `key` for the name of a field."""
     return '"' not in key and "\\" not in key and not any(character < " " for character in key)
+
+
+def _numbers(rows: Sequence[Any], name: str) -> NDArray[np.float64]:
+    """Return an attribute of each row, which is a number or None; NaN where there is none."""
+    try:
+        return np.fromiter(map(attrgetter(name), rows), np.float64, len(rows))
+    except (TypeError, AttributeError):
+        return np.array(_attributes(rows, name), np.float64)
 
 
 def _attributes(rows: Sequence[Any], name: str) -> Column:

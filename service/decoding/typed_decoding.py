@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from service.decoding.event_problems import BAD_JSON
 from service.decoding.extent import has_room
@@ -22,7 +23,7 @@ from service.decoding.single_decoding import Event
 from service.decoding.table import PARTS, Column, Table
 from service.settings.event_options import EventOptions
 
-_BETWEEN = b"}\n{"
+_NEWLINE, _BEGIN, _END = b"\n{}"
 
 
 class TypedDecoder:
@@ -40,7 +41,9 @@ class TypedDecoder:
             return None
         if joined[:1] != b"{" or joined[-1:] != b"}":
             return None
-        if joined.count(b"\n") != count - 1 or joined.count(_BETWEEN) != count - 1:
+        codes = np.frombuffer(joined, np.uint8)
+        newlines = np.flatnonzero(codes == _NEWLINE)
+        if len(newlines) != count - 1 or not _all_between_objects(codes, newlines):
             return None
         try:
             rows: list[Any] = self._event.decode_lines(joined)
@@ -107,7 +110,8 @@ class TypedDecoder:
             # A flood of names filled it: the shape of today's events is worth more than that of the flood.
             self._schema = Schema(self._options, self._selection)
         for event in events:
-            self._schema.observe(event.shape)
+            # Where most events fit already, what is new may be a flood of names that never come again.
+            self._schema.observe(event.shape, twice=fitted > len(events))
         if self._schema.changed:
             self._compile()
 
@@ -115,3 +119,8 @@ class TypedDecoder:
         struct = self._schema.compile()
         self._event: msgspec.json.Decoder[Any] = msgspec.json.Decoder(struct)
         self._events = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]  # a type made at run time
+
+
+def _all_between_objects(codes: NDArray[np.uint8], newlines: NDArray[np.intp]) -> bool:
+    """Whether each newline follows a ``}`` and precedes a ``{``; none is the first or the last byte."""
+    return bool((codes[newlines - 1] == _END).all() and (codes[newlines + 1] == _BEGIN).all())

@@ -138,3 +138,27 @@ def test_good_messages_are_decoded_together_again_after_a_bad_one() -> None:
     for values in ([good], [good, b"{"], [good, good], [good, good]):
         decoded = decoder.decode(records(*values))
         assert decoded.examples.features.numbers.tolist() == decode(*values).examples.features.numbers.tolist()
+
+
+def test_names_that_never_come_back_make_no_decoder() -> None:
+    """Fails when each event with a name of its own has the decoder made anew, and a place in all events after it."""
+    known = {"features": {"a": 1}, "label": 1}
+    typed = taught(ENVELOPE, known)
+    single = SingleDecoder(ENVELOPE, Selection())
+    odd = [single.decode(json.dumps({"features": {name: 1}}).encode()) for name in ("x", "y", "x")]
+    for event, is_taken in zip(odd, (False, False, True), strict=True):
+        assert not isinstance(event, Problem)
+        typed.learn([event], fitted=99)
+        assert takes(typed, {"features": {"x": 1}}) == is_taken
+    assert not takes(typed, {"features": {"y": 1}})
+
+
+def test_single_bad_messages_do_not_move_the_others() -> None:
+    """Fails when good messages around bad ones lose their places, or are lost."""
+    decoder = EventDecoder(ENVELOPE, {})
+    good = {"features": {"a": 1}, "label": 1}
+    for values in ([good] * 3, [good, b"{", [good, good], None, good, b"x"]):
+        decoded = decoder.decode(records(*values))
+    assert decoded.origins.records.tolist() == [0, 2, 2, 4]
+    assert decoded.origins.events.tolist() == [0, 0, 1, 0]
+    assert [each.offset for each in decoded.rejected] == [1, 5]
