@@ -27,6 +27,7 @@ from service.errors import ConfigurationInvalid, OwnershipLost, StorageFailed
 from service.journal import Journal
 from service.learning.model import Model
 from service.learning.teaching import make_teacher
+from service.learning.yielding import yield_processors
 from service.publication import Publisher
 from service.reading.reading_program import ReadingPrograms
 from service.repair.device_loss import LOST_AGAIN, is_lost_again
@@ -125,6 +126,7 @@ def begin_only(settings: Settings, name: str, history: HistoryOrder | None) -> N
 
 def prepare_trainer(settings: Settings) -> ReadingPrograms:
     """Import everything before it is urgent, here and in a reading program, and leave some cores to others."""
+    yield_processors(settings.train.niceness)
     programs = ReadingPrograms()
     if settings.ingest.processes:
         programs.prepare()

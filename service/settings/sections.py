@@ -129,12 +129,16 @@ class TrainSettings(Section):
     spare
         Whether ``headrace up`` keeps a trainer in reserve that has imported everything. It costs some hundred MiB of
         memory, and makes the start of a trainer that died a matter of a second.
+    niceness
+        How far a trainer goes behind others where processors are short, from 0, not at all, to 19: predictions are
+        answered first.
     """
 
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     lease_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 3.0
     spare: bool = True
+    niceness: Annotated[int, Field(ge=0, le=19)] = 10
 
 
 class IngestSettings(Section):
