@@ -112,10 +112,19 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A value on the vertical axis that is not to be passed, and what it is."""
+    """A value on the vertical axis that is not to be passed.
+
+    Attributes
+    ----------
+    value, told
+        Where, and what it is.
+    at_end
+        Whether that is said at its right end, below it, rather than at its left end, above it.
+    """
 
     value: float
     told: str
+    at_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)

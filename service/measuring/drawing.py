@@ -1,7 +1,7 @@
 """A chart as SVG within a page: its colours come from the page's style, so that they suit a light and a dark screen."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from html import escape
 
 from service.measuring.chart import Bound, Chart, Line
@@ -35,6 +35,12 @@ class Frame:
     def up(self) -> int:
         """Height of the chart itself."""
         return self.height - self.top - self.foot
+
+    def for_names(self, names: Iterable[str]) -> "Frame":
+        """Return a frame that is wider by the room that names at the ends of lines take."""
+        longest = max(map(len, names), default=0)
+        # The lead takes 24, a letter hardly more than 7.
+        return replace(self, width=self.width + 24 + 7 * longest, right=self.right + 24 + 7 * longest)
 
     def label(self) -> float:
         """Return the height of a label, as a share of the chart's."""
@@ -95,9 +101,10 @@ def _axes(chart: Chart, frame: Frame) -> str:
 def _bound(chart: Chart, frame: Frame, bound: Bound) -> str:
     """Return a bound as a line across, and what it is beside it."""
     y = frame.y(_near(chart.up.place(bound.value)))
+    x, anchor = (frame.left + frame.across - 6, "end") if bound.at_end else (frame.left + 6, "start")
     return (
         f'<g class="bound"><line x1="{frame.left}" x2="{frame.left + frame.across}" y1="{y}" y2="{y}"/>'
-        f'<text x="{frame.left + 6}" y="{y - 5}">{escape(bound.told)}</text></g>'
+        f'<text x="{x}" y="{y + 15 if bound.at_end else y - 5}" text-anchor="{anchor}">{escape(bound.told)}</text></g>'
     )
 
 

@@ -33,7 +33,10 @@ def plot(axes: "Axes", chart: Chart, colours: Colours) -> None:
     if chart.bound is not None:
         place = chart.up.place(chart.bound.value)
         axes.axhline(place, color=_BOUND, linewidth=1.2, linestyle="--")
-        axes.text(0.01, place + 0.015, chart.bound.told, {"color": _BOUND, "fontsize": 8.5}, clip_on=True)
+        at_end = chart.bound.at_end
+        side = {"ha": "right", "va": "top"} if at_end else {"ha": "left", "va": "bottom"}
+        style = {"color": _BOUND, "fontsize": 8.5, **side}
+        axes.text(0.99 if at_end else 0.01, place + (-0.015 if at_end else 0.01), chart.bound.told, style)
     for line in reversed(chart.lines):
         _plot_line(axes, chart, line, colours[line.style][0])
 

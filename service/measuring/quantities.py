@@ -3,9 +3,22 @@
 
 def amount(value: float) -> str:
     """Return a number of events a second; what costs nothing has no speed that would say anything."""
-    if value > 1e6:
-        return "> 1 million"
+    return "> 1 million" if value > 1e6 else rate(value)
+
+
+def rate(value: float) -> str:
+    """Return a number of events a second, to three digits."""
+    if value >= 1e6:
+        return f"{value / 1e6:,.3g}M"
     return f"{value:,.0f}" if value < 1000 else f"{round(value, -1 if value < 10_000 else -2):,.0f}"
+
+
+def short(value: float) -> str:
+    """Return a number as an axis has it: thousands and millions by their letter."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:g}{letter}"
+    return f"{value:g}"
 
 
 def memory(value: int | None) -> str:

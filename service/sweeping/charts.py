@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from service.measuring.axes import linear_axis, logarithmic_axis
-from service.measuring.chart import Chart, Colours, Dot, Line, spread
+from service.measuring.chart import DASHES, Chart, Colours, Dot, Line, spread
 from service.sweeping.drawn import Drawn, Part, drawn
 from service.sweeping.result import Measured, Sweep
 from service.sweeping.words import label
@@ -17,6 +17,9 @@ COLOURS: Colours = {
     "fifth": ("#6b7280", "#9ca3af"),
 }
 """Learners and devices, in their order → colours; from the sixth on they come again, and names tell them apart."""
+
+_DEVICES = (DASHES[0], DASHES[1], DASHES[3])
+"""Dashes of the first device, the second and so on; the dots that are left mean something else in some charts."""
 
 Series = tuple[str, str]
 """A learner, on a device."""
@@ -91,7 +94,7 @@ def _line(sweep: Sweep, quantity: Drawn, part: Part, series: Series) -> Line | N
     return Line(
         label=label(sweep, *series) if main and len(_series(sweep)) > 1 else "",
         style=_style(sweep, series),
-        dashes=part.dashes,
+        dashes=part.dashes or _DEVICES[list(sweep.devices).index(series[1]) % len(_DEVICES)],
         best=False,
         points=[dot.at for dot in dots if not dot.hollow],
         label_at=0.0,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.measuring.chart import DASHES, Bound
 from service.measuring.measures import in_words, mark
-from service.measuring.quantities import amount, memory, milliseconds
+from service.measuring.quantities import memory, milliseconds, rate, short
 from service.sweeping.result import Measured, Sweep
 
 Value = Callable[[Measured], float | None]
@@ -64,7 +64,7 @@ class Drawn:
     title: str
     caption: str
     parts: Sequence[Part]
-    written: Callable[[float], str] = lambda value: f"{value:,.6g}"
+    written: Callable[[float], str] = lambda value: f"{value:,.10g}"
     spans: Callable[[Measured], Sequence[float]] = lambda _: ()
     bound: Bound | None = None
     linear: bool = False
@@ -83,14 +83,15 @@ def _throughput(sweep: Sweep) -> Drawn:
         "throughput",
         "Throughput (events/s)",
         "More is better. Bars: the slowest and the fastest fifth of the run.",
-        [Part(lambda each: each.throughput, lambda rate: f"{amount(rate)} events/s")],
+        [Part(lambda each: each.throughput, lambda found: f"{rate(found)} events/s")],
+        written=short,
         spans=lambda each: each.timing.fifths if each.timing else (),
-        bound=Bound(sweep.rate, f"{amount(sweep.rate)} events/s come") if sweep.rate else None,
+        bound=Bound(sweep.rate, f"{rate(sweep.rate)} events/s come", at_end=True) if sweep.rate else None,
     )
 
 
 def _delay(sweep: Sweep) -> Drawn:
-    at = "at the highest rate of that size" if sweep.rate is None else f"at {amount(sweep.rate)} events/s"
+    at = "at the highest rate of that size" if sweep.rate is None else f"at {rate(sweep.rate)} events/s"
     return Drawn(
         "delay",
         "Added delay (ms)",

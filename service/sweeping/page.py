@@ -13,13 +13,13 @@ from service.sweeping.words import conclusion, method, notes
 
 _TEMPLATE = Path(__file__).parent / "templates" / "page.html"
 
-_NAMED = 96  # room for names at the lines' ends, where there are several lines
+_FRAME = Frame(width=480, height=300, left=48, right=16, top=16, foot=44)
 
 
 def make_page(sweep: Sweep) -> str:
     """Return the page."""
     several = len(legend(sweep)) > 1
-    frame = Frame(width=480, height=300, left=56, right=_NAMED if several else 16, top=16, foot=44)
+    frame = _FRAME.for_names(legend(sweep)) if several else _FRAME
     drawn = panels(sweep, frame.label())
     told = notes(sweep)
     head = [f'<th scope="col">{escape(name)}</th>' for name in columns(sweep)]

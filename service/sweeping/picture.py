@@ -27,12 +27,13 @@ def draw_picture(sweep: Sweep, path: Path) -> bool:
     figure.text(0.03, 0.955, "\n".join(wrap(conclusion(sweep), _TITLE)), fontsize=13, fontweight="bold", va="center")
     told = "\n".join(wrap(f"{sweep.stream}: {method(sweep)}", _ACROSS))
     figure.text(0.03, 0.89, told, fontsize=9.5, color="#444", va="center")
-    width, height = 0.235 if several else 0.27, 0.31
+    width = 0.255 - 0.004 * max(map(len, legend(sweep))) if several else 0.27
     for place, panel in enumerate(drawn):
         row, column = divmod(place, _COLUMNS)
-        axes = figure.add_axes((0.05 + column * 0.325, 0.49 - row * 0.43, width, height))
+        axes = figure.add_axes((0.05 + column * 0.325, 0.49 - row * 0.43, width, 0.31))
         axes.set_title(panel.drawn.title, fontsize=11, fontweight="bold", loc="left")
         plot(axes, panel.chart, COLOURS)
+        axes.tick_params(labelsize=8.5)
     _explain(sweep, figure)
     figure.savefig(path)
     return True
@@ -45,7 +46,7 @@ def _explain(sweep: Sweep, figure: "Figure") -> None:
     told += ["update time: whole line median, dotted 99th percentile"]
     if not all(map(sweep.whole, sweep.timed)):
         told.append("hollow dot: stopped early, so scored over other rows")
-    for name, style in legend(sweep).items():
+    for name, style in legend(sweep).items() if len(legend(sweep)) == 1 else ():  # several have their names beside them
         figure.text(across, up, f"— {name}", fontsize=9.5, color=COLOURS[style][0], va="top")
         up -= 0.025
     figure.text(across, up, "\n".join(told), fontsize=9, color="#444", va="top", linespacing=1.4)

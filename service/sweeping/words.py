@@ -1,7 +1,7 @@
 """A sweep in words: what it comes to, how it was measured, and what has to be known of it."""
 
 from service.measuring.measures import in_words
-from service.measuring.quantities import amount, milliseconds
+from service.measuring.quantities import milliseconds, rate
 from service.sweeping.choice import Choice, Verdict
 from service.sweeping.result import Measured, Sweep
 
@@ -20,9 +20,9 @@ def conclusion(sweep: Sweep) -> str:
 
 def _verdict(sweep: Sweep, choice: Choice) -> str:
     asked = milliseconds(sweep.freshness)
-    coming = f" at {amount(sweep.rate)} events/s" if sweep.rate else ""
+    coming = f" at {rate(sweep.rate)} events/s" if sweep.rate else ""
     if choice.verdict is Verdict.TOO_SLOW:
-        return f"Nothing here keeps up with {amount(sweep.rate or 0)} events/s; the fastest is"
+        return f"Nothing here keeps up with {rate(sweep.rate or 0)} events/s; the fastest is"
     if choice.verdict is Verdict.TOO_LATE:
         return f"Nothing here learns an event within {asked}{coming}; the nearest is"
     return f"Best for {asked}{coming}:"
@@ -39,7 +39,7 @@ def _brings(sweep: Sweep, measured: Measured) -> str:
     scored = "" if score is None else f", {sweep.measure.name} {in_words(score, sweep.measure)}"
     partly = "" if sweep.whole(measured) else f" (it was stopped after {measured.outcome.rows:,} rows)"
     return (
-        f"{amount(measured.throughput)} events/s, added delay {milliseconds(sweep.delay(measured))}"
+        f"{rate(measured.throughput)} events/s, added delay {milliseconds(sweep.delay(measured))}"
         f"{scored}{partly if scored else ''}"
     )
 
@@ -51,11 +51,11 @@ def label(sweep: Sweep, learner: str, device: str) -> str:
 
 def method(sweep: Sweep) -> str:
     """Return how it was measured."""
-    rate = "the highest rate that the size sustains" if sweep.rate is None else f"{amount(sweep.rate)} events/s"
+    coming = "the highest rate that the size sustains" if sweep.rate is None else f"{rate(sweep.rate)} events/s"
     return (
         f"{sweep.rows:,} rows, predicted and learned a microbatch at a time; an update is both, and publishing. Added "
-        f"delay: until a microbatch is full at {rate}, and its update at the 99th percentile. Scores are over the rows "
-        f"after the first {sweep.scored_from:,}."
+        f"delay: until a microbatch is full at {coming}, and its update at the 99th percentile. Scores are over "
+        f"the rows after the first {sweep.scored_from:,}."
     )
 
 
