@@ -55,6 +55,6 @@ class SchemaRegistrySettings(Section):
             raise ValueError("set either username and password, or bearer_token")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl_keyfile is of no use without ssl_certfile, the certificate that the key is for")
-        if self.url is None and self != type(self)():
+        if self.url is None and self.model_fields_set - {"url"}:
             raise ValueError("url is missing: without the registry's address nothing else here is of use")
         return self
