@@ -8,8 +8,9 @@ mixture are awake. A learner for which none of it means anything takes any level
 
 What the parts make of a level:
 
-- a network that learns by gradients has ``step`` times the configured rows in a step, and ``replay`` of the configured
-  rows of the past beside them, rounded down; further passes over the first rows are made at ``FULL`` alone;
+- a network that learns by gradients has ``gradient_step`` times the configured rows in a step, and ``replay`` of the
+  configured rows of the past beside them, rounded down; where it has copies at several learning rates, all of them
+  learn or only the one that is heeded most; further passes over the first rows are made at ``FULL`` alone;
 - an expert with inner steps of its own has ``step`` times the rows in one, where that is cheaper;
 - a mixture has members sleep whose cost (:attr:`models.expert.Expert.cost`) is above ``dearest``.
 """
@@ -36,23 +37,34 @@ class Effort:
     level
         Its number, as the journal keeps it; 0 is full.
     step
-        Times the configured rows that a step of learning has.
+        Times the usual rows that an inner step of an expert has.
+    gradient_step
+        Times the configured rows that a network's gradient step has.
     replay
         Share of the configured rows of the past that are learned again beside a step's own, 0 to 1.
+    copies
+        Whether all copies of a network learn, each at its rate, or one alone.
     dearest
         Cost of the dearest experts of a mixture that are awake.
     """
 
     level: int
     step: int
+    gradient_step: int
     replay: float
+    copies: bool
     dearest: Cost
 
 
-FULL = Effort(0, 1, 1.0, Cost.MUCH)
+FULL = Effort(0, 1, 1, 1.0, copies=True, dearest=Cost.MUCH)
 """Everything as configured."""
 
-LEVELS = (FULL, Effort(1, 2, 0.5, Cost.MUCH), Effort(2, 2, 0.0, Cost.SOME), Effort(3, 2, 0.0, Cost.LITTLE))
+LEVELS = (
+    FULL,
+    Effort(1, 2, 2, 0.5, copies=True, dearest=Cost.MUCH),
+    Effort(2, 2, 4, 0.0, copies=False, dearest=Cost.SOME),
+    Effort(3, 2, 8, 0.0, copies=False, dearest=Cost.LITTLE),
+)
 """All levels, by their numbers. What a number stands for may change with a version of Headrace as learners may."""
 
 

@@ -109,24 +109,26 @@ class Step:
         number
             Of this step, from 1.
         """
-        table = parameters.table
+        learning = parameters.learning
+        table = None if parameters.table is None else parameters.table[:, :, learning]
+        rates, learned = guard.rates[learning], parameters.gradient[learning]
         entries = None
         if table is not None and rows.sparse is not None and len(rows.sparse.places):
             entries = Entries.of(rows.sparse, table.shape[1], rows.dense.device)
         block = None if table is None or entries is None else table.index_select(1, entries.places)
         of_block = self._gradients(rows, offsets, parameters, _Touched(entries, block), number)
-        norm = torch.linalg.vector_norm(parameters.gradient, dim=1)
+        norm = torch.linalg.vector_norm(learned, dim=1)
         if of_block is not None:
             norm = torch.hypot(norm, torch.linalg.vector_norm(of_block, dim=(0, 2)))
-        kept = guard.kept(norm)
+        kept = guard.kept(norm, learning)
         # On the CPU it is known at once whether there is anything to clip.
         if self.clip and not (norm.is_cpu and max(norm.tolist()) <= self.clip):
             factor = (self.clip / norm.clamp(min=self.clip)).unsqueeze(1)
-            parameters.gradient.mul_(factor)
+            learned.mul_(factor)
             of_block = None if of_block is None else of_block.mul_(factor)
-        self._move(parameters.block, parameters.gradient, guard.rates, number, kept)
+        self._move(parameters.block[:, learning], learned, rates, number, kept)
         if table is not None and entries is not None and block is not None and of_block is not None:
-            self._move(block, of_block, guard.rates * self.table_rate, number, kept)
+            self._move(block, of_block, rates * self.table_rate, number, kept)
             table.index_copy_(1, entries.places, block)
 
     def _move(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int, kept: Tensor | None) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import pad
 
 from models.parameters import Parameters
 
@@ -49,8 +50,15 @@ class Guard:
         self._good: Tensor | None = None
         self._good_table: Tensor | None = None
 
-    def kept(self, norm: Tensor) -> Tensor | None:
-        """Note a step by the norms of its copies' gradients, float32, shape (copies,).
+    def kept(self, norm: Tensor, copies: slice) -> Tensor | None:
+        """Note a step.
+
+        Parameters
+        ----------
+        norm
+            Norms of the gradients of those copies that took it, float32, shape (copies,).
+        copies
+            Which ones.
 
         Returns
         -------
@@ -58,7 +66,8 @@ class Guard:
             Which copies' steps count, shape (copies, 1); None if all do, as far as that can be known without waiting
             for the device.
         """
-        self._norms.append(norm)
+        resting = len(self._given) - len(norm)
+        self._norms.append(pad(norm, (copies.start, resting - copies.start)) if resting else norm)
         if len(self._norms) >= MOST_NOTES:
             self._count()
         if norm.is_cpu and math.isfinite(sum(norm.tolist())):

@@ -27,7 +27,7 @@ from models.leaves_weights import Gradient, Pace, Weights, add_at, bags
 from models.losses import create_loss
 from models.moments import OUTLIER
 from models.names import under
-from models.network_expert import positive
+from models.network_rates import positive
 from models.touched import Ranges
 
 TREES = 300

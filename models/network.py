@@ -4,6 +4,7 @@ The built-in networks are in ``networks.py``; they compute their gradients thems
 costs more than their arithmetic. Networks of a user's own are modules and go through autograd (``network_user.py``).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol, Self
@@ -18,6 +19,9 @@ from models.devices import to_device
 from models.encoder_layout import Role
 from models.examples import Kind
 from models.features import Sparse
+
+SMALL = 16_384  # parameters, for so many inputs
+USUAL = 64  # and one output, up to which a network costs little
 
 Shape = tuple[int, ...]
 LossGradient = Callable[[Tensor], Tensor]
@@ -249,3 +253,8 @@ class BuiltIn:
 def fill_uniformly(parameters: Tensor, bound: float, generator: torch.Generator) -> None:
     """Fill with random numbers within ±`bound`; drawn on the host, so that they are the same on every device."""
     parameters.copy_(torch.rand(parameters.shape, generator=generator).mul_(2 * bound).sub_(bound))
+
+
+def is_small(network: Network) -> bool:
+    """Return whether a network costs little; of a user's own, nobody knows."""
+    return isinstance(network, BuiltIn) and sum(map(math.prod, network.shapes(USUAL, 1).values())) <= SMALL

@@ -16,7 +16,7 @@ from torch import Tensor
 from models.devices import to_device
 from models.effort import FULL, Cost, Effort
 from models.encoder_layout import Role, power_of_two
-from models.errors import LearnerOptionsInvalid, StateMismatch
+from models.errors import StateMismatch
 from models.examples import Kind, Task
 from models.expert import Defaults, Encoded, Space, Tensors
 from models.features import TABLE_ROWS
@@ -27,9 +27,9 @@ from models.learner import Json, LearnerOptions
 from models.losses import create_loss
 from models.moments import OUTLIER
 from models.names import under
-from models.network import BuiltIn, Entries, Inputs, Network, Shape
+from models.network import Entries, Inputs, Network, Shape, is_small
 from models.network_copies import with_copies
-from models.network_rates import RateShares, several_rates
+from models.network_rates import RateShares, positive, several_rates
 from models.optimizers import create_optimizer
 from models.parameters import Parameters, named_views, table_rows
 from models.replay import CAPACITY, Replay
@@ -37,8 +37,6 @@ from models.touched import Ranges, Touched
 
 PASSES = 8  # over the first microbatch, if rows are replayed at all; fewer over the next ones,
 PASSES_END = 32_000  # and after so many rows, each counted as often as it was learned as a new one, one
-SMALL = 16_384  # parameters, for so many inputs
-USUAL = 64  # and one output, up to which a network costs little
 
 
 class NetworkExpert(Defaults):
@@ -80,7 +78,7 @@ class NetworkExpert(Defaults):
         self._options, self._task, self._device = options, task, device
         self.network = network
         self.spare = network.spare
-        self.cost = Cost.LITTLE if _is_small(network) else Cost.MUCH
+        self.cost = Cost.LITTLE if is_small(network) else Cost.MUCH
         self.table_kinds: Sequence[frozenset[Kind]] = (network.table_kinds,) if network.table_kinds else ()
         # Two classes share one logit where the loss allows it.
         self._single = task is Task.BINARY and options.loss in ("auto", "bce")
@@ -92,6 +90,7 @@ class NetworkExpert(Defaults):
         clips = options.gradient_clip, options.chunk_size, event_clip
         self._step = Step(network, loss, optimizer, default.table, *clips)
         self._shares = RateShares.equal(len(rates), device)
+        self._sole = RateShares.equal(1, device)
         self._replayed = int(positive("replay", options.replay, network.default_replay, zero=True))
         self.parameters = Parameters(network, optimizer.memories, device, len(rates))
         self.guard = Guard(device, rates)
@@ -106,8 +105,8 @@ class NetworkExpert(Defaults):
         self._table: Tensor | None = None
         self._latest = Latest[Tensor]()
         self.past: Replay | None = None
-        # The logit of two classes is that of the second one.
-        self._second = torch.tensor([0.0, 1.0], device=device)
+        # The logit of two classes is that of the second one, and against the first one.
+        self._signs = torch.tensor([-1.0, 1.0], device=device)
 
     def _rates(self, default: float) -> list[float]:
         """Return the learning rates of the network's copies."""
@@ -162,7 +161,8 @@ class NetworkExpert(Defaults):
     def answers(self, rows: Encoded, prior: Tensor) -> Tensor:
         """See :class:`models.expert.Expert`."""
         each = self._answers(rows, prior)
-        mixed = self._shares.mixed(each, probabilities=self._task is not Task.REGRESSION)
+        shares = self._shares if self.parameters.alone is None else self._sole
+        mixed = shares.mixed(each, probabilities=self._task is not Task.REGRESSION)
         self._latest.keep(mixed, each)
         return mixed
 
@@ -173,7 +173,10 @@ class NetworkExpert(Defaults):
             return outputs[..., :1]
         if not self._single:
             return (outputs[..., : len(prior)] + prior).softmax(2)
-        return torch.addcmul(prior, outputs[..., :1], self._second[: prior.shape[0]]).softmax(2)
+        if prior.shape[0] < 2:
+            return torch.ones_like(outputs[..., :1])
+        # A softmax over two columns takes six times as long.
+        return ((outputs[..., :1] + (prior[1:] - prior[:1])) * self._signs).sigmoid_()
 
     def _outputs(self, rows: Encoded) -> Tensor:
         """Return what the network makes of rows, float32, shape (copies, rows, outputs)."""
@@ -181,7 +184,7 @@ class NetworkExpert(Defaults):
         sparse = rows.sparse.get(self.network.table_kinds)
         if table is not None and sparse is not None and len(sparse.places):
             entries = Entries.of(sparse, len(table), self._device)
-            inputs = Inputs(rows.dense, entries, table.index_select(0, entries.places))
+            inputs = Inputs(rows.dense, entries, table[:, self.parameters.learning].index_select(0, entries.places))
         return self.network.outputs(inputs)
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
@@ -190,20 +193,38 @@ class NetworkExpert(Defaults):
         sparse = None if self.parameters.table is None else rows.sparse.get(self.network.table_kinds)
         if self._task is Task.REGRESSION:
             targets = targets.clamp(-OUTLIER, OUTLIER)
-        if self._shares.shares.shape[0] > 1:
+        if self._shares.shares.shape[0] > 1 and self.parameters.alone is None:
             # No copy has learned these rows yet, so it is still what they would have answered.
             each = self._answers(rows, prior) if latest is None else latest
             self._shares.learn(each, targets, weights)
+        self._rest(rows.effort)
         given = Rows(rows.dense, targets, weights, sparse)
         if self.past is not None:
             self.past.add(given.dense, given.targets, given.weights, sparse)
-        if not self._replayed:
+        if not rows.effort.replay * self._replayed:
+            if self._replayed:  # what is not replayed now may be later
+                self.replay.add(given.dense, given.targets, given.weights, sparse)
             self._take_steps(given, self._offsets(prior), rows.effort)
             return
         # A microbatch larger than the ring, which its rows are learned from, comes in pieces.
         for piece in given.chunks(CAPACITY):
             self.replay.add(piece.dense, piece.targets, piece.weights, piece.sparse)
             self._take_steps(piece, self._offsets(prior), rows.effort)
+
+    def _rest(self, effort: Effort) -> None:
+        """Have all copies rest but the one that is heeded most, or go on from what it knows, as an effort says.
+
+        Which one is asked of the device, when the effort changes.
+        """
+        parameters, together = self.parameters, self._shares.shares.shape[0] == 1 or bool(self.network.buffers())
+        if effort.copies and parameters.alone is not None:
+            parameters.wake()
+            self._shares.heed()
+            self._touched.add_all()
+        elif not effort.copies and not together and parameters.alone is None:
+            best = int(self._shares.shares.argmax())
+            parameters.rest(best)
+            self._shares.heed(best)
 
     def _offsets(self, prior: Tensor) -> Tensor:
         """Return what outputs are relative to, shape (outputs in use,)."""
@@ -214,7 +235,7 @@ class NetworkExpert(Defaults):
     def _take_steps(self, rows: Rows, offsets: Tensor, effort: Effort) -> None:
         """Learn from rows, the latest in the ring if there is one, in gradient steps, each with some of the past."""
         count = rows.targets.shape[0]
-        size = effort.step * self._options.step_size or count
+        size = effort.gradient_step * self._options.step_size or count
         replayed = int(effort.replay * self._replayed)
         starts = [*range(0, count, size)] * (self._passes() if effort is FULL else 1)
         latest = self.replay.latest(count)
@@ -319,7 +340,8 @@ class NetworkExpert(Defaults):
         tensors["rates/shares"] = self._shares.shares
         tensors |= {f"replay/{name}": tensor for name, tensor in self.replay.state().items()}
         tensors |= {f"guard/{name}": tensor for name, tensor in self.guard.state().items()}
-        return {"shape": list(self._shape), "steps": self.steps, "passed": self.passed}, tensors
+        alone = self.parameters.alone
+        return {"shape": list(self._shape), "steps": self.steps, "passed": self.passed, "alone": alone}, tensors
 
     def restore(self, meta: Json, tensors: Tensors, space: Space) -> None:
         """See :class:`models.expert.Expert`.
@@ -330,7 +352,10 @@ class NetworkExpert(Defaults):
             It is of a network with other parameters.
         """
         self.steps, self.passed = meta["steps"], meta["passed"]
-        tensors = with_copies(tensors, len(self.guard.rates))
+        copies, alone = len(self.guard.rates), meta.get("alone")
+        if alone is not None and len(tensors["rates/shares"]) == copies:
+            self.parameters.learning = slice(alone, alone + 1)
+        tensors = with_copies(tensors, copies)
         inputs, outputs = self._shape = (meta["shape"][0], meta["shape"][1])
         self._see(space.layout.roles)
         self._width = len(space.layout.roles)
@@ -363,22 +388,3 @@ class NetworkExpert(Defaults):
     def reports(self) -> dict[str, float]:
         """See :class:`models.expert.Expert`."""
         return self.guard.reports()
-
-
-def positive(key: str, value: float | str, default: float, *, zero: bool = False) -> float:
-    """Return an option's value, or the default where it is ``auto``.
-
-    Raises
-    ------
-    LearnerOptionsInvalid
-    """
-    if value == "auto":
-        return default
-    if not isinstance(value, int | float) or not (0 < value < float("inf") or (zero and value == 0)):
-        raise LearnerOptionsInvalid(f"{key}: {value!r} is not {'0, ' if zero else ''}a positive number or auto")
-    return value
-
-
-def _is_small(network: Network) -> bool:
-    """Return whether a network costs little; of a user's own, nobody knows."""
-    return isinstance(network, BuiltIn) and sum(map(math.prod, network.shapes(USUAL, 1).values())) <= SMALL

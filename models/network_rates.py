@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.errors import LearnerOptionsInvalid
 from models.fixed_share import dealt
 
 STEPS = (-1, 0, 1)
@@ -19,12 +20,27 @@ STEPS = (-1, 0, 1)
 BETWEEN = math.sqrt(10)
 LEAST = 1e-37  # probability that a smaller one counts as: float32 has hardly any below it,
 WORST = 100.0  # and squared error that a larger one counts as
+NOTHING = -1e4  # logarithm of a share of nothing at all
 HEDGE = 0.1  # what losses are multiplied by: labels come late and together, so losses say less than their number
 
 
 def several_rates(default: float) -> list[float]:
     """Return the learning rates to be tried beside each other."""
     return [default * BETWEEN**power for power in STEPS]
+
+
+def positive(key: str, value: float | str, default: float, *, zero: bool = False) -> float:
+    """Return an option's value, or the default where it is ``auto``.
+
+    Raises
+    ------
+    LearnerOptionsInvalid
+    """
+    if value == "auto":
+        return default
+    if not isinstance(value, int | float) or not (0 < value < float("inf") or (zero and value == 0)):
+        raise LearnerOptionsInvalid(f"{key}: {value!r} is not {'0, ' if zero else ''}a positive number or auto")
+    return value
 
 
 class RateShares(NamedTuple):
@@ -42,6 +58,12 @@ class RateShares(NamedTuple):
     def equal(cls, copies: int, device: torch.device) -> "RateShares":
         """Return equal shares."""
         return cls(torch.full((copies,), -math.log(copies), device=device))
+
+    def heed(self, copy: int | None = None) -> None:
+        """Heed one copy alone, or all alike from now on."""
+        self.shares.fill_(-math.log(len(self.shares)) if copy is None else NOTHING)
+        if copy is not None:
+            self.shares[copy] = 0.0
 
     def mixed(self, answers: Tensor, *, probabilities: bool) -> Tensor:
         """Return the mean of the copies' answers, shape (copies, rows, columns), by shares: shape (rows, columns).

@@ -62,6 +62,8 @@ class Parameters:
         float32, shape (1 + memories, rows, copies, width), or None.
     shapes
         The dense parameters' names and shapes within a copy, in the order of the block.
+    learning
+        Which copies learn, and answer, now: all, or one while the others rest.
     """
 
     def __init__(self, network: Network, memories: int, device: torch.device, copies: int = 1) -> None:
@@ -71,6 +73,7 @@ class Parameters:
         self._device = device
         self.shapes: dict[str, Shape] = {}
         self.table: Tensor | None = None
+        self.learning = slice(0, copies)
         self.adopt({}, torch.zeros((self._rows, copies, 0), device=device))
 
     def adopt(self, shapes: Mapping[str, Shape], block: Tensor) -> None:
@@ -79,8 +82,31 @@ class Parameters:
         self.block = block
         self.gradient = torch.zeros_like(block[0])
         self.views = named_views(block[0], self.shapes)
+        self._bind()
+
+    def _bind(self) -> None:
+        """Have the network use those copies that learn."""
         if self.shapes:
-            self._network.bind(self.views, named_views(self.gradient, self.shapes))
+            parameters, gradients = (flat[self.learning] for flat in (self.block[0], self.gradient))
+            self._network.bind(named_views(parameters, self.shapes), named_views(gradients, self.shapes))
+
+    @property
+    def alone(self) -> int | None:
+        """The only copy that learns; None while all do."""
+        return self.learning.start if self.learning != slice(0, self._copies) else None
+
+    def rest(self, but: int) -> None:
+        """Have all copies rest but one."""
+        self.learning = slice(but, but + 1)
+        self.gradient.zero_()
+        self._bind()
+
+    def wake(self) -> None:
+        """Have all copies go on from what the one that did not rest knows, the optimizer's memory included."""
+        for block in (self.block, *(() if self.table is None else (self.table.transpose(1, 2),))):
+            block.copy_(block[:, self.learning].clone().expand_as(block))
+        self.learning = slice(0, self._copies)
+        self._bind()
 
     def grow(self, shapes: Mapping[str, Shape], generator: torch.Generator) -> None:
         """Take on other shapes: the first ones, or larger ones."""
