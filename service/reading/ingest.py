@@ -252,15 +252,16 @@ class IngestLoop:
     def _prepare(self, records: Sequence[Record]) -> bool:
         """Have all that decoding needs ready, waiting for as long as it takes; return whether to go on."""
         delay = 0.0
-        while self._goes_on(delay):
+        while True:
             try:
                 self._decoder.prepare(records)
             except RegistryUnavailable as error:
                 self._cannot_reach(error)
                 delay = min(max(error.retry_after, delay * 2), _BACK_OFF_LAST)
+                if not self._goes_on(delay):
+                    return False
             else:
                 return True
-        return False
 
     def _reads_on(self) -> bool:
         return not self._stopped and self._refusals.paused(self._positions) is None

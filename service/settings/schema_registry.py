@@ -55,6 +55,7 @@ class SchemaRegistrySettings(Section):
             raise ValueError("set either username and password, or bearer_token")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl_keyfile is of no use without ssl_certfile, the certificate that the key is for")
-        if self.url is None and self.model_fields_set - {"url"}:
+        given = (self.username, self.bearer_token, self.ssl_cafile, self.ssl_certfile)
+        if self.url is None and any(each is not None for each in given):
             raise ValueError("url is missing: without the registry's address nothing else here is of use")
         return self
