@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import Machine, Result, as_json, bar_of, described, figure, table, write
+from benchmarks.report import Result, as_json, bar_of, described, figure, table, write
 from benchmarks.sections.table import SECTIONS
+from service.measuring.machine import Machine
 
 
 @dataclass(frozen=True)

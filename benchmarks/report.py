@@ -3,14 +3,13 @@
 import datetime as dt
 import json
 import math
-import os
-import platform
 import statistics
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from service.measuring.machine import Machine, this_machine
 
 LIBRARIES = (
     "headrace",
@@ -70,28 +69,9 @@ class Result:
         return self.median <= self.bar if self.at_most else self.median >= self.bar
 
 
-@dataclass(frozen=True)
-class Machine:
-    """Where it was measured."""
-
-    processor: str
-    cores: int
-    memory_gib: float
-    system: str
-    python: str
-    libraries: dict[str, str] = field(default_factory=dict)
-
-
 def machine() -> Machine:
     """Return a description of this machine and of the libraries measured."""
-    return Machine(
-        _processor(),
-        os.cpu_count() or 0,
-        round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        f"{platform.system()} {platform.machine()}",
-        platform.python_version(),
-        {name: _version(name) for name in LIBRARIES},
-    )
+    return this_machine(LIBRARIES)
 
 
 def ratio(
@@ -162,18 +142,3 @@ def _verdict(result: Result) -> str:
 def figure(value: float) -> str:
     """Return a figure with three digits that mean something."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown processor"
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except ModuleNotFoundError:
-        return "absent"

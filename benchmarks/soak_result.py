@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Usage
-from benchmarks.report import Machine
+from service.measuring.machine import Machine
 
 WINDOW_SECONDS = 300.0
 """Memory and descriptors are medians over so long: a time in which the broker restarts once, which they show."""

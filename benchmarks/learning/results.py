@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.report import Machine, machine
+from benchmarks.report import machine
+from service.measuring.machine import Machine
 
 PREFIX = "learning-"
 

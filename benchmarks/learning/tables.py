@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.learning.board import FOREST, OURS, Board, Column, main_score
 from benchmarks.learning.results import Kept, Speed
-from benchmarks.report import Machine
+from service.measuring.machine import Machine
 
 MISSING = "–"
 LEVEL = 0.001

@@ -15,8 +15,8 @@ from benchmarks.learning.running import run_cell
 from benchmarks.learning.streams import Stream, examples_of
 from benchmarks.learning.tables import compared, markdown
 from benchmarks.peers.table import ENTRIES, FAMILIES
-from benchmarks.report import Machine
 from models.examples import Task
+from service.measuring.machine import Machine
 
 WHERE = Machine("a processor", 1, 1.0, "a system", "3")
 OURS = Cell("headrace/auto", "elec2", 64, 0, 1000, {"accuracy": 0.8})

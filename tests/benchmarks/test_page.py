@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks import page, plots
 from benchmarks.page import Chapter
-from benchmarks.report import Machine, Result, ratio, table
+from benchmarks.report import Result, ratio, table
 from benchmarks.sections.table import SECTIONS
+from service.measuring.machine import Machine
 
 WHERE = Machine("a processor", 2, 1.0, "a system", "3")
 RATE = Result("Headrace, `mlp`", "events/s", [100_000.0, 120_000.0, 110_000.0])
