@@ -163,7 +163,7 @@ class MicroBatcher(Generic[C]):
         Events in a microbatch, at most. May be set at any time (:attr:`max_size`).
     max_delay
         Seconds that an event is held at most, counted from :attr:`Decoded.arrived`, so that time spent queueing before
-        the batcher counts too.
+        the batcher counts too. May be set at any time (:attr:`max_delay`).
     max_bytes
         Bytes that a microbatch's events took in the log, at most; a single event that is larger goes alone.
     start
@@ -192,7 +192,7 @@ class MicroBatcher(Generic[C]):
             )
         self.max_size = max_size
         self._feed = feed
-        self._max_delay = max_delay
+        self.max_delay = max_delay
         self._max_bytes = max_bytes
         self._joint = joint
         self._clock = clock
@@ -226,7 +226,7 @@ class MicroBatcher(Generic[C]):
             if self._bytes >= self._max_bytes:
                 return self._gather("bytes")
             now = self._clock()
-            due = self._held[0].arrived + self._max_delay if self._held else give_up
+            due = self._held[0].arrived + self.max_delay if self._held else give_up
             # Overdue events still take along what is ready: a learner that lags gets full microbatches, not small ones.
             decoded = self._feed.take(max(0.0, min(due, give_up) - now))
             if decoded is not None:

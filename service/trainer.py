@@ -12,11 +12,13 @@ from collections.abc import Callable
 import structlog
 
 from consumers.microbatch import MicroBatch
+from models.effort import Effort
 from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory
 from models.examples import Examples
 from service.checkpoints import Checkpoint
 from service.errors import OwnershipLost
 from service.journal import Journal
+from service.learning.adaptive_training import Adapting
 from service.learning.housekeeping import Housekeeping
 from service.learning.model import Model
 from service.learning.training import Training
@@ -58,6 +60,7 @@ class Trainer:
         self._recovered = recovered
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
         self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted, model.recipe())
+        self._adapting = Adapting(model, self.training)
         self._fallback = Fallback(model, self.training)
         self._memory = MemoryPressure(model, self.training)
         self._repair = SelfRepair(model, self.training, recovered.reference)
@@ -82,6 +85,7 @@ class Trainer:
         try:
             self._begin()
             while not self._stop.is_set():
+                self._adapting.prepare()
                 batch = self.training.lane.batcher.next(_TICK)
                 if batch is not None:
                     self._take(batch)
@@ -169,19 +173,21 @@ class Trainer:
 
     def _update(self, batch: MicroBatch[Examples]) -> None:
         started = time.perf_counter()
-        training, totals = self.training, self.training.totals
+        training, totals, effort = self.training, self.training.totals, self._adapting.effort
         self._fallback.check_drill()
         batch = training.lane.ask(batch)
-        learned = training.lane.learn(batch)
+        learned = training.lane.learn(batch, effort)
         known = learned.known()
         self._repair.remember(known, time.perf_counter() - started)
-        if not self._is_replaced(batch):
-            training.versions.updated(training.learner, batch)
+        if not self._is_replaced(batch, effort):
+            training.versions.updated(training.learner, batch, effort)
         self._fallback.remember(known)
         totals.updated(training.learner.name, len(learned))
         self._count()
         totals.histograms["microbatch_wait_seconds"].observe(batch.waited)
-        totals.histograms["update_seconds"].observe(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        totals.histograms["update_seconds"].observe(seconds)
+        self._adapting.learned(batch, effort, seconds)
 
     def _count(self) -> None:
         """Count what was learned, and say so where the stream drifts."""
@@ -192,7 +198,7 @@ class Trainer:
             totals.drift_noticed_at = time.time()
             _log.warning("the stream drifts: errors have risen", events=totals.drifted_at, drift=totals.drift)
 
-    def _is_replaced(self, batch: MicroBatch[Examples]) -> bool:
+    def _is_replaced(self, batch: MicroBatch[Examples], effort: Effort) -> bool:
         """Publish a good checkpoint's learner where `batch` has broken the one that there is, and return whether so."""
         versions = self.training.versions
         before = versions.current
@@ -200,11 +206,11 @@ class Trainer:
             if not self._repair.condemns:
                 return False
             self._housekeeping.settle()
-            return self._repair.bring_back(batch)
+            return self._repair.bring_back(batch, effort)
         except DeviceFailed:
             if versions.current == before:
                 # It has been learned, so that it counts, whatever would have been found of it.
-                versions.learned(self.training.learner, batch)
+                versions.learned(self.training.learner, batch, effort)
             raise
 
     def _begin(self) -> None:

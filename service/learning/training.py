@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from models.learner import Learner
 from service.journal import Journal
+from service.learning.adaptive import Plan
 from service.learning.lane import Lane
 from service.learning.totals import Totals
 from service.learning.versions import Versions
@@ -26,6 +27,8 @@ class Training:
         Digest of the settings that shape an update.
     standing_in
         Whether the online learner is served because the device is out of order.
+    plan
+        What the next microbatch is to be; None where sizes are not adapted.
     """
 
     lane: Lane
@@ -35,6 +38,7 @@ class Training:
     noted: Noted
     recipe: str
     standing_in: bool = False
+    plan: Plan | None = None
 
     @property
     def learner(self) -> Learner:

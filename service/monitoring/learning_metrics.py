@@ -49,7 +49,18 @@ _TEACHING = {
 _EXPERTS = {
     "weight": "Share of an expert in the answers, where several are mixed.",
     "loss": "An expert's own loss of late, where several are mixed.",
-    "asleep": "1 while an expert sleeps, because it would hardly be missed.",
+    "asleep": "1 while an expert sleeps: it would hardly be missed, or there is no time for it.",
+}
+_PLAN = {
+    "target_events": ("microbatch_target_events", "Events that the next microbatch is to have at most."),
+    "effort": ("effort_level", "Effort with which the next microbatch is learned: 0 is full, more is less."),
+    "update_fixed_seconds": ("update_fixed_seconds", "What any update costs at this effort, as fitted."),
+    "update_event_seconds": ("update_event_seconds", "What each of its events costs besides, as fitted."),
+    "capacity": ("capacity_events_per_second", "Events a second that can be learned at this effort."),
+    "arrivals": ("arrivals_events_per_second", "Events a second that come."),
+    "waiting": ("waiting_events", "Events that have come and are not learned yet, as far as is known."),
+    "objective_seconds": ("freshness_objective_seconds", "Freshness that is to be held."),
+    "feasible": ("freshness_objective_feasible", "Whether it can be held under this load."),
 }
 # A gauge whose name ends in _count would read as a histogram's.
 _COUNTS = {"count": "events", "scored": "events_scored"}
@@ -93,6 +104,7 @@ class LearningCollector:
         statuses = [status for status in found.values() if status is not None]
         yield from _counters(statuses)
         yield from _gauges(statuses)
+        yield from _plans(statuses)
         yield from _experts(statuses)
         yield from _scores(statuses)
         yield from _histograms(statuses)
@@ -150,6 +162,16 @@ def _gauges(statuses: list[Status]) -> Iterator[Metric]:
         if status.checkpoint is not None:
             age.add_metric([status.model], max(0.0, time.time() - status.checkpoint.written_at))
     yield from (lag, active, losses, memory, unsent, paused, age)
+
+
+def _plans(statuses: list[Status]) -> Iterator[Metric]:
+    """Yield what adaptive microbatches decide by, and decide."""
+    for field, (name, text) in _PLAN.items():
+        family = GaugeMetricFamily(f"headrace_{name}", text, labels=["model"])
+        for status in statuses:
+            if status.microbatch is not None:
+                family.add_metric([status.model], getattr(status.microbatch, field))
+        yield family
 
 
 def _experts(statuses: list[Status]) -> Iterator[Metric]:

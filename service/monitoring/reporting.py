@@ -2,6 +2,7 @@
 
 import os
 import time
+from typing import TypedDict
 
 from consumers.dead_letter_pause import Pause
 from models.examples import Task
@@ -17,18 +18,20 @@ LISTED = 1000
 """Classes, and features, that a status names: it is rewritten several times a second."""
 
 
+class _Own(TypedDict):
+    """What a status says of its trainer, whatever that has learned."""
+
+    model: str
+    epoch: int
+    pid: int
+    written_at: float
+    of_model: str
+    microbatch_max_size: int
+
+
 def report_beginning(model: Model, task: Task) -> Status:
     """Return the status of a trainer whose model learns a history, before its first event."""
-    return Status(
-        model=model.name,
-        epoch=model.lease.epoch,
-        pid=os.getpid(),
-        written_at=time.time(),
-        of_model=model.identity,
-        state="beginning",
-        task=task.value,
-        microbatch_max_size=model.max_size,
-    )
+    return Status(**_own(model), state="beginning", task=task.value)
 
 
 def report(
@@ -45,11 +48,7 @@ def report(
     status = lane.learner.status() if lane.learner is not None else None
     ends = lane.ingest.ends
     return Status(
-        model=model.name,
-        epoch=model.lease.epoch,
-        pid=os.getpid(),
-        written_at=time.time(),
-        of_model=model.identity,
+        **_own(model),
         state=state,
         task=lane.ingest.task.value if lane.ingest.task is not None else None,
         classes=list(status.classes[:LISTED]) if status else [],
@@ -83,13 +82,25 @@ def report(
         rollbacks=training.totals.rollbacks,
         canary=CanaryStatus(**found.to_json()),
         halvings=training.totals.halvings,
-        microbatch_max_size=model.max_size,
+        microbatch=None if training.plan is None else training.plan.status(),
         scores={scope: dict(scores) for scope, scores in status.scores.items()} if status else {},
         experts={name: dict(measures) for name, measures in status.experts.items()} if status else {},
         checkpoint=checkpoint,
         device_memory_bytes=status.device_memory if status else 0,
         errors=list(model.notices),
         histograms={name: histogram.to_json() for name, histogram in training.totals.histograms.items()},
+    )
+
+
+def _own(model: Model) -> _Own:
+    """Return what is true of a trainer now, whatever it has learned."""
+    return _Own(
+        model=model.name,
+        epoch=model.lease.epoch,
+        pid=os.getpid(),
+        written_at=time.time(),
+        of_model=model.identity,
+        microbatch_max_size=model.max_size,
     )
 
 

@@ -68,6 +68,35 @@ class TeacherStatus(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class PlanStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What the next microbatch is to be, and why: see :class:`service.learning.adaptive.Plan`.
+
+    Attributes
+    ----------
+    target_events, effort, reason
+        Its size and effort (0 is full), and the reason in words.
+    update_fixed_seconds, update_event_seconds
+        What an update costs at this effort: so much, and so much more for each event.
+    capacity, arrivals
+        Events a second that can be learned at this effort, and that come.
+    waiting
+        Events that have come and are not learned yet.
+    objective_seconds, feasible
+        The freshness that is to be held, and whether it can be.
+    """
+
+    target_events: int
+    effort: int
+    reason: str
+    update_fixed_seconds: float
+    update_event_seconds: float
+    capacity: float
+    arrivals: float
+    waiting: float
+    objective_seconds: float
+    feasible: bool
+
+
 class HistogramStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A histogram as JSON: upper bounds, observations in each bucket (above the last bound comes last), their sum."""
 
@@ -120,7 +149,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rollbacks, canary
         How often the learner of an earlier version came back, and what was found of the parameters last.
     halvings, microbatch_max_size
-        How often a microbatch did not fit into the device's memory, and how many events one may have now.
+        How often a microbatch did not fit into the device's memory, and how many events one may have at most.
+    microbatch
+        What the next one is to be; None where sizes are not adapted.
     scores
         ``stream`` and ``window`` → score's name → value (None where it is not a number).
     experts
@@ -173,6 +204,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     canary: CanaryStatus | None = None
     halvings: int = 0
     microbatch_max_size: int = 0
+    microbatch: PlanStatus | None = None
     scores: dict[str, dict[str, float | None]] = {}
     experts: dict[str, dict[str, float]] = {}
     checkpoint: CheckpointStatus | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import structlog
 
 from consumers.microbatch import MicroBatch
+from models.effort import FULL, Effort
 from models.errors import StateMismatch
 from models.examples import Examples
 from models.learner import Json, LearnerState, Predictor
@@ -57,13 +58,15 @@ class SelfRepair:
         """Whether it was time to look at what was learned last, and it must not be published."""
         return self._is_on and self._canary.is_due and self._look().verdict == "bad"
 
-    def bring_back(self, batch: MicroBatch[Examples] | None) -> bool:
+    def bring_back(self, batch: MicroBatch[Examples] | None, effort: Effort = FULL) -> bool:
         """Bring the newest good checkpoint's learner back and publish it; return whether there is one.
 
         Parameters
         ----------
         batch
             What was learned last, if it is not written down yet.
+        effort
+            With which it was learned.
 
         Raises
         ------
@@ -75,7 +78,7 @@ class SelfRepair:
             if not self._is_brought_back(state):
                 continue
             training.totals.rollbacks += 1
-            training.versions.rolled_back(training.learner, version, batch)
+            training.versions.rolled_back(training.learner, version, batch, effort)
             _log.error("the learner broke; an earlier one is back", reason=reason, restored_from=version)
             self._model.notice(f"rolled back to version {version}, learning goes on from there: {reason}")
             return True

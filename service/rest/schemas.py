@@ -201,6 +201,21 @@ class TeacherState(_Schema):
     problem: str = Field(description="Why it says nothing now; empty where it does.")
 
 
+class MicrobatchPlan(_Schema):
+    """What the next microbatch is to be, and why: `microbatch.adaptive`."""
+
+    target_events: int = Field(description="Events that it is to have at most.")
+    effort: int = Field(description="Level of effort it is learned with: 0 is full, more is less.")
+    reason: str = Field(description="Why, in words.")
+    update_fixed_seconds: float = Field(description="What any update costs at this effort, as fitted.")
+    update_event_seconds: float = Field(description="What each of its events costs besides.")
+    capacity: float = Field(description="Events a second that can be learned at this effort.")
+    arrivals: float = Field(description="Events a second that come.")
+    waiting: float = Field(description="Events that have come and are not learned yet, as far as is known.")
+    objective_seconds: float = Field(description="The freshness that is to be held: `microbatch.objective`.")
+    feasible: bool = Field(description="Whether it can be held under this load.")
+
+
 class ErrorReport(_Schema):
     """Something that went wrong in the trainer."""
 
@@ -264,7 +279,8 @@ class ModelState(_Schema):
     rollbacks: int = Field(description="How often the learner of an earlier version came back.")
     canary: Canary | None = Field(description="What was found of the parameters last; null before.")
     halvings: int = Field(description="How often a microbatch did not fit into the device's memory.")
-    microbatch_max_size: int = Field(description="Events that a microbatch may have now.")
+    microbatch_max_size: int = Field(description="Events that a microbatch may have at most.")
+    microbatch: MicrobatchPlan | None = Field(description="Null where `microbatch.adaptive` is off.")
     checkpoint: NewestCheckpoint | None
     errors: list[ErrorReport] = Field(description="The last ones.")
     trainer: TrainerState

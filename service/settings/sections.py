@@ -27,6 +27,18 @@ class SourceSettings(Section):
     kind: Literal["log", "kafka"] = "log"
 
 
+class ObjectiveSettings(Section):
+    """What adaptive microbatches are to achieve.
+
+    Attributes
+    ----------
+    freshness_ms
+        Milliseconds from an event's arrival in the log until parameters that learned from it are served.
+    """
+
+    freshness_ms: Annotated[float, Field(gt=0, le=3_600_000)] = 100
+
+
 class MicrobatchSettings(Section):
     """How large a microbatch may become, whichever bound is met first.
 
@@ -39,13 +51,17 @@ class MicrobatchSettings(Section):
     max_bytes
         Bytes of its events as they were in the log.
     adaptive
-        Whether smaller microbatches are cut while few events come.
+        Whether size and effort follow the load: the smallest microbatches, and the most effort, with which the learner
+        keeps up.
+    objective
+        What that is to achieve.
     """
 
     max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
     max_delay_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 50
     max_bytes: Annotated[int, Field(ge=1)] = 4_194_304
     adaptive: bool = True
+    objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
 
 
 class FallbackSettings(Section):

@@ -28,7 +28,7 @@ def settings(folder: Path, **model: Any) -> Settings:
     """Return settings of a model `default` below `folder`."""
     chosen: dict[str, Any] = {
         "learner": {"kind": "linear", "device": "cpu"},
-        "microbatch": {"max_size": 16, "max_delay_ms": 10},
+        "microbatch": {"max_size": 16, "max_delay_ms": 10, "adaptive": False},
         "checkpoint": {"every_seconds": 0.2},
     } | model
     return Settings(

@@ -31,7 +31,7 @@ def chosen(folder: Path, limit: Path, max_size: int = 64, from_inputs: int = 0) 
         "step_size": 0,
         "replay": 0,
     }
-    microbatch = {"max_size": max_size, "max_delay_ms": 2000}
+    microbatch = {"max_size": max_size, "max_delay_ms": 2000, "adaptive": False}
     return settings(folder, learner=learner, microbatch=microbatch, checkpoint={"every_seconds": 1000.0})
 
 

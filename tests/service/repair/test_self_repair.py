@@ -197,7 +197,7 @@ def test_a_concept_that_flips_is_no_breakage(tmp_path: Path) -> None:
     config = settings(
         tmp_path,
         learner={"kind": "mlp", "device": "cpu"},
-        microbatch={"max_size": 64, "max_delay_ms": 1000},
+        microbatch={"max_size": 64, "max_delay_ms": 1000, "adaptive": False},
         canary=CANARY | {"window": 256},
         checkpoint={"every_seconds": 0.1},
     )
