@@ -68,6 +68,19 @@ class Pauses:
         with self._file.transaction("a pause") as connection:
             connection.execute("INSERT OR IGNORE INTO pause VALUES (1, ?, ?, ?, ?)", row)
 
+    def join(self, positions: Positions) -> None:
+        """Have the pause that holds, if any, begin at `positions` in the partitions that it does not name yet.
+
+        Raises
+        ------
+        AppendFailed, DiskUnreliable, LogUnreadable
+        """
+        with self._file.transaction("how far reading came before a pause") as connection:
+            found = self.current()
+            if found is not None:
+                named = msgspec.json.encode({**positions, **found.positions}).decode()
+                connection.execute("UPDATE pause SET positions = ?", (named,))
+
     def end(self) -> Pause | None:
         """Let reading go on; return the pause that ended, None where there was none. Raises as :meth:`begin` does."""
         with self._file.transaction("the end of a pause") as connection:

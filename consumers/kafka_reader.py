@@ -1,4 +1,4 @@
-"""Reading a Kafka topic: all of its partitions, from exact positions, at the client's own rate.
+"""Reading a Kafka topic: its partitions, or a share of them, from exact positions, at the client's own rate.
 
 On the path it is the first station. The partitions are assigned, not balanced, so there is no rebalance to survive.
 Whoever opens says where reading starts, and a position that the topic does not hold is an error, never a guess. Which
@@ -20,7 +20,7 @@ from consumers.kafka_commits import OffsetCommitter
 from consumers.kafka_fetching import CLIENT_ERRORS, Fetcher, PythonFetcher, librdkafka_fetcher
 from consumers.kafka_options import KafkaOptions
 from consumers.kafka_watch import Watch
-from consumers.source import Position, Positions, Record
+from consumers.source import ALL, Position, Positions, Record, Share
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ class KafkaReader:
         Seconds of polling after which a partition that lags and stands still has the client made anew.
     identity
         The id of the topic that `positions` are of; empty where that is not known.
+    share
+        The partitions that are read; positions of others are of no account.
 
     Raises
     ------
@@ -69,11 +71,13 @@ class KafkaReader:
         *,
         stalled_after: float = 30.0,
         identity: str = "",
+        share: Share = ALL,
     ) -> None:
         self._options = options
+        self._share = share
         self._topic = topic
         self._group_id = group_id
-        self._offsets = {partition: position.offset for partition, position in positions.items()}
+        self._offsets = {partition: at.offset for partition, at in share.of_positions(positions).items()}
         self._epochs: dict[int, int] = {}
         self._ends: dict[int, int] = {}
         self._identity = identity
@@ -181,7 +185,7 @@ class KafkaReader:
         """Connect, check that the topic holds what is to be read, and begin to fetch all partitions."""
         consumer, self._cluster = connect(KafkaConsumer, self._options, self._settings())
         try:
-            self._partitions = self._cluster.find(self._topic, self._options)
+            self._partitions = self._own(self._cluster.find(self._topic, self._options))
             self._check_identity()
             self._check_offsets(consumer)
             fetcher = self._make_fetcher(consumer)
@@ -252,7 +256,7 @@ class KafkaReader:
         if present:
             self._present_at = now
             self._check_identity()
-            self._add(fetcher, present - self._partitions)
+            self._add(fetcher, self._own(present) - self._partitions)
         elif now - self._present_at > _ABSENT:
             raise topic_missing(self._topic, self._options)
         ends = {partition: fetcher.end(partition) for partition in self._partitions}
@@ -278,6 +282,9 @@ class KafkaReader:
         except CLIENT_ERRORS:
             # A cluster that does not answer is noticed by its silence.
             return False
+
+    def _own(self, partitions: frozenset[int]) -> frozenset[int]:
+        return frozenset(filter(self._share.has, partitions))
 
     def _named(self, partition: int) -> TopicPartition:
         return TopicPartition(self._topic, partition)

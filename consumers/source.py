@@ -6,6 +6,7 @@ gives a :class:`Reader`, which hands out records in order within each partition.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 
@@ -72,6 +73,33 @@ class Position(NamedTuple):
 
 Positions = Mapping[int, Position]
 """Partition → the next event to take. A partition that is absent is read from its earliest record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The partitions that one of several readers of a topic reads: every n-th of them.
+
+    Attributes
+    ----------
+    number, among
+        Which of how many readers, from 0 on. It reads the partitions whose number leaves `number` when divided by
+        `among`; where a topic has fewer partitions than readers, some read nothing.
+    """
+
+    number: int = 0
+    among: int = 1
+
+    def has(self, partition: int) -> bool:
+        """Whether a partition is in this share."""
+        return partition % self.among == self.number
+
+    def of_positions(self, positions: Positions) -> dict[int, Position]:
+        """Return those of `positions` whose partition is in this share."""
+        return {partition: position for partition, position in positions.items() if self.has(partition)}
+
+
+ALL = Share()
+"""The share of whoever reads alone."""
 
 
 class Reader(Protocol):

@@ -9,7 +9,7 @@ from consumers.dead_letters import DeadLetters
 from consumers.kafka import KafkaOptions, KafkaSink, KafkaSource
 from consumers.kafka_topics import create_topic
 from consumers.log import LogSink, LogSource
-from consumers.source import Sink, Source
+from consumers.source import ALL, Share, Sink, Source
 from service.config import Settings
 from service.decoding.avro_events import Schemas
 
@@ -85,9 +85,14 @@ def kafka_options(settings: Settings) -> KafkaOptions:
     return KafkaOptions(**settings.kafka.client_options())
 
 
-def make_source(settings: Settings, model: str) -> Source:
-    """Return the source that `model` learns from."""
-    return _SOURCES[settings.source.kind](settings, model)
+def make_source(settings: Settings, model: str, share: Share = ALL) -> Source:
+    """Return the source that `model` learns from; of some partitions, where each has a reader of its own."""
+    return _SOURCES[settings.source.kind](settings, model, share)
+
+
+def reading_processes(settings: Settings) -> int:
+    """Return how many processes read for one model: more than one only where a topic has partitions to share out."""
+    return settings.ingest.processes if settings.source.kind == "kafka" else min(1, settings.ingest.processes)
 
 
 def make_sink(settings: Settings, model: str) -> Sink:
@@ -143,7 +148,7 @@ def make_forwarder(settings: Settings, model: str) -> Forwarder | None:
     )
 
 
-def _log_source(settings: Settings, model: str) -> Source:
+def _log_source(settings: Settings, model: str, _: Share) -> Source:
     topic = settings.models[model].topic
     return LogSource(log_path(settings, topic), topic)
 
@@ -152,13 +157,13 @@ def _log_sink(settings: Settings, model: str) -> Sink:
     return LogSink(log_path(settings, settings.models[model].topic))
 
 
-def _kafka_source(settings: Settings, model: str) -> Source:
-    return KafkaSource(kafka_options(settings), settings.models[model].topic, group_id=f"headrace-{model}")
+def _kafka_source(settings: Settings, model: str, share: Share) -> Source:
+    return KafkaSource(kafka_options(settings), settings.models[model].topic, f"headrace-{model}", share)
 
 
 def _kafka_sink(settings: Settings, model: str) -> Sink:
     return KafkaSink(kafka_options(settings), settings.models[model].topic)
 
 
-_SOURCES: dict[str, Callable[[Settings, str], Source]] = {"log": _log_source, "kafka": _kafka_source}
+_SOURCES: dict[str, Callable[[Settings, str, Share], Source]] = {"log": _log_source, "kafka": _kafka_source}
 _SINKS: dict[str, Callable[[Settings, str], Sink]] = {"log": _log_sink, "kafka": _kafka_sink}

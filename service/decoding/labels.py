@@ -29,6 +29,9 @@ class ClassLabels:
         Called with each class that is taken in.
     most
         Classes that there may be.
+    admit
+        Takes labels, gives a place to those that may have one, and returns all classes: another decides, and what has
+        no place then is refused. None: places are given here.
     """
 
     def __init__(
@@ -38,9 +41,11 @@ class ClassLabels:
         known: Sequence[Label] = (),
         on_class: Callable[[Label], None] | None = None,
         most: int = MAXIMUM_CLASSES,
+        admit: Callable[[Sequence[Label]], Sequence[Label]] | None = None,
     ) -> None:
         self._limit = 2 if binary else most
         self._on_class = on_class
+        self._ask = admit
         self._by_name: dict[str, Label] = {_json_name(label): label for label in known}
         self._by_type: dict[type, set[Label]] = {kind: set() for kind in _PLAIN}
         for label in known:
@@ -57,8 +62,19 @@ class ClassLabels:
         if len(types) == 1 and types <= self._by_type.keys() and self._by_type[types.pop()].issuperset(labels):
             return labels, {}
         classes = [_integral(label) for label in labels]
+        if self._ask is not None and len(self._by_name) < self._limit:
+            new = {(type(each), each): each for each in classes if self._is_new(each)}
+            self._follow(self._ask(list(new.values())) if new else ())
         problems = {row: problem for row, label in enumerate(classes) if (problem := self._admit(label))}
         return classes, problems
+
+    def _is_new(self, label: Label) -> bool:
+        return type(label) is not float and _json_name(label) not in self._by_name
+
+    def _follow(self, classes: Sequence[Label]) -> None:
+        """Take over the classes that another has given places to."""
+        for label in classes[len(self._by_name) :]:
+            self._add(_json_name(label), label)
 
     def _admit(self, label: Label) -> Problem | None:
         """Take in a class; return why it cannot be one."""
@@ -70,11 +86,14 @@ class ClassLabels:
             return None if type(known) is type(label) else _confusable(label, known)
         if len(self._by_name) >= self._limit:
             return Problem("label", self._too_many(label))
+        self._add(name, label)
+        return None
+
+    def _add(self, name: str, label: Label) -> None:
         self._by_name[name] = label
         self._by_type[type(label)].add(label)
         if self._on_class is not None:
             self._on_class(label)
-        return None
 
     def _too_many(self, label: Label) -> str:
         if self._limit > 2:

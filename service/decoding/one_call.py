@@ -1,6 +1,6 @@
 """One decoding call: each message goes the fastest way that it fits, and all ways end in one table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class Decoding:
         self._avro = avro
         self._streams: list[tuple[int, ArrowStream]] = []
         self._rows: list[Any] = []
-        self._row_runs: list[_Run] = []
+        self._row_runs: list[tuple[int, int, int]] = []
         self._events: list[Event] = []
         self._event_places: list[Place] = []
         self._names = NamesLength()
@@ -104,8 +104,7 @@ class Decoding:
                 records = np.array(list(messages), np.int64)
                 self.counts[records] = 1
                 return self._typed.tabulate(rows, Origins(records, np.zeros_like(records)))
-        for index, value in messages.items():
-            self._message(index, value, types.get(index, JSON))
+        self._one_after_the_other(messages, types)
         return self._finish()
 
     def _opened(self, avro: AvroEvents, messages: dict[int, bytes], types: dict[int, str]) -> dict[int, bytes]:
@@ -128,6 +127,20 @@ class Decoding:
         self.counts[:] = 1
         self.problems[Place(0, 0)] = Problem("malformed", str(error))
         return self._finish()
+
+    def _one_after_the_other(self, messages: Mapping[int, bytes], types: Mapping[int, str]) -> None:
+        """Decode each message; those that are one JSON event, as most are, with as little ado as can be."""
+        alone: list[int] = []
+        for index, value in messages.items():
+            is_one = self._by_shape and index not in types and value[:1] != b"["
+            row = self._typed.event(value) if is_one else None
+            if row is None:
+                self._message(index, value, types.get(index, JSON))
+            else:
+                self._rows.append(row)
+                self._row_runs.append((index, 0, 1))
+                alone.append(index)
+        self.counts[alone] = 1
 
     def _message(self, index: int, value: bytes, content_type: str) -> None:
         rows = self._typed.message(value, content_type) if self._by_shape else None
@@ -205,7 +218,7 @@ def _origins(places: list[Place]) -> Origins:
     return Origins(pairs[:, 0], pairs[:, 1])
 
 
-def _origins_of_runs(runs: list[_Run]) -> Origins:
+def _origins_of_runs(runs: Sequence[tuple[int, int, int]]) -> Origins:
     records, firsts, lengths = np.array(runs, np.int64).reshape(-1, 3).T
     ends = np.cumsum(lengths)
     within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)

@@ -7,22 +7,16 @@ classes or numbers, it holds back what it is given; what it passes on has canoni
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from models.examples import Label, Task
+from service.decoding.decisions import Authority, Evidence
 from service.decoding.decoded import DecodedEvents
 from service.decoding.labels import MAXIMUM_CLASSES, ClassLabels, numeric
 
-ENOUGH_LABELS = 256
-"""Labels after which two integers are taken for all that there will ever be."""
-
 LONGEST_WAIT = 1.0
 """Seconds since the first label after which that is decided on the labels at hand."""
-
-_USUAL_CLASSES = frozenset({-1, 0, 1})
-"""A single integer that is one of these is half of a binary task; any other is a number."""
 
 
 class TaskGate:
@@ -43,6 +37,8 @@ class TaskGate:
         passes the same labels, whatever the order in which partitions come to it.
     most_classes
         Classes that there may be; labels beyond them are refused.
+    authority
+        Who decides on the task and on new classes where several gates must agree. None: this gate does.
     """
 
     def __init__(
@@ -54,12 +50,14 @@ class TaskGate:
         on_settled: Callable[[Task], None] | None = None,
         on_class: Callable[[Label], None] | None = None,
         most_classes: int = MAXIMUM_CLASSES,
+        authority: Authority | None = None,
     ) -> None:
         self._clock = clock
         self._on_settled = on_settled
         self._on_class = on_class
         self._most_classes = most_classes
-        self._evidence = _Evidence()
+        self._authority = authority
+        self._evidence: Authority | Evidence = authority or Evidence()
         self._held: list[DecodedEvents] = []
         self._since = 0.0
         self._task: Task | None = None
@@ -106,7 +104,11 @@ class TaskGate:
     def _keep_to(self, task: Task, classes: Sequence[Label]) -> None:
         if task is not Task.REGRESSION:
             self._classes = ClassLabels(
-                binary=task is Task.BINARY, known=classes, on_class=self._on_class, most=self._most_classes
+                binary=task is Task.BINARY,
+                known=classes,
+                on_class=self._on_class,
+                most=self._most_classes,
+                admit=None if self._authority is None else self._authority.admit,
             )
         self._task = task
 
@@ -132,36 +134,3 @@ class TaskGate:
         if rows is not None:
             problems = {rows[place]: problem for place, problem in problems.items()}
         return decoded.refuse(problems)
-
-
-class _Evidence:
-    """Labels seen while the task is open: whole numbers only, and two different ones at most."""
-
-    def __init__(self) -> None:
-        self._integers: set[int] = set()
-        self._labels = 0
-
-    def weigh(self, labels: Sequence[Label]) -> Task | None:
-        """Take in labels up to the first that settles the matter; None where none does."""
-        for label in labels:
-            task = self._weigh_one(label)
-            if task is not None:
-                return task
-        return None
-
-    def conclude(self) -> Task:
-        """Decide on what was seen."""
-        if len(self._integers) == 2 or self._integers <= _USUAL_CLASSES:
-            return Task.BINARY
-        return Task.REGRESSION
-
-    def _weigh_one(self, label: Any) -> Task | None:
-        if type(label) in (str, bool):
-            return Task.MULTICLASS
-        if label != int(label):
-            return Task.REGRESSION
-        self._integers.add(int(label))
-        self._labels += 1
-        if len(self._integers) > 2:
-            return Task.REGRESSION
-        return self.conclude() if self._labels >= ENOUGH_LABELS else None

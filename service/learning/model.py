@@ -30,9 +30,10 @@ from service.learning.teaching import Teacher
 from service.monitoring.status import ErrorStatus
 from service.publication import Publisher
 from service.reading.ingest import Ingest, IngestLoop, Start
-from service.reading.ingest_process import Job, ProcessIngest
+from service.reading.ingest_programs import ProcessIngest
 from service.reading.ingest_thread import ThreadIngest
 from service.reading.read_back import read_back
+from service.reading.reading_messages import Job
 from service.reading.reading_program import ReadingPrograms
 from service.reading.refusals import make_refusals
 from service.restart.rebatching import Chained

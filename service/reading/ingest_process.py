@@ -1,19 +1,16 @@
-"""Polling and decoding in a process of their own, so that they and learning each have a core.
+"""The program that polls and decodes for a trainer, so that this and learning each have a core.
 
-The trainer starts this module as a program (``reading_program.py``) at one end of a socket pair; over it come the
-settings and where to begin, and back go decoded chunks. The socket's buffer is the bound on what waits: when it is
-full, the program waits, and the log holds what is to come. The program ends when the trainer does, however that ends,
-because its socket does.
+The trainer starts this module as a program (``reading_program.py``) at one end of a socket pair, or several of them,
+each for a share of the partitions (``ingest_programs.py``); over it come the settings and where to begin, and back go
+decoded chunks. The socket's buffer is the bound on what waits: when it is full, the program waits, and the log holds
+what is to come. The program ends when the trainer does, however that ends, because its socket does.
 """
 
-import contextlib
 import pickle
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -23,13 +20,13 @@ from consumers.errors import ConsumerError
 from consumers.microbatch import Decoded
 from consumers.source import Positions
 from models.examples import Examples, Label, Task
-from service.config import Settings
+from service.decoding.decisions import ENOUGH_LABELS
 from service.decoding.tasks import TaskGate
 from service.errors import ServiceError
 from service.events import EventDecoder
 from service.logs import configure_logs
-from service.reading.ingest import IngestLoop, Start
-from service.reading.reading_program import ReadingProgram, start_program
+from service.reading.ingest import IngestLoop
+from service.reading.reading_messages import Answer, Chunk, Failure, Job, Notice, Opened, Question, Report
 from service.reading.refusals import make_refusals
 from service.reading.steady_memory import keep_memory_steady
 from service.wiring import make_schemas, make_source, open_dead_letters
@@ -39,178 +36,12 @@ _log = structlog.get_logger("headrace.ingest")
 _REPORT_EVERY = 0.2
 """Seconds between two reports of where the log ends; it moves with every poll."""
 
-_STEADY_SECONDS, _PAUSE_SECONDS = 5.0, 1.0
-"""A program that lived for less than the first is started again only after the second."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What the program is to do: whose topic, and from where."""
-
-    settings: Settings
-    model: str
-    start: Start
-
-
-@dataclass(frozen=True)
-class _Opened:
-    identity: str
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    decoded: Decoded[Examples]
-    task: Task | None
-    classes: tuple[Label, ...]
-
-
-@dataclass(frozen=True)
-class _Report:
-    ends: Mapping[int, int]
-    waiting: bool
-
-
-@dataclass(frozen=True)
-class _Notice:
-    message: str
-
-
-@dataclass(frozen=True)
-class _Failure:
-    error: Exception
-
-
-@dataclass
-class _Progress:
-    """How far chunks have come.
-
-    Attributes
-    ----------
-    reached
-        Where a new program would have to begin.
-    """
-
-    reached: Start
-    ends: dict[int, int] = field(default_factory=dict)
-    waiting: bool = True
-
-
-class ProcessIngest:
-    """See :class:`service.reading.ingest.Ingest`. If the program dies, another one goes on where it ended.
-
-    Parameters
-    ----------
-    job
-        What to read.
-    notice
-        Called with what to tell the operator.
-    start_program
-        Gives a program that waits for its job.
-    """
-
-    def __init__(
-        self, job: Job, notice: Callable[[str], None], start_program: Callable[[], ReadingProgram] = start_program
-    ) -> None:
-        self._job = job
-        self._notice = notice
-        self._start_program = start_program
-        self._progress = _Progress(job.start)
-        self._lock = threading.Lock()  # of sending: commits come from the checkpointer's thread
-        self._started = time.monotonic()
-        self._program = self._start_with(job)
-
-    @property
-    def task(self) -> Task | None:
-        """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.reached.task
-
-    @property
-    def classes(self) -> tuple[Label, ...]:
-        """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.reached.classes
-
-    @property
-    def identity(self) -> str:
-        """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.reached.identity
-
-    @property
-    def ends(self) -> Mapping[int, int]:
-        """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.ends
-
-    @property
-    def waiting_for_source(self) -> bool:
-        """See :class:`service.reading.ingest.Ingest`."""
-        return self._progress.waiting
-
-    def take(self, timeout: float) -> Decoded[Examples] | None:
-        """See :class:`service.reading.ingest.Ingest`."""
-        give_up = time.monotonic() + timeout
-        while self._program.connection.poll(max(0.0, give_up - time.monotonic())):
-            try:
-                message = pickle.loads(self._program.connection.recv_bytes())  # noqa: S301 -- from a program started here
-            except (EOFError, OSError):
-                self._start_again()
-                continue
-            found = self._hear(message)
-            if found is not None:
-                return found
-        return None
-
-    def commit(self, positions: Positions) -> None:
-        """See :class:`service.reading.ingest.Ingest`."""
-        try:
-            with self._lock:
-                self._program.connection.send(dict(positions))
-        except OSError:
-            _log.debug("a commit was lost with the reading program; the next one makes up for it")
-
-    def close(self) -> None:
-        """See :class:`service.reading.ingest.Ingest`."""
-        self._program.close()
-
-    def _hear(self, message: object) -> Decoded[Examples] | None:
-        """Take in what the program says; return the chunk, where it is one."""
-        reached = self._progress.reached
-        match message:
-            case _Opened(identity):
-                self._progress.reached = replace(reached, identity=identity)
-            case _Chunk(decoded, task, classes):
-                positions = {**reached.positions, **decoded.positions}
-                self._progress.reached = Start(positions, task, classes, reached.identity)
-                return decoded
-            case _Report(ends, waiting):
-                self._progress.ends.update(ends)
-                self._progress.waiting = waiting
-            case _Notice(text):
-                self._notice(text)
-            case _Failure(error):
-                raise error
-        return None
-
-    def _start_again(self) -> None:
-        """Start another program where the chunks of the dead one ended."""
-        self._program.process.wait()
-        if time.monotonic() - self._started < _STEADY_SECONDS:
-            time.sleep(_PAUSE_SECONDS)
-        _log.warning("the reading program died; starting it again", status=self._program.process.returncode)
-        job = replace(self._job, start=self._progress.reached)
-        with self._lock:
-            self._program.connection.close()
-            self._started = time.monotonic()
-            self._program = self._start_with(job)
-
-    def _start_with(self, job: Job) -> ReadingProgram:
-        program = self._start_program()
-        # One that dies before it has its job is noticed like any other.
-        with contextlib.suppress(OSError):
-            program.connection.send(job)
-        return program
-
 
 class _Pipe:
-    """The program's outlet: the trainer's end of the socket. See :class:`service.reading.ingest.Outlet`."""
+    """The program's outlet: the trainer's end of the socket. See :class:`service.reading.ingest.Outlet`.
+
+    The trainer is also the authority over task and classes (:class:`service.decoding.decisions.Authority`).
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -219,33 +50,53 @@ class _Pipe:
         self._report_at = 0.0
 
     def opened(self, identity: str) -> None:
-        self._send(_Opened(identity))
+        self._send(Opened(identity))
 
-    def put(self, decoded: Decoded[Examples], gate: TaskGate) -> None:
-        self._send(_Chunk(decoded, gate.task, gate.classes))
+    def put(self, decoded: Decoded[Examples], gate: TaskGate) -> None:  # noqa: ARG002 -- it has asked the trainer
+        self._send(Chunk(decoded))
 
     def report(self, ends: Mapping[int, int], *, waiting: bool) -> None:
         now = time.monotonic()
         if waiting != self._waiting or now >= self._report_at:
             self._waiting, self._report_at = waiting, now + _REPORT_EVERY
-            self._send(_Report(dict(ends), waiting))
+            self._send(Report(dict(ends), waiting))
 
     def notice(self, message: str) -> None:
-        self._send(_Notice(message))
+        self._send(Notice(message))
 
     def to_commit(self) -> Positions | None:
         positions, self._commit = self._commit, None
         return positions
 
     def pause(self, seconds: float) -> bool:
-        """Hear what the trainer wants meanwhile; it only ever sends positions to commit."""
+        """Hear what the trainer wants meanwhile; unasked, it only ever sends positions to commit."""
         give_up = time.monotonic() + seconds
         while self._connection.poll(max(0.0, give_up - time.monotonic())):
             self._commit = self._connection.recv()
         return True
 
+    def weigh(self, labels: Sequence[Label]) -> Task | None:
+        """Ask the trainer; so many labels settle a task at the latest, so the others need not go over."""
+        return self._ask("weigh", labels[:ENOUGH_LABELS]).task
+
+    def conclude(self) -> Task:
+        """Ask the trainer."""
+        task = self._ask("conclude", ()).task
+        assert task is not None, "whoever concludes has settled it"  # noqa: S101
+        return task
+
+    def admit(self, labels: Sequence[Label]) -> Sequence[Label]:
+        """Ask the trainer."""
+        return self._ask("admit", labels).classes
+
     def fail(self, error: Exception) -> None:
-        self._send(_Failure(error))
+        self._send(Failure(error))
+
+    def _ask(self, about: str, labels: Sequence[Label]) -> Answer:
+        self._send(Question(about, list(labels)))
+        while not isinstance(answer := self._connection.recv(), Answer):
+            self._commit = answer
+        return answer
 
     def _send(self, message: object) -> None:
         self._connection.send_bytes(pickle.dumps(message, protocol=5))
@@ -272,14 +123,14 @@ def _read(connection: Connection) -> None:
     options = model.events
     outlet = _Pipe(connection)
     try:
-        source = make_source(job.settings, job.model)
+        source = make_source(job.settings, job.model, job.share)
         table = open_dead_letters(job.settings, job.model)
-        refusals = make_refusals(job.settings, job.model, table, source.topic)
+        refusals = make_refusals(job.settings, job.model, table, source.topic, job.share)
         loop = IngestLoop(
             source,
             job.start,
             _decoder(job),
-            TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes),
+            TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes, authority=outlet),
             refusals=refusals,
             outlet=outlet,
         )

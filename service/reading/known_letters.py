@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from consumers.dead_letters import DeadLetters, Known
-from consumers.source import Positions
+from consumers.source import ALL, Positions, Share
 from service.decoding.decoded import DecodedEvents
 from service.decoding.event_problems import Problem
 from service.decoding.record_batch import RecordBatch
@@ -27,16 +27,20 @@ class KnownLetters:
         The model's dead letters.
     topic, positions
         What is read, and from where.
+    share
+        The partitions of it that are read.
 
     Raises
     ------
     SourceUnavailable, LogUnreadable
     """
 
-    def __init__(self, table: DeadLetters, topic: str, positions: Positions) -> None:
+    def __init__(self, table: DeadLetters, topic: str, positions: Positions, share: Share = ALL) -> None:
         self._left: dict[tuple[int, int], list[Known]] = {}
         self._places: set[tuple[int, int, int]] = set()
         for known in table.known(topic, positions):
+            if not share.has(known.partition):
+                continue
             self._left.setdefault((known.partition, known.offset), []).append(known)
             self._places.add((known.partition, known.offset, known.event))
 

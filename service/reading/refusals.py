@@ -15,7 +15,7 @@ from consumers.dead_letter_forwarding import Forwarder
 from consumers.dead_letter_pause import Pause
 from consumers.dead_letters import DeadLetter, DeadLetters
 from consumers.errors import AppendFailed, SourceUnavailable
-from consumers.source import Position, Positions
+from consumers.source import ALL, Position, Positions, Share
 from service.config import Settings
 from service.decoding.decoded import DecodedEvents
 from service.decoding.rejection import Rejected
@@ -62,6 +62,8 @@ class Refusals:
         When to pause.
     forwarder
         Takes copies to another topic; None where there is none. Closed with this.
+    share
+        The partitions that are read here; other loops read the others.
     """
 
     def __init__(
@@ -70,13 +72,16 @@ class Refusals:
         topic: str,
         model: str,
         settings: DeadLetterSettings,
+        *,
         forwarder: Forwarder | None = None,
+        share: Share = ALL,
     ) -> None:
         self._table = table
         self._topic = topic
         self._model = model
         self._rule = PauseRule(settings.pause_share, settings.pause_window)
         self._forwarder = forwarder
+        self._share = share
         self._known: KnownLetters | None = None
         self._pause: Pause | None = None
         self._looked_at = 0.0
@@ -88,7 +93,7 @@ class Refusals:
         ------
         SourceUnavailable, LogUnreadable
         """
-        self._known = KnownLetters(self._table, self._topic, positions)
+        self._known = KnownLetters(self._table, self._topic, positions, self._share)
         self._pause = self._table.pauses.current()
         if self._forwarder is not None:
             self._forwarder.start()
@@ -132,7 +137,10 @@ class Refusals:
         """
         if look or time.monotonic() - self._looked_at > _LOOK_SECONDS:
             self._look()
-        return self._pause if self._pause is not None and _covers(positions, self._pause.positions) else None
+            self._join(positions)
+        if self._pause is None:
+            return None
+        return self._pause if _covers(positions, self._share.of_positions(self._pause.positions)) else None
 
     def resumed(self) -> None:
         """Begin a fresh window: an operator says that it may go on."""
@@ -147,6 +155,16 @@ class Refusals:
         if self._forwarder is not None:
             self._forwarder.close()
 
+    def _join(self, positions: Positions) -> None:
+        """Where another loop has begun a pause, note in it how far this one came: a restart reads up to there."""
+        if self._pause is None or self._pause.positions.keys() >= positions.keys():
+            return
+        try:
+            self._table.pauses.join(positions)
+            self._pause = self._table.pauses.current()
+        except (AppendFailed, SourceUnavailable) as error:
+            _log.warning("how far reading came before the pause cannot be noted yet", error=str(error))
+
     def _look(self) -> None:
         self._looked_at = time.monotonic()
         try:
@@ -155,10 +173,11 @@ class Refusals:
             _log.warning("whether learning is paused cannot be read; as before", error=str(error))
 
 
-def make_refusals(settings: Settings, model: str, table: DeadLetters, topic: str) -> Refusals:
-    """Return what a loop that reads `topic` for `model` does with refused events."""
-    chosen = settings.models[model].dead_letters
-    return Refusals(table, topic, model, chosen, make_forwarder(settings, model))
+def make_refusals(settings: Settings, model: str, table: DeadLetters, topic: str, share: Share = ALL) -> Refusals:
+    """Return what a loop that reads `topic`, or a share of it, for `model` does with refused events."""
+    # One forwards for all: the letters are in one table.
+    forwarder = make_forwarder(settings, model) if share.number == 0 else None
+    return Refusals(table, topic, model, settings.models[model].dead_letters, forwarder=forwarder, share=share)
 
 
 def _insist(write: Callable[[], object], operator: Operator) -> bool:

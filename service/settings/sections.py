@@ -163,10 +163,11 @@ class IngestSettings(Section):
     Attributes
     ----------
     processes
-        1: in a process beside the trainer's, so that reading and learning each have a core; 0: in a thread of it.
+        1: in a process beside the trainer's, so that reading and learning each have a core; more: the partitions of a
+        Kafka topic are shared out among so many, those beyond the number of partitions idle; 0: in a thread of it.
     """
 
-    processes: Annotated[int, Field(ge=0, le=1)] = 1
+    processes: Annotated[int, Field(ge=0, le=64)] = 1
 
 
 class LogSettings(Section):

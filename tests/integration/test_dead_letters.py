@@ -20,7 +20,8 @@ from consumers.source import NewRecord, Record
 from models.examples import Task
 from service.config import KafkaSettings, ModelSettings, Settings, SourceSettings
 from service.reading.ingest import Start
-from service.reading.ingest_process import Job, ProcessIngest
+from service.reading.ingest_programs import ProcessIngest
+from service.reading.reading_messages import Job
 from service.wiring import log_path, open_dead_letters
 from tests.support.broker import Broker, create_topic
 from tests.support.processes import Installation, installation, total_learned
@@ -73,7 +74,7 @@ def test_letters_reach_their_topic_whatever_dies_meanwhile(tmp_path: Path, own_b
         # Nobody takes a chunk, so the program comes to stand still where letters are kept and their offsets not passed.
         wait_until_steady(lambda: sum(table.counts().values()))
         assert 0 < sum(table.counts().values()) < 200
-        os.kill(ingest._program.process.pid, signal.SIGKILL)
+        os.kill(ingest.processes[0], signal.SIGKILL)
         rows = take(ingest, 1800)
         assert rows == 1800
         wait_for(lambda: sum(table.counts().values()) == 200 and table.outbox.unsent() == 0)

@@ -26,7 +26,7 @@ from service.publication import Publisher
 from service.publishing.publication_changes import Changes
 from service.publishing.publication_layout import MappedFile
 from service.reading.ingest import IngestLoop
-from service.reading.ingest_process import ProcessIngest
+from service.reading.ingest_programs import ProcessIngest
 from service.reading.ingest_thread import ThreadIngest
 from service.restart import recovery
 from service.restart.rebatching import Rebatcher

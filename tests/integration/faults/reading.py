@@ -25,7 +25,7 @@ def program(place: Place) -> str:
 def read_from(place: Place) -> None:
     """Have reading programs in this process read the partitions of `place`."""
     if place.partitions > 1:
-        replace(ingest_process, "make_source", lambda _settings, _model: place.source())
+        replace(ingest_process, "make_source", lambda _settings, _model, _share: place.source())
 
 
 def main(folder: str, named: str, arguments: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from service.commands.checkpoint_commands import verify_command
 from service.config import Settings
 from service.learning import trainer_process
 from service.logs import configure_logs
-from service.reading import ingest_process, reading_program
+from service.reading import ingest_process, ingest_programs, reading_program
 from service.reading.reading_program import ReadingProgram
 from tests.integration.faults import reading
 from tests.integration.faults.killing import Switch, install
@@ -35,7 +35,7 @@ def run(place: Place, settings: Settings, plan: Plan | None, model: str = MODEL)
     switch = Switch(plan, place.kills)
     install(switch)
     _adapt(place)
-    ingest_process._STEADY_SECONDS = ingest_process._PAUSE_SECONDS = 0.0
+    ingest_programs._STEADY_SECONDS = ingest_programs._PAUSE_SECONDS = 0.0
     _start_programs_by_forking(switch)
     reading_program._PROGRAM = reading.program(place)
     try:

@@ -8,7 +8,8 @@ import pytest
 from consumers.source import Position
 from consumers.testing import ManualClock
 from models.examples import Label, Task
-from service.decoding.tasks import ENOUGH_LABELS, TaskGate
+from service.decoding.decisions import ENOUGH_LABELS, Decisions
+from service.decoding.tasks import TaskGate
 from service.events import DecodedEvents, EventDecoder
 from tests.support.events import ENVELOPE, records
 
@@ -180,3 +181,38 @@ def test_observations_pass_between_labels() -> None:
     numbers = TaskGate(Task.REGRESSION)
     (passed,) = numbers.offer(decoder.decode(records({"features": {"n": 1}}, {"features": {"n": 2}, "label": 3})))
     assert typed(passed.examples.labels) == [(type(None), None), (float, 3.0)]
+
+
+def test_gates_of_several_readers_agree() -> None:
+    """Fails when two readers take labels that look alike for two classes, or settle on two tasks."""
+    decisions = Decisions(None, ())
+    first, second = (TaskGate(None, authority=decisions) for _ in range(2))
+    assert [len(each.examples) for each in first.offer(chunk("1", "a"))] == [2]
+    assert second.task is None
+    (decoded,) = second.offer(chunk(1, "b"))
+    assert (decoded.examples.labels, [each.index for each in decoded.rejected]) == (["b"], [0])
+    assert decisions.task is first.task is second.task is Task.MULTICLASS
+    (decoded,) = first.offer(chunk("b", "c"))
+    assert decoded.examples.labels == ["b", "c"]
+    assert first.classes == decisions.classes == ("1", "a", "b", "c")
+
+
+def test_a_binary_task_of_several_readers_has_two_classes() -> None:
+    """Fails when each of two readers has two classes of its own."""
+    decisions = Decisions(Task.BINARY, ("x",))
+    first, second = (TaskGate(Task.BINARY, ("x",), authority=decisions) for _ in range(2))
+    assert first.offer(chunk("y"))[0].examples.labels == ["y"]
+    (decoded,) = second.offer(chunk("z", "y"))
+    assert decoded.examples.labels == ["y"]
+    assert "beside" in decoded.rejected[0].detail
+
+
+def test_waiting_settles_it_for_all_readers() -> None:
+    """Fails when a reader that waited in vain decides otherwise than the others."""
+    decisions = Decisions(None, ())
+    clock = ManualClock()
+    first, second = (TaskGate(None, clock=clock, authority=decisions) for _ in range(2))
+    assert first.offer(chunk(7)) == second.offer(chunk(8)) == []
+    clock.advance(1.0)
+    assert [each.examples.labels for each in first.poll() + second.poll()] == [[7], [8]]
+    assert first.task is second.task is Task.BINARY

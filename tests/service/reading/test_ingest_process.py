@@ -13,7 +13,8 @@ from consumers.source import NewRecord, Position
 from models.examples import Task
 from service.config import Settings
 from service.reading.ingest import Start
-from service.reading.ingest_process import Job, ProcessIngest
+from service.reading.ingest_programs import ProcessIngest
+from service.reading.reading_messages import Job
 from service.wiring import log_path
 from tests.support.training import events
 
@@ -28,7 +29,7 @@ def settings(folder: Path, count: int) -> Settings:
 
 
 def child_of(ingest: ProcessIngest) -> int:
-    return ingest._program.process.pid
+    return ingest.processes[0]
 
 
 def test_a_killed_reader_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_it_ends_with_the_trainer_and_not_before(tmp_path: Path) -> None:
     assert ingest.take(0.3) is None
     assert Path(f"/proc/{pid}").exists()
     ingest.close()
-    assert ingest._program.process.returncode == 0
+    assert ingest._readers[0].program.process.returncode == 0
 
 
 def test_what_it_cannot_go_on_from_is_raised_in_the_trainer(tmp_path: Path) -> None:

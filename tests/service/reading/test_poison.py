@@ -66,7 +66,7 @@ POISON = {
     "cut": Poison(GOOD[:-9], "malformed"),
     "not UTF-8": Poison(b'{"features": {"x": "\xff\xfe"}, "label": "a"}', "malformed"),
     "half a surrogate pair": Poison(b'{"features": {"x": "\\ud800"}, "label": "a"}', "malformed"),
-    "zeros": Poison(bytes(1000), "malformed"),
+    "zeros": Poison(bytes(1000), "content_type"),
     "a byte order mark": Poison(b"\xef\xbb\xbf" + GOOD, "malformed"),
     "a cut array": Poison(b"[" + GOOD + b", " + GOOD[:-1], "malformed"),
     "a cut line": Poison(GOOD + b"\n" + GOOD[:-9] + b"\n" + GOOD, "malformed", NDJSON, GOOD[:-9], learned=2),
