@@ -8,6 +8,7 @@ River is imported by whoever makes a detector, not before: it takes a second.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import length_hint
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -68,24 +69,39 @@ class Adwin:
 
     def update(self, values: Sequence[float]) -> Found:
         """See :class:`Detector`."""
-        adwin, rises, changed = self._adwin, [], False
-        for place, value in enumerate(values):
-            self._sum += value
-            self._count += 1
-            adwin.update(value)
-            if adwin.drift_detected:
+        rises, changed, done = list[int](), False, 0
+        while done < len(values):
+            taken, drifted = self._until_drift(values[done:])
+            self._sum += sum(values[done : done + taken])
+            self._count += taken
+            done += taken
+            if drifted:
                 changed = True
-                if adwin.estimation * self._count > self._sum:
-                    # With the next value it begins anew.
-                    rises.append(place)
-                    self._sum, self._count = 0.0, 0
-                elif self._lasting:
-                    # It goes on with what came after the change: anew, it would be blind to a rise for a while.
-                    adwin._drift_detected = False
-                    self._sum, self._count = float(adwin.total), int(adwin.width)
-                else:
-                    self._sum, self._count = 0.0, 0
+                if self._judge():
+                    rises.append(done - 1)
         return Found(rises, changed)
+
+    def _until_drift(self, values: Sequence[float]) -> tuple[int, bool]:
+        """Take in values up to the first one with which the mean has changed; return how many, and whether it has."""
+        if self._adwin.drift_detected:
+            self._adwin.update(values[0])  # which begins anew
+            return 1, bool(self._adwin.drift_detected)
+        # Straight to what River's own method does for each value: there are as many as rows.
+        left = iter(values)
+        drifted = any(map(self._adwin._helper.update, left))
+        self._adwin._drift_detected = drifted
+        return len(values) - length_hint(left), drifted
+
+    def _judge(self) -> bool:
+        """Return whether a mean that has changed has risen, and begin to add up what comes next."""
+        adwin = self._adwin
+        rose = bool(adwin.estimation * self._count > self._sum)
+        self._sum, self._count = 0.0, 0
+        if not rose and self._lasting:
+            # It goes on with what came after the change: anew, it would be blind to a rise for a while.
+            adwin._drift_detected = False
+            self._sum, self._count = float(adwin.total), int(adwin.width)
+        return rose  # with the next value it begins anew
 
     def state(self) -> dict[str, Array]:
         """See :class:`Detector`."""
