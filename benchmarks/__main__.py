@@ -5,6 +5,7 @@ run, and what is claimed is the ratio.
 """
 
 import argparse
+import contextlib
 import datetime as dt
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +22,7 @@ from benchmarks.page import Chapter
 from benchmarks.report import Result, machine
 from benchmarks.sections.table import SECTIONS
 from benchmarks.topics import filled_topic
-from tests.support.broker import Broker
+from tests.support.broker import Broker, BrokerMissing
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -28,26 +30,45 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> int:
     """Run the sections that are asked for and keep their results; the status is 1 where a section failed."""
     asked = _arguments()
-    # So that everything is ended, whatever ends this program.
+    # So that everything that was started is ended, whatever ends this program.
     signal.signal(signal.SIGTERM, _ended)
-    broker = Broker()
-    broker.start()
     try:
-        with tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
-            topic = filled_topic(broker.address, asked.events)
-            chapters: list[Chapter] = []
-            for name in asked.sections or SECTIONS:
-                chapters.append(_chapter(name, broker.address, topic, Path(folder) / name, asked))
-                # Kept at once: what comes later may fail, or be interrupted.
-                text, stem = page.keep(chapters, machine(), asked.results)
-    finally:
-        broker.remove()
-    try:
-        plots.draw(page.load(stem.with_suffix(".json")), stem)
-    except ModuleNotFoundError as error:
-        print(f"No plots were drawn: {error}. Install headrace[plot].", file=sys.stderr)
+        with _broker(asked.broker) as address, tempfile.TemporaryDirectory(prefix="headrace-bench-") as folder:
+            chapters, text = _measured(address, Path(folder), asked)
+    except BrokerMissing as missing:
+        print(f"There is no broker to measure with: {missing}", file=sys.stderr)
+        return 1
     print(text)
     return int(any(chapter.failure for chapter in chapters))
+
+
+@contextlib.contextmanager
+def _broker(named: str | None) -> Iterator[str]:
+    """Yield the address of the broker that was named, or of one that is started and removed."""
+    if named:
+        yield named
+        return
+    broker = Broker()
+    try:
+        broker.start()
+        yield broker.address
+    finally:
+        broker.remove()
+
+
+def _measured(address: str, folder: Path, asked: argparse.Namespace) -> tuple[list[Chapter], str]:
+    """Return what the sections found, and the page; both are kept after each section, for the next may be stopped."""
+    topic = filled_topic(address, asked.events)
+    chapters: list[Chapter] = []
+    text = ""
+    for name in asked.sections or SECTIONS:
+        chapters.append(_chapter(name, address, topic, folder / name, asked))
+        text, stem = page.keep(chapters, machine(), asked.results)
+        try:
+            plots.draw(page.load(stem.with_suffix(".json")), stem)
+        except ModuleNotFoundError as error:
+            print(f"No plots were drawn: {error}. Install headrace[plot].", file=sys.stderr)
+    return chapters, text
 
 
 def _arguments() -> argparse.Namespace:
@@ -55,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
     parser.add_argument("--events", type=int, default=1_500_000, help="events in the main topic (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each measurement (%(default)s)")
+    parser.add_argument("--broker", metavar="HOST:PORT", help="one that runs already; otherwise one is started")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
     asked = parser.parse_args()
     unknown = set(asked.sections) - SECTIONS.keys()

@@ -58,7 +58,7 @@ def share(result: Result) -> float:
     return result.bar / result.median if result.at_most else result.median / result.bar
 
 
-def kind(name: str) -> str:
+def colour_of(name: str) -> str:
     """Return the colour of a rate: ours, a client that does nothing with what it reads, or another library."""
     if name.startswith("Headrace"):
         return OURS
@@ -73,7 +73,7 @@ def _rates(results: Sequence[Result], path: Path) -> None:
         [median - min(each.values) for median, each in zip(medians, results, strict=True)],
         [max(each.values) - median for median, each in zip(medians, results, strict=True)],
     ]
-    colours = [kind(each.name) for each in results]
+    colours = [colour_of(each.name) for each in results]
     axes.barh(places, medians, xerr=spans, color=colours, ecolor="#555555", error_kw={"lw": 1})
     axes.set_xscale("log")
     axes.set_xlim(min(medians) / 2, max(medians) * 4)
@@ -94,6 +94,7 @@ def _bars(results: Sequence[Result], path: Path) -> None:
         axes.annotate(text, (max(1.0, share(each)), place), (10, 0), textcoords="offset points", va="center")
     axes.axvline(1, color="#000000", lw=1)
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
     axes.set_xlim(min(0.5, *map(share, results)) / 1.2, max(2.0, *map(share, results)) * 4)
     axes.set_xlabel("times better than the bar (1 is the bar; circles meet it, crosses miss it)")
     axes.set_title("What was to be reached, and what was")
@@ -105,7 +106,7 @@ def _lines(names: Sequence[str]) -> tuple[Any, Any]:
     from matplotlib import pyplot as plt  # noqa: PLC0415 - optional
 
     figure_, axes = plt.subplots(figsize=(_WIDTH, 1.4 + _LINE * len(names)))
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [name.replace("`", "") for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", color="#dddddd")

@@ -140,5 +140,7 @@ def _verdict(result: Result) -> str:
 
 
 def figure(value: float) -> str:
-    """Return a figure with three digits that mean something."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    """Return a figure with three digits that mean something; four close to 1, where a bar may be 1.03."""
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if 0.9 <= abs(value) < 1.1 else f"{value:.3g}"

@@ -33,7 +33,7 @@ EFFORTS: dict[str, dict[str, object]] = {
 def measure(address: str, topic: str, folder: Path, events: int, rounds: int) -> list[Result]:
     """Measure the rate in turn with the bare poll, and each score once."""
     warm_up, counted = shares(events)
-    poll, ours = Series(POLL.title), Series("Headrace, `auto`, under a backlog")
+    poll, ours = Series(POLL.title), Series("Headrace, JSON, `auto`, under a backlog")
     bare = partial(run, "poll", address, topic, warm_up, counted)
     poll.take(bare)
     for turn in range(rounds):
@@ -61,7 +61,8 @@ def _scores(address: str, folder: Path, events: int) -> list[Result]:
         found = last.status.scores["stream"]
         note = f"the first {last.learned:,} events"
         results += [Result(f"{name} {effort}", "", [found[score] or 0.0], note) for score, name in SCORES.items()]
-        results.append(Result(f"Headrace, `auto`, {effort}, those events", "events/s", [measured(first, last).rate]))
+        rate = measured(first, last).rate
+        results.append(Result(f"Headrace, JSON, `auto`, {effort}, from the start", "events/s", [rate]))
     return results
 
 

@@ -16,4 +16,4 @@ def measure(address: str, topic: str, folder: Path, events: int, rounds: int) ->
     categories = 1_000_000 * events // MILLION_OF
     # A tenth more events than categories, so that all of them have been met before the last look.
     count = categories * 11 // 10
-    return rate_and_memory(address, categorised_events(count, categories), folder, count)
+    return rate_and_memory(f"{categories:,} categories", address, categorised_events(count, categories), folder, count)

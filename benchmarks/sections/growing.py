@@ -15,11 +15,13 @@ BOUND = 1.1
 """Times the memory after a quarter of the topic that it may be at the end: more would not be bounded."""
 
 
-def rate_and_memory(address: str, messages: Iterable[bytes], folder: Path, count: int) -> list[Result]:
+def rate_and_memory(name: str, address: str, messages: Iterable[bytes], folder: Path, count: int) -> list[Result]:
     """Return, for each learner, the rate from the first tenth of a topic on, and memory after a quarter and at its end.
 
     Parameters
     ----------
+    name
+        What the events are called in the results.
     address, messages, count
         The broker, and the topic's events, one a message: so many.
     folder
@@ -29,9 +31,9 @@ def rate_and_memory(address: str, messages: Iterable[bytes], folder: Path, count
     with temporary_topic(address, messages) as topic:
         for kind in KINDS:
             try:
-                results += told(f"`{kind}`", _seen(address, topic, folder / kind, kind, count), count)
+                results += told(f"{name}, `{kind}`", _seen(address, topic, folder / kind, kind, count), count)
             except MeasurementFailed as failure:
-                results.append(Result(f"Headrace, `{kind}`", "events/s", [], failure=str(failure)))
+                results.append(Result(f"Headrace, {name}, `{kind}`", "events/s", [], failure=str(failure)))
     return results
 
 

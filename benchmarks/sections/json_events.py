@@ -24,7 +24,7 @@ def shares(events: int) -> tuple[int, int]:
 def measure(address: str, topic: str, folder: Path, events: int, rounds: int) -> list[Result]:
     """Measure each in turn, the bare ones and the loop once more at the end."""
     poll, consume, loop = Series(POLL.title), Series(CONSUME.title), Series(RIVER.title)
-    first, second = (Series(f"Headrace, `mlp`, client {client}") for client in ("kafka-python", "librdkafka"))
+    first, second = (Series(f"Headrace, JSON, `mlp`, {client}") for client in ("kafka-python", "librdkafka"))
     window = Window(*shares(events))
     settings = trainer_settings(topic)
 

@@ -63,7 +63,7 @@ def _learn(learn: Callable[..., Measured], topic: str, folder: Path, kind: str, 
 def _in_turn(
     form: Format, loop: Callable[[], Measured], learn: Callable[[str, int], Measured], rounds: int
 ) -> list[Result]:
-    base = Series(f"{RIVER.title}, beside {form.name}")
+    base = Series(RIVER.title)
     ours = {kind: Series(f"Headrace, {form.name}, `{kind}`") for kind in form.bars}
     base.take(loop)
     for turn in range(rounds):

@@ -20,7 +20,7 @@ def measure(address: str, topic: str, folder: Path, events: int, rounds: int) ->
     """Measure all of them in turn, and once more at the end; ours between."""
     rounds = min(rounds, MOST_ROUNDS)
     window = Window(*shares(events))
-    ours = Series("Headrace, `mlp`")
+    ours = Series("Headrace, JSON, `mlp`, kafka-python")
     loops = {name: Series(LOOPS[name].title) for name in NAMES}
 
     def peers() -> None:

@@ -17,4 +17,4 @@ def measure(address: str, topic: str, folder: Path, events: int, rounds: int) ->
     del topic, rounds
     count = events // PART
     messages = around(wide_events(min(POOL, count), FEATURES), count)
-    return rate_and_memory(address, messages, folder, count)
+    return rate_and_memory("1,000 features", address, messages, folder, count)
