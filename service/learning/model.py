@@ -168,8 +168,11 @@ class Model:
         )
         gate = TaskGate(start.task, start.classes, most_classes=self.settings.events.max_classes)
         refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
+        delay = bounds.max_delay_ms / 1000
         return ThreadIngest(
-            lambda outlet: IngestLoop(self.source, start, decoder, gate, refusals=refusals, outlet=outlet),
+            lambda outlet: IngestLoop(
+                self.source, start, decoder, gate, refusals=refusals, outlet=outlet, max_delay=delay
+            ),
             start,
             max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
             max_bytes=bounds.max_bytes * _READ_AHEAD,

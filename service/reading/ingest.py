@@ -20,6 +20,7 @@ from models.examples import Examples, Label, Task
 from service.decoding.tasks import TaskGate
 from service.errors import RegistryUnavailable
 from service.events import DecodedEvents, EventDecoder
+from service.reading.arrivals import Arrivals
 from service.reading.refusals import Refusals
 
 _log = structlog.get_logger("headrace.ingest")
@@ -133,6 +134,8 @@ class IngestLoop:
         Where unusable events go, and what says that there are too many of them.
     outlet
         Where the rest goes.
+    max_delay
+        Seconds that an event may wait for others.
     """
 
     def __init__(
@@ -144,6 +147,7 @@ class IngestLoop:
         *,
         refusals: Refusals,
         outlet: Outlet,
+        max_delay: float,
     ) -> None:
         self._source = source
         self._identity = start.identity
@@ -153,6 +157,7 @@ class IngestLoop:
         self._gate = gate
         self._refusals = refusals
         self._outlet = outlet
+        self._arrivals = Arrivals(max_delay)
         self._stopped = False
 
     def run(self) -> None:
@@ -179,7 +184,7 @@ class IngestLoop:
         if reader is None:
             return
         try:
-            while self._goes_on() and self._step(reader):
+            while self._goes_on(self._arrivals.rest()) and self._step(reader):
                 pass
         finally:
             reader.close()
@@ -235,7 +240,7 @@ class IngestLoop:
         except SourceUnavailable as error:
             self._cannot_reach(error)
             return self._goes_on(error.retry_after)
-        arrived = time.monotonic()
+        arrived = self._arrivals.polled(records)
         self._serve(reader)
         self._tell()
         if not records:

@@ -133,6 +133,7 @@ def _read(connection: Connection) -> None:
             TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes, authority=outlet),
             refusals=refusals,
             outlet=outlet,
+            max_delay=model.microbatch.max_delay_ms / 1000,
         )
         loop.run()
     except (EOFError, OSError):

@@ -91,7 +91,7 @@ def read(
     begin = Start(start or {}, task)
     decoder = EventDecoder(events or EventOptions(), begin.positions)
     refusals = Refusals(table, source.topic, "default", DeadLetterSettings(**chosen))
-    IngestLoop(source, begin, decoder, TaskGate(task), refusals=refusals, outlet=outlet).run()
+    IngestLoop(source, begin, decoder, TaskGate(task), refusals=refusals, outlet=outlet, max_delay=0.0).run()
     return outlet
 
 
