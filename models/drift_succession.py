@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models.drift_duel import Duel
 from models.drift_options import Reaction
+from models.effort import FULL, Effort
 from models.examples import Kind, Task
 from models.expert import Encoded, Expert, Space, Tensors
 from models.latest import Latest
@@ -92,8 +93,11 @@ class Succession:
         self._duel: Duel | None = None
         self._latest = Latest[tuple[list[Tensor], Tensor]]()
 
-    def react(self, drifts: int) -> bool:
-        """Do what follows from so many drifts, often none; return whether others answer from now on."""
+    def react(self, drifts: int, effort: Effort = FULL) -> bool:
+        """Do what follows from so many drifts, often none; return whether others answer from now on.
+
+        With so little effort that dear experts stay away a newcomer, which costs as much as the elder, has to wait.
+        """
         if self._space is None:
             return False
         if self._react == "reset":
@@ -102,7 +106,7 @@ class Succession:
             return bool(drifts)
         changed = self._decide(again=bool(drifts))
         self._pause.alarmed = self._pause.alarmed or (bool(drifts) and self._beside is None)
-        if self._pause.alarmed and not self._pause.left:
+        if self._pause.alarmed and not self._pause.left and effort.dearest is FULL.dearest:
             self._pause.alarmed = False
             self._beside, self._duel = self._fresh(self._space), Duel(self._task, self._loss, self._device)
             changed = True

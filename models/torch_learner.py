@@ -136,7 +136,7 @@ class TorchLearner:
             known = examples.known()
             prepared = self.model.encoder.prepare(known.features)
             rows, answered, targets, drifts = self._test(prepared, known)
-            if self._react(drifts):
+            if self._react(drifts, effort):
                 answered = None
             kept = np.flatnonzero(known.weights > 0)
             if examples.taught is not None:
@@ -176,11 +176,11 @@ class TorchLearner:
         drifts = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
         return rows, outputs, targets, drifts
 
-    def _react(self, drifts: int) -> bool:
+    def _react(self, drifts: int, effort: Effort) -> bool:
         """Do what is to follow from so many drifts; return whether other experts answer from now on."""
         if drifts and self._forgets:
             self.counters.heavier = FORGETFUL
-        if not isinstance(self.expert, Succession) or not self.expert.react(drifts):
+        if not isinstance(self.expert, Succession) or not self.expert.react(drifts, effort):
             return False
         self._publication = Publication(self)
         return True
