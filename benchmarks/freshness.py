@@ -1,21 +1,27 @@
 """How old the news is: from an event's timestamp in the log until servers answer from parameters that learned from it.
 
 Measured from outside: this process watches the publication as a server does and notes when each version appeared; the
-journal says which events went into which version.
+journal says which events went into which version. Once at a trickle, and once at half of what the trainer can learn,
+which is measured right before.
 """
 
+import subprocess
+import sys
 import threading
 import time
-from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from numpy.typing import NDArray
 
-from benchmarks.ingest import kafka_settings, trainer_settings
+from benchmarks.ingest import Window, end_to_end, kafka_settings, trainer_settings
+from benchmarks.measured import Series
 from benchmarks.report import Result
-from benchmarks.topics import PARTITIONS, events, new_topic
+from benchmarks.topics import PARTITIONS, new_topic
+from consumers.kafka import KafkaOptions, KafkaSource
+from consumers.records import Records
 from service.checkpoints import CheckpointStore
 from service.durability.journal_format import Update
 from service.durability.journal_reading import read_journal
@@ -23,27 +29,120 @@ from service.errors import PublicationMissing
 from service.publishing.subscription import Subscription
 from tests.support.processes import Installation, installation
 
-RATE = 1000
-SECONDS = 15
-WARM_UP_SECONDS = 3
-MAX_DELAY_MS = 50
+TRICKLE = 100.0
+"""Events a second."""
 
-ALLOWED_MS = MAX_DELAY_MS + 50
+SECONDS, WARM_UP_SECONDS = 15.0, 5.0
+
+MAX_DELAY_MS = 50.0
+
+ALLOWED_MS, ALLOWED_AT_HALF_MS = 10.0, 20.0
+"""Beyond what an event may wait for others: at a trickle, and at half of the maximum rate."""
 
 
 def measure(address: str, topic: str, folder: Path, count: int, rounds: int) -> list[Result]:
-    """Send a steady stream and measure each event's freshness."""
-    del topic, count
-    halves, tails = [], []
+    """Measure each event's freshness at a trickle and at half of the maximum rate, round by round."""
+    window = Window(warm_up=count // 5, events=count // 2, seconds=15.0)
+    fastest = Series("the most that is learned a second", "of a backlog, right before")
+    trickle, half = [], []
     for turn in range(rounds):
-        found = _one(address, folder / str(turn))
-        halves.append(float(np.percentile(found, 50)))
-        tails.append(float(np.percentile(found, 99)))
-    note = f"{RATE} events/s, max_delay {MAX_DELAY_MS} ms"
+        place = folder / str(turn)
+        measure_most = partial(end_to_end, place / "fastest", trainer_settings(topic), kafka_settings(address), window)
+        fastest.take(measure_most)
+        trickle.append(freshness(address, place / "trickle", TRICKLE))
+        if not fastest.failure:
+            half.append(freshness(address, place / "half", fastest.measured[-1].rate / 2))
     return [
-        Result("freshness p50", "ms", halves, note),
-        Result("freshness p99", "ms", tails, note, ALLOWED_MS, at_most=True),
+        fastest.rate,
+        *_results(f"at {TRICKLE:g} events/s", trickle, ALLOWED_MS),
+        *_results("at half of that rate", half, ALLOWED_AT_HALF_MS, fastest.failure),
     ]
+
+
+def freshness(
+    address: str,
+    folder: Path,
+    rate: float,
+    *,
+    max_delay_ms: float = MAX_DELAY_MS,
+    seconds: float = SECONDS,
+    kafka: Mapping[str, object] | None = None,
+) -> NDArray[np.float64]:
+    """Have a trainer learn a steady stream and return each event's freshness, those of the warm-up left out.
+
+    Parameters
+    ----------
+    address
+        Of the broker.
+    folder
+        For what is installed; made here.
+    rate
+        Events a second.
+    max_delay_ms
+        Milliseconds that an event may wait for others.
+    seconds
+        How long it is measured.
+    kafka
+        Further settings of how the topic is read.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, shape (events,); milliseconds.
+    """
+    folder.mkdir(parents=True)
+    topic = new_topic(address)
+    # All checkpoints are kept, and so is the journal after the first: it tells which events each version holds.
+    model = trainer_settings(topic, microbatch={"max_delay_ms": max_delay_ms}, checkpoint={"keep": 1000})
+    total = int(rate * (WARM_UP_SECONDS + seconds))
+    with installation(folder, model, **kafka_settings(address, **(kafka or {}))) as place:
+        place.start("train", "--model", "default")
+        _wait(place, '"idle"')
+        watch = _Watch(place)
+        try:
+            command = [sys.executable, "-m", "benchmarks.sending", address, topic, str(rate), str(total)]
+            subprocess.run(command, check=True)
+            _wait(place, f'"microbatch":{total}')
+        finally:
+            watch.end()
+        root = place.data_dir / "models" / "default"
+        # The journal goes back to the oldest checkpoint; that one lies within the warm-up.
+        oldest = min(each.version for each in CheckpointStore(root / "checkpoints").list())
+        tail = read_journal(root / "journal", oldest)
+    updates = [entry for entry in tail.entries if isinstance(entry, Update)]
+    return ages(_timestamps(address, topic, total), updates, watch.seen, WARM_UP_SECONDS * 1000)
+
+
+def ages(
+    timestamps: Sequence[NDArray[np.int64]], updates: Iterable[Update], seen: Mapping[int, float], warm_up: float
+) -> NDArray[np.float64]:
+    """Return how old each event after the warm-up was when a version with it was served, in milliseconds.
+
+    Parameters
+    ----------
+    timestamps
+        Partition → the log's timestamp of each of its events, in order, in milliseconds.
+    updates
+        Which events went into which version.
+    seen
+        Version → when it was first served, in milliseconds.
+    warm_up
+        Milliseconds from the first event on that are left out.
+    """
+    first = min(int(times[0]) for times in timestamps if len(times)) + warm_up
+    versions = np.array(sorted(seen))
+    found: list[NDArray[np.float64]] = []
+    for update in updates:
+        # A version that came and went between two looks was followed by one that holds its events as well.
+        at = seen[int(versions[np.searchsorted(versions, update.version)])]
+        rows_of = dict.fromkeys((run.partition for run in update.runs), 0)
+        for run in update.runs:
+            rows_of[run.partition] += run.rows
+        for partition, rows in rows_of.items():
+            end = update.positions[partition].offset
+            times = timestamps[partition][end - rows : end]
+            found.append(np.float64(at) - times[times >= first].astype(np.float64))
+    return np.concatenate(found)
 
 
 class _Watch:
@@ -57,7 +156,7 @@ class _Watch:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.0005):
+        while not self._stop.wait(0.001):
             try:
                 header, _ = self._subscription.read(lambda _: None)
             except PublicationMissing:
@@ -70,40 +169,13 @@ class _Watch:
         self._thread.join()
 
 
-def _one(address: str, folder: Path) -> NDArray[np.float64]:
-    """Return each event's freshness in milliseconds, those of the warm-up left out."""
-    folder.mkdir(parents=True)
-    topic = new_topic(address)
-    microbatch = {"max_delay_ms": MAX_DELAY_MS}
-    # All checkpoints are kept, and so is the journal after the first: it tells which events each version holds.
-    model = trainer_settings(topic, microbatch=microbatch, checkpoint={"every_seconds": 2, "keep": 100})
-    with installation(folder, model, **kafka_settings(address)) as place:
-        place.start("train", "--model", "default")
-        _wait(place, '"idle"')
-        watch = _Watch(place)
-        total = RATE * (WARM_UP_SECONDS + SECONDS)
-        _send(address, topic, total)
-        _wait(place, f'"microbatch":{total}')
-        watch.end()
-        root = place.data_dir / "models" / "default"
-        # The journal goes back to the oldest checkpoint; that one lies within the warm-up.
-        oldest = min(each.version for each in CheckpointStore(root / "checkpoints").list())
-        tail = read_journal(root / "journal", oldest)
-    updates = [entry for entry in tail.entries if isinstance(entry, Update)]
-    return _freshness(_timestamps(address, topic, total), updates, watch.seen)
-
-
-def _send(address: str, topic: str, total: int) -> None:
-    """Send `total` events at a steady rate, spread over the partitions."""
-    producer = KafkaProducer(bootstrap_servers=address, linger_ms=1)
-    began = time.perf_counter()
-    for number, value in enumerate(events(total)):
-        producer.send(topic, value=value, partition=number % PARTITIONS)
-        ahead = number / RATE - (time.perf_counter() - began)
-        if ahead > 0.001:
-            time.sleep(ahead)
-    producer.flush()
-    producer.close()
+def _results(what: str, found: Sequence[NDArray[np.float64]], allowed: float, failure: str = "") -> list[Result]:
+    note = f"{what}, max_delay {MAX_DELAY_MS:g} ms"
+    halves, tails = ([float(np.percentile(each, share)) for each in found] for share in (50, 99))
+    return [
+        Result(f"freshness {what}, p50", "ms", halves, note, failure=failure),
+        Result(f"freshness {what}, p99", "ms", tails, note, MAX_DELAY_MS + allowed, at_most=True, failure=failure),
+    ]
 
 
 def _wait(place: Installation, text: str) -> None:
@@ -116,32 +188,12 @@ def _wait(place: Installation, text: str) -> None:
         time.sleep(0.1)
 
 
-def _timestamps(address: str, topic: str, total: int) -> dict[int, list[int]]:
+def _timestamps(address: str, topic: str, total: int) -> list[NDArray[np.int64]]:
     """Return the log's timestamp of each event, partition by partition."""
-    consumer = KafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
-    partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-    consumer.assign(partitions)
-    consumer.seek_to_beginning(*partitions)
-    found: dict[int, list[int]] = {number: [] for number in range(PARTITIONS)}
-    while sum(map(len, found.values())) < total:
-        for partition, records in consumer.poll(timeout_ms=1000).items():
-            found[partition.partition] += [record.timestamp for record in records]
-    consumer.close()
-    return found
-
-
-def _freshness(timestamps: dict[int, list[int]], updates: list[Update], seen: dict[int, float]) -> NDArray[np.float64]:
-    """Return, for each event after the warm-up, the time until a version with it was served."""
-    first = min(times[0] for times in timestamps.values()) + WARM_UP_SECONDS * 1000
-    versions = np.array(sorted(seen))
-    found: list[float] = []
-    for update in updates:
-        # A version that came and went between two looks was followed by one that holds its events as well.
-        at = seen[int(versions[np.searchsorted(versions, update.version)])]
-        rows_of: Counter[int] = Counter()
-        for run in update.runs:
-            rows_of[run.partition] += run.rows
-        for partition, rows in rows_of.items():
-            end = update.positions[partition].offset
-            found += [at - time_ for time_ in timestamps[partition][end - rows : end] if time_ >= first]
-    return np.array(found)
+    reader = KafkaSource(KafkaOptions(address, client="librdkafka"), topic).open({})
+    polled: list[Records] = []
+    while sum(map(len, polled)) < total:
+        polled.append(Records.of(reader.poll(10_000, 1.0)))
+    reader.close()
+    records = Records.concatenate(polled)
+    return [records.appended[records.partitions == number] for number in range(PARTITIONS)]
