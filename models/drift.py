@@ -18,6 +18,7 @@ from torch import Tensor
 from models.devices import to_device
 from models.drift_detectors import Detector, create_detector, version
 from models.drift_options import DriftOptions
+from models.evaluation_classes import likeliest
 from models.examples import Task
 from models.lagged import Lagged, Vector
 from models.learner import Array, Json
@@ -100,7 +101,7 @@ class DriftWatch:
             # What is not a number is as wrong as can be.
             errors = (answers - targets).abs().nan_to_num(WRONG, WRONG).double()
         else:
-            errors = (answers.argmax(1) != targets).double()
+            errors = (likeliest(answers) != targets).double()
         counted = weights > 0
         return errors if counted.all() else errors.where(to_device(counted, errors.device), torch.nan)
 

@@ -99,7 +99,7 @@ class ClassTally:
         if losses is None:
             losses = surprise(of_target)
         score = probabilities[:, 1] if self._binary else torch.zeros_like(of_target)
-        return [targets, probabilities.argmax(1), of_target, score, scored, losses]
+        return [targets, likeliest(probabilities), of_target, score, scored, losses]
 
     def baselines(self, targets: Tensor, weights: Tensor, cuts: Cuts) -> tuple[Tensor, Tensor]:
         """Return the majority's and the last label's predictions, shape (rows,) each, and remember these labels.
@@ -148,6 +148,14 @@ class ClassTally:
         if self._binary and bool(present.all()):
             report["roc_auc"] = _area(totals["histogram"])
         return report
+
+
+def likeliest(probabilities: Tensor) -> Tensor:
+    """Return the class with the highest probability, int64, shape (rows,); of equal ones the first."""
+    if probabilities.shape[1] != 2:
+        return probabilities.argmax(1)
+    # Over two columns argmax takes ten times as long.
+    return (probabilities[:, 1] > probabilities[:, 0]).long()
 
 
 def last_before(memory: dict[str, Tensor], targets: Tensor, cuts: Cuts) -> Tensor:
