@@ -87,19 +87,24 @@ class Cluster:
         SourceUnavailable, TopicMissing
         """
         cluster = self._client.cluster
-        asked_at = time.monotonic()
+        began_at = asked_at = time.monotonic()
+        asked_again = False
         try:
             cluster.set_topics([topic])
         except ValueError as error:
             raise TopicMissing(f"no topic can be called {topic!r}: {error}") from error
         while not self.partitions(topic):
-            waited = time.monotonic() - asked_at
+            waited = time.monotonic() - began_at
             if topic in cluster.unauthorized_topics:
                 raise SourceUnavailable(
                     f"{options.bootstrap_servers} lets us not see topic {topic}: check its ACLs", 10.0
                 )
             if waited > _TOPIC_GRACE and self.heard_at > asked_at:
-                raise topic_missing(topic, options)
+                if asked_again:
+                    raise topic_missing(topic, options)
+                # What was heard may be the answer to an earlier question, which did not name the topic.
+                asked_again, asked_at = True, time.monotonic()
+                cluster.set_topics([topic])
             if waited > options.connect_timeout:
                 raise self.unreachable("it does not answer")
             time.sleep(0.01)
