@@ -203,7 +203,11 @@ class KafkaReader:
         fetcher: Fetcher = PythonFetcher(consumer, self._topic, self._options)
         if self._options.client == "librdkafka":
             fetcher = librdkafka_fetcher(fetcher, self._topic, self._options, self._group_id)
-        fetcher.start({partition: self._offsets.get(partition) for partition in self._partitions})
+        try:
+            fetcher.start({partition: self._offsets.get(partition) for partition in self._partitions})
+        except BaseException:
+            fetcher.close()
+            raise
         return fetcher
 
     def _settings(self) -> dict[str, Any]:

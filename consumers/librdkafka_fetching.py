@@ -5,12 +5,13 @@ stays at hand: what librdkafka cannot read, or what becomes too large, is read o
 bounds (:mod:`consumers.kafka_bounds`). So the few odd records become what they become there, told of in the same words.
 """
 
+import contextlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaException, Message, TopicPartition
 
 from consumers.errors import ConsumerError
 from consumers.kafka_bounds import MAXIMUM_BYTES
@@ -21,6 +22,8 @@ from consumers.librdkafka_client import Meaning, make_consumer, meaning_of, word
 from consumers.records import Records
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _NOTHING = Fetched((), {})
 _UNFIT = "a record is too large, or a header's name is no text"
@@ -75,13 +78,13 @@ class LibrdkafkaFetcher:
     def start(self, offsets: Mapping[int, int | None]) -> None:
         """See :meth:`consumers.kafka_fetching.Fetcher.start`."""
         self._next = dict(offsets)
-        self._consumer.assign([self._named(partition) for partition in offsets])
+        self._ask(self._consumer.assign, [self._named(partition) for partition in offsets])
 
     def add(self, partitions: Iterable[int]) -> None:
         """See :meth:`consumers.kafka_fetching.Fetcher.add`."""
         new = list(partitions)
         self._next |= dict.fromkeys(new)
-        self._consumer.incremental_assign([self._named(partition) for partition in new])
+        self._ask(self._consumer.incremental_assign, [self._named(partition) for partition in new])
 
     def fetch(self, max_records: int, timeout: float) -> Fetched:
         """See :meth:`consumers.kafka_fetching.Fetcher.fetch`."""
@@ -113,7 +116,7 @@ class LibrdkafkaFetcher:
         if partition in self._aside:
             return self._careful.position(partition)
         first, _ = self._watermarks(partition)
-        (found,) = self._consumer.position([TopicPartition(self._topic, partition)])
+        (found,) = self._ask(self._consumer.position, [TopicPartition(self._topic, partition)])
         return max(found.offset, self._next.get(partition) or 0, first)
 
     def close(self) -> None:
@@ -122,14 +125,13 @@ class LibrdkafkaFetcher:
 
     def _consume(self, max_records: int, timeout: float) -> list[Message]:
         """Return what is there; where that is nothing, wait for the first message and not for as many as may come."""
-        try:
-            messages = self._consumer.consume(max_records, 0.0)
-            if not messages and timeout > 0:
-                messages = self._consumer.consume(1, timeout)
-                if messages and max_records > 1:
+        messages = self._ask(self._consumer.consume, max_records, 0.0)
+        if not messages and timeout > 0:
+            messages = self._ask(self._consumer.consume, 1, timeout)
+            if messages and max_records > 1:
+                # An error would come again; the message in hand would not.
+                with contextlib.suppress(KafkaException):
                     messages += self._consumer.consume(max_records - 1, 0.0)
-        except KafkaException as error:
-            raise unreachable(self._options, words_of(error)) from error
         return messages
 
     def _fetched(self, messages: Sequence[Message]) -> Fetched:
@@ -204,7 +206,10 @@ class LibrdkafkaFetcher:
             log.warning("%s[%s] is read more carefully for a moment: %s", self._topic, partition, why)
         if partitions:
             self._aside |= partitions.keys()
-            self._consumer.incremental_unassign([TopicPartition(self._topic, partition) for partition in partitions])
+            self._ask(
+                self._consumer.incremental_unassign,
+                [TopicPartition(self._topic, partition) for partition in partitions],
+            )
             self._careful.start({each: self._next[each] for each in self._aside})
 
     def _fetch_carefully(self, max_records: int, timeout: float) -> Fetched:
@@ -213,17 +218,27 @@ class LibrdkafkaFetcher:
         for partition, (offset, _) in fetched.reached.items():
             self._next[partition] = offset
             self._aside.discard(partition)
-            self._consumer.incremental_assign([self._named(partition)])
+            self._ask(self._consumer.incremental_assign, [self._named(partition)])
         if fetched.reached:
             self._careful.start({each: self._next[each] for each in self._aside})
         return fetched
 
     def _watermarks(self, partition: int) -> tuple[int, int]:
         """Return a partition's first offset and the one after its last, as last heard of; negative where unknown."""
-        found: tuple[int, int] = self._consumer.get_watermark_offsets(
-            TopicPartition(self._topic, partition), cached=True
-        )
+        named = TopicPartition(self._topic, partition)
+        try:
+            found: tuple[int, int] = self._consumer.get_watermark_offsets(named, cached=True)
+        except KafkaException:
+            # Nothing is known of a partition that the topic does not have any more.
+            return OFFSET_INVALID, OFFSET_INVALID
         return found
+
+    def _ask(self, call: Callable[..., T], *arguments: object) -> T:
+        """Call the client; an error of it means that the cluster cannot be used now."""
+        try:
+            return call(*arguments)
+        except KafkaException as error:
+            raise unreachable(self._options, words_of(error)) from error
 
     def _named(self, partition: int) -> TopicPartition:
         offset = self._next[partition]
