@@ -166,8 +166,9 @@ class Campaign:
                     self._skips = False
                 self._harvested = entry.version
                 runs = [list(run) for run in entry.runs] if isinstance(entry, Update) else []
-                lesson = entry.lesson.hex() if isinstance(entry, Update) else ""
-                told.write(json.dumps({"version": entry.version, "runs": runs, "lesson": lesson}) + "\n")
+                lesson, effort = (entry.lesson.hex(), entry.effort) if isinstance(entry, Update) else ("", 0)
+                line = {"version": entry.version, "runs": runs, "lesson": lesson, "effort": effort}
+                told.write(json.dumps(line) + "\n")
 
     def _result(self, cycles: int) -> dict[str, Any]:
         return {

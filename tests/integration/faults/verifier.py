@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load
 
+from models.effort import FULL, LEVELS, Effort
 from models.examples import Examples, FeatureKey, Features, Kind, Task
 from models.learner import Learner
 from models.registry import create_learner
@@ -137,8 +138,8 @@ class Verifier:
         """Learn what came since, and compare; return figures and problems."""
         for partition in self._partitions:
             partition.read()
-        for version, events, lesson in self._microbatches():
-            self._learn(version, events, lesson)
+        for version, events, lesson, effort in self._microbatches():
+            self._learn(version, events, lesson, LEVELS[effort])
         self._check_complete()
         self._check_checkpoint()
         self._check_served()
@@ -152,11 +153,11 @@ class Verifier:
             "problems": self.problems[:20],
         }
 
-    def _learn(self, version: int, events: Sequence[Event], lesson: str) -> None:
+    def _learn(self, version: int, events: Sequence[Event], lesson: str, effort: Effort) -> None:
         if events:  # none: the same parameters under another number, where numbering has skipped ahead
             taught = decode_lesson(bytes.fromhex(lesson), len(events))
             given = replace(examples_of(events), taught=taught)
-            self._learner.learn(given if taught is not None else given.known())
+            self._learner.learn(given if taught is not None else given.known(), effort)
             self._updates += 1
             self._taught += len(events) if taught is not None else 0
             learned = [event for event in events if taught is not None or event.label is not None]
@@ -168,18 +169,18 @@ class Verifier:
         self._learned += len(events)
         self._checksum = (self._checksum + checksum_of(events)) & _WRAP
 
-    def _microbatches(self) -> Iterator[tuple[int, list[Event], str]]:
+    def _microbatches(self) -> Iterator[tuple[int, list[Event], str, int]]:
         """Yield what each update learns: every `MAX_SIZE` events, or as the journals of the campaign had it."""
         if self._place.variety == "sizes":
             events = self._partitions[0].events
             while len(events) - self._taken[0] >= MAX_SIZE:
-                yield self._version + 1, self._take(0, MAX_SIZE), ""
+                yield self._version + 1, self._take(0, MAX_SIZE), "", FULL.level
             return
         lines = self._place.updates.read_text().splitlines()
         for line in lines[self._updates_read :]:
             update = json.loads(line)
             events = [one for number, rows in update["runs"] for one in self._take(number, rows)]
-            yield update["version"], events, update["lesson"]
+            yield update["version"], events, update["lesson"], update["effort"]
         self._updates_read = len(lines)
 
     def _take(self, number: int, rows: int) -> list[Event]:
