@@ -27,7 +27,7 @@ _MOST_BYTES = 64 * 1024 * 1024
 _REMEMBERED = 1_000
 """Schemas kept ready; a topic has a few."""
 
-_BROKEN = (ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, RecursionError)
+_BROKEN = (ValueError, TypeError, LookupError, ArithmeticError, struct.error, RecursionError)
 """What fastavro raises for a body that does not fit its schema, and for times that are none."""
 
 
@@ -84,6 +84,8 @@ class AvroEvents:
         body.seek(_HEADER.size)
         try:
             event = as_json(schemaless_reader(body, schema.parsed, None))
+        except EOFError:
+            raise PayloadInvalid("malformed", f"no event of schema {number}: the message ends before it does") from None
         except _BROKEN as error:
             raise PayloadInvalid("malformed", f"no event of schema {number}: {explain(error)}") from None
         if body.tell() != len(value) or len(event) > _MOST_BYTES:

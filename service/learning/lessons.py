@@ -64,9 +64,13 @@ def decode_lesson(data: bytes, rows: int) -> Taught | None:
         shares = np.frombuffer(lesson.shares, "<f2").reshape(rows, lesson.named).astype(np.float16)
         values = np.frombuffer(lesson.values, "<f8").astype(np.float64)
         classes = tuple(json.loads(lesson.classes))
-    except UNREADABLE as error:
+    except (*UNREADABLE, TypeError) as error:
         raise JournalInvalid(f"what a teacher said of {rows} events cannot be read: {error}") from error
-    fits = chosen.astype(np.int64).max(initial=0) < len(classes) if classes else len(values) == rows
-    if not fits:
+    if classes:
+        fits = not len(values) and chosen.astype(np.int64).max(initial=0) < len(classes)
+    else:
+        fits = not lesson.named and len(values) == rows
+    plain = all(type(each) in (str, int, float, bool) for each in classes) and np.isfinite(values).all()
+    if not (fits and plain and 0 < lesson.weight < 1 and lesson.named >= 0):
         raise JournalInvalid(f"what a teacher said of {rows} events is of others")
     return Taught(lesson.weight, classes, chosen, shares, values)

@@ -2,11 +2,14 @@
 
 import json
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 import msgspec
 
 from consumers.source import StoredRecord
 from models.examples import Kind
+from service.decoding.arrow_columns import ArrowColumns
+from service.decoding.avro_events import Schemas
 from service.decoding.columns import features_from_rows
 from service.decoding.event_bodies import events_from_body
 from service.decoding.flattening import FeatureInvalid
@@ -16,9 +19,9 @@ from service.rest.open_inference import InferenceRequest, rows_of
 from service.rest.request_body import decode_json
 from service.rest.routes_predict import _decoder as predict_decoder
 from service.settings.event_options import EventOptions
-from tests.support.events import NDJSON, record, seen
+from tests.support.events import ARROW, NDJSON, record, seen
+from tests.support.schema_registry import KnownSchemas
 
-ARROW = (("content-type", b"application/vnd.apache.arrow.stream"),)
 GOOD = {"features": {"a": 1, "b": "x", "c": {"d": [1, 2]}}, "label": 1, "x": {"y": True}, "id": "i"}
 
 OPTIONS = [
@@ -41,18 +44,30 @@ def events(data: bytes) -> None:
 
 
 def arrow(data: bytes) -> None:
-    """Decode one Arrow stream."""
-    _decoded_alike(OPTIONS[1], [record(GOOD, 0), record(data, 1, headers=ARROW), record(GOOD, 2)])
+    """Decode one Arrow stream: as columns, and as rows, which must agree."""
+    records = [record(GOOD, 0), record(data, 1, headers=ARROW), record(GOOD, 2)]
+    _decoded_alike(OPTIONS[1], records)
+    in_columns = seen(EventDecoder(OPTIONS[1], {}).decode(records))
+    with patch.object(ArrowColumns, "takes", return_value=False):
+        assert seen(EventDecoder(OPTIONS[1], {}).decode(records)) == in_columns, "columns mean something else than rows"
 
 
-def _decoded_alike(options: EventOptions, records: list[StoredRecord]) -> None:
+def avro(data: bytes) -> None:
+    """Decode one Avro message: its schema, ``0xff``, which is no UTF-8, and its body."""
+    schema, _, body = data.partition(b"\xff")
+    schemas = KnownSchemas({1: schema.decode(errors="replace")})
+    message = record(b"\0\0\0\0\1" + body, 1)
+    _decoded_alike(OPTIONS[1], [record(GOOD, 0), message, record(GOOD, 2)], schemas)
+
+
+def _decoded_alike(options: EventOptions, records: list[StoredRecord], schemas: Schemas | None = None) -> None:
     """Decode `records`, whose first and last are good, in all ways that there are; they must agree."""
-    experienced = EventDecoder(options, {})
+    experienced = EventDecoder(options, {}, schemas=schemas)
     for _ in range(2):
         experienced.decode(records)
-    fresh = EventDecoder(options, {}).decode(records)
+    fresh = EventDecoder(options, {}, schemas=schemas).decode(records)
     assert seen(experienced.decode(records)) == seen(fresh), "experience changes what an event means"
-    alone = [EventDecoder(options, {}).decode([each]) for each in records]
+    alone = [EventDecoder(options, {}, schemas=schemas).decode([each]) for each in records]
     assert fresh.rejected == [each for one in alone for each in one.rejected], "messages are mixed up"
     assert list(fresh.examples.labels) == [label for one in alone for label in one.examples.labels]
     assert not alone[0].rejected, "a good event was refused"

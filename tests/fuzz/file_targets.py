@@ -10,13 +10,16 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
+from models.examples import Examples, Features
 from service.durability.files import Files
 from service.durability.journal_format import Header, encode_header, file_name, frame
 from service.durability.journal_reading import read_journal
 from service.durability.manifest import decode_manifest, encode_manifest
 from service.durability.segments import Segment, SegmentStore
 from service.errors import CheckpointInvalid, JournalInvalid
+from service.learning.lessons import decode_lesson, encode_lesson
 from service.monitoring.status import read_status
 from service.publishing.publication_layout import HEAD, MAGIC, MappedFile
 
@@ -80,6 +83,30 @@ def _with_checksum(data: bytes) -> bytes:
         return json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), **body}).encode()
     except (ValueError, TypeError, AttributeError, RecursionError):
         return data
+
+
+def lessons(data: bytes) -> None:
+    """Read what a teacher said of as many rows as the first byte says."""
+    if not data:
+        return
+    rows = data[0]
+    try:
+        taught = decode_lesson(data[1:], rows)
+    except JournalInvalid as error:
+        _told(error)
+        return
+    if taught is not None:
+        assert 0 < taught.weight < 1
+        assert all(type(each) in (str, int, float, bool) for each in taught.classes)
+        assert len(taught.chosen) == len(taught.shares) == rows
+        assert taught.chosen.shape == taught.shares.shape
+        assert taught.values.shape == ((0,) if taught.classes else (rows,))
+        assert np.isfinite(taught.values).all()
+        assert taught.chosen.max(initial=0) < max(1, len(taught.classes))
+        examples = Examples(Features.empty(rows), [0] * rows, np.ones(rows, np.float32), np.zeros(rows), taught=taught)
+        again = decode_lesson(encode_lesson(examples), rows)
+        assert again is not None
+        assert again.chosen.tobytes() == taught.chosen.tobytes()
 
 
 def segments(data: bytes) -> None:

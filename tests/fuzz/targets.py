@@ -7,6 +7,7 @@ nothing, or says what cannot be sent to a client.
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,13 +17,17 @@ from safetensors.numpy import save
 
 from consumers.source import Position
 from consumers.track import Run
+from models.examples import Examples, Features
+from models.taught import Taught
 from service.durability.journal_format import Decision, Update, encode_entry
 from service.durability.manifest import Manifest, encode_manifest
 from service.durability.segments import Segment
+from service.learning.lessons import encode_lesson
 from service.monitoring.status import Status
 from service.publishing.publication_layout import describe
-from tests.fuzz.event_targets import GOOD, arrow, bodies, events, predictions, tensors
-from tests.fuzz.file_targets import HEADER, journal, manifests, publications, segments, statuses
+from tests.fuzz.event_targets import GOOD, arrow, avro, bodies, events, predictions, tensors
+from tests.fuzz.file_targets import HEADER, journal, lessons, manifests, publications, segments, statuses
+from tests.support.schema_registry import framed, record_of
 
 
 class Target(NamedTuple):
@@ -44,6 +49,25 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+def _avro(value: Any, **fields: Any) -> bytes:
+    schema = json.dumps(record_of(**fields))
+    plain = schema.replace("logicalType", "was")
+    return schema.encode() + b"\xff" + framed(1, plain, value)[5:]
+
+
+def _list(items: str) -> dict[str, str]:
+    return {"type": "array", "items": items}
+
+
+def _map(values: str) -> dict[str, str]:
+    return {"type": "map", "values": values}
+
+
+def _taught(taught: Taught) -> Examples:
+    return replace(Examples(Features.empty(2), ["a", "b"], np.ones(2, np.float32), np.zeros(2)), taught=taught)
+
+
+_CHOSEN, _SHARES = np.array([[0, 1], [2, 0]], np.uint16), np.array([[0.5, 0.5], [0.25, 0.75]], np.float16)
 _SEGMENT = Segment(f"000001/{'0' * 64}-0.safetensors", "0" * 64, 8)
 _MANIFEST = Manifest(3, 1, 1.5, {0: Position(4, 1)}, {"task": "binary"}, {"": {"learner": "x"}}, {"": {"a": _SEGMENT}})
 
@@ -67,6 +91,21 @@ TARGETS: dict[str, Target] = {
             _stream(label=["x"], a=pa.array([[1, 2]]), s=pa.array([{"t": True}])),
             _stream(label=pa.array(["x", "y"]).dictionary_encode(), t=pa.array([1, 2], pa.timestamp("s", "UTC"))),
             _stream(label=[1], n=pa.nulls(1), m=pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int8()))),
+        ],
+    ),
+    "avro": Target(
+        avro,
+        [
+            _avro({"label": 1, "a": 1.5}, label="int", a=["null", "double"]),
+            _avro({"label": "x", "t": ["a", "b"], "m": {"k": 1}}, label="string", t=_list("string"), m=_map("long")),
+            _avro({"label": True, "r": {"b": b"x"}}, label="boolean", r=record_of("R", b="bytes")),
+            _avro(
+                {"label": "A", "timestamp": 1_763_683_200_000, "d": b"\x05"},
+                label={"type": "enum", "name": "E", "symbols": ["A", "B"]},
+                timestamp={"type": "long", "logicalType": "timestamp-millis"},
+                d={"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2},
+            ),
+            b'{"type":"record","name":"N","fields":[{"name":"n","type":["null","N"]}]}\xff\x02\x02\x02\x00',
         ],
     ),
     "bodies": Target(bodies, [bytes([n]) + event for n in range(16) for event in (*_EVENTS, _stream(label=[1]))]),
@@ -95,6 +134,14 @@ TARGETS: dict[str, Target] = {
             + encode_entry(Decision("task", 1, {"task": "binary"}))[8:],
             HEADER,
             b"\x91\x03",
+        ],
+    ),
+    "lessons": Target(
+        lessons,
+        [
+            b"\x02" + encode_lesson(_taught(Taught(0.5, ("a", True, 2), _CHOSEN, _SHARES, np.zeros(0)))),
+            b"\x02" + encode_lesson(_taught(Taught(0.5, (), _CHOSEN[:, :0], _SHARES[:, :0], np.array([1.5, -2.0])))),
+            b"\x02" + msgspec.msgpack.encode((0.5, -1, "5", b"", b"", b"")),
         ],
     ),
     "manifests": Target(manifests, [encode_manifest(_MANIFEST), b"[]", b'{"schema":1,"sha256":""}']),

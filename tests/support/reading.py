@@ -8,6 +8,7 @@ from consumers.dead_letters import DeadLetters
 from consumers.microbatch import Decoded
 from consumers.source import Position, Positions, Source
 from models.examples import Examples, Label, Task
+from service.decoding.avro_events import Schemas
 from service.decoding.tasks import TaskGate
 from service.events import EventDecoder
 from service.reading.ingest import IngestLoop, Start
@@ -85,11 +86,12 @@ def read(
     start: Positions | None = None,
     events: EventOptions | None = None,
     task: Task | None = Task.MULTICLASS,
+    schemas: Schemas | None = None,
     **chosen: Any,
 ) -> Outlet:
     """Run the loop until its outlet ends it; `chosen` are settings of the section ``dead_letters``."""
     begin = Start(start or {}, task)
-    decoder = EventDecoder(events or EventOptions(), begin.positions)
+    decoder = EventDecoder(events or EventOptions(), begin.positions, schemas=schemas)
     refusals = Refusals(table, source.topic, "default", DeadLetterSettings(**chosen))
     IngestLoop(source, begin, decoder, TaskGate(task), refusals=refusals, outlet=outlet, max_delay=0.0).run()
     return outlet
