@@ -17,8 +17,8 @@ from benchmarks.processes import last_words, processor_seconds, resident_mib
 from service.monitoring.status import Status, read_status
 from tests.support.processes import Installation, installation
 
-STALLED = 60.0
-"""Seconds without a new event after which a trainer is given up."""
+STARTING, STALLED = 180.0, 60.0
+"""Seconds without an event, and without a new one, after which a trainer is given up: imports may take minutes."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def looks(place: Installation, trainer: subprocess.Popen[bytes]) -> Iterator[Loo
     Raises
     ------
     MeasurementFailed
-        It ended, or learned nothing new for :data:`STALLED` seconds.
+        It ended, or learned nothing for too long.
     """
     path = place.folder / "publish" / "default" / "status.json"
     written, learned, moved = 0.0, 0, time.monotonic()
@@ -118,6 +118,7 @@ def looks(place: Installation, trainer: subprocess.Popen[bytes]) -> Iterator[Loo
             yield Look(written, now, processor_seconds(trainer.pid), resident_mib(trainer.pid), status)
         if trainer.poll() is not None:
             raise MeasurementFailed(f"the trainer ended: {last_words(place.log('train'))}")
-        if time.monotonic() - moved > STALLED:
-            raise MeasurementFailed(f"the trainer learned {learned} events and then none for {STALLED:.0f} s")
+        patience = STALLED if learned else STARTING
+        if time.monotonic() - moved > patience:
+            raise MeasurementFailed(f"the trainer learned {learned} events and then none for {patience:.0f} s")
         time.sleep(0.01)

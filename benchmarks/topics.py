@@ -37,12 +37,12 @@ _PRODUCER = {
 def events(count: int, seed: int = 0) -> Iterator[bytes]:
     """Yield events with a label that a linear model can learn, about 190 bytes of JSON each."""
     encode = msgspec.json.Encoder().encode
-    for rows in _rows(count, seed):
+    for rows in event_rows(count, seed):
         yield from map(encode, rows)
 
 
-def _rows(count: int, seed: int = 0) -> Iterator[list[dict[str, object]]]:
-    """Yield the same events as objects, many at a time."""
+def event_rows(count: int, seed: int = 0) -> Iterator[list[dict[str, object]]]:
+    """Yield the same events as objects, many at a time, for other formats than JSON."""
     random = np.random.default_rng(seed)
     weights = random.normal(size=10)
     names = [f"n{index}" for index in range(10)]
@@ -72,7 +72,7 @@ def categorised_events(count: int, categories: int) -> Iterator[bytes]:
     """Yield events that also have a category of so many values, each of which comes before any comes again."""
     encode = msgspec.json.Encoder().encode
     step = 7_919  # a prime, so that neighbours in time are no neighbours by name
-    numbers = itertools.chain.from_iterable(_rows(count))
+    numbers = itertools.chain.from_iterable(event_rows(count))
     for place, event in enumerate(numbers):
         features = event["features"]
         assert isinstance(features, dict)
@@ -89,7 +89,7 @@ def ndjson_messages(count: int) -> Iterator[bytes]:
 
 def arrow_messages(count: int) -> Iterator[bytes]:
     """Yield so many messages of :data:`ROWS` events each, as Arrow IPC streams: a struct of features, and labels."""
-    for rows in _rows(count * ROWS):
+    for rows in event_rows(count * ROWS):
         for start in range(0, len(rows), ROWS):
             batch = pa.RecordBatch.from_pylist(rows[start : start + ROWS])
             sink = pa.BufferOutputStream()

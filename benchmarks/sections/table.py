@@ -56,6 +56,11 @@ SECTIONS = {
         "The same events as NDJSON and as Arrow IPC, beside the hand-written loop on one JSON event a message.",
         "benchmarks.sections.messages",
     ),
+    "avro": Section(
+        "Avro",
+        "The same events in Confluent's wire format, one a message, the schema from a registry.",
+        "benchmarks.sections.avro",
+    ),
     "memory": Section(
         "After many events",
         "Resident memory of trainer and reading program together, and their processor time an event, early and late "

@@ -3,8 +3,10 @@
 import msgspec
 
 from benchmarks import topics
+from benchmarks.sections.avro import SCHEMA, avro_messages
 from service.events import EventDecoder
-from tests.support.events import ENVELOPE, record
+from tests.support.events import ENVELOPE, decode, record
+from tests.support.schema_registry import KnownSchemas
 
 
 def test_all_formats_hold_the_same_events() -> None:
@@ -16,6 +18,17 @@ def test_all_formats_hold_the_same_events() -> None:
         assert list(decoded.labels) == list(wanted.labels)
         assert (decoded.features.numbers == wanted.features.numbers).all()
         assert decoded.features.categories == wanted.features.categories
+
+
+def test_avro_holds_the_same_events() -> None:
+    """What is compared would not be the same."""
+    wanted = decode(*topics.events(20)).examples
+    known = KnownSchemas({7: SCHEMA})
+    decoded = (
+        EventDecoder(ENVELOPE, {}, schemas=known).decode([record(value) for value in avro_messages(20, 7)]).examples
+    )
+    assert list(decoded.labels) == list(wanted.labels)
+    assert (decoded.features.numbers == wanted.features.numbers).all()
 
 
 def test_each_category_comes_before_any_comes_again() -> None:
