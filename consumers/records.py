@@ -74,9 +74,10 @@ class Records(Sequence[Record]):
 
     def lengths(self) -> NDArray[np.int64]:
         """Return the bytes of each message; shape (records,)."""
-        values = self.values
-        sizes = (len(value or b"") for value in values) if None in values else map(len, values)  # type: ignore[arg-type]
-        return np.fromiter(sizes, np.int64, len(values))
+        try:
+            return np.fromiter(map(len, self.values), np.int64, len(self.values))  # type: ignore[arg-type]  # see below
+        except TypeError:  # None has no length; it is rare
+            return np.fromiter((len(value or b"") for value in self.values), np.int64, len(self.values))
 
     def __len__(self) -> int:
         return len(self.values)
