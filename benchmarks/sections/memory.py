@@ -23,6 +23,9 @@ SMALLER = {"mlp": 1, "auto": 6}
 
 POOL = 100_000
 
+SECONDS = 150.0
+"""A learner that has not come so far by then is too slow for this."""
+
 
 def measure(address: str, topic: str, folder: Path, events: int, rounds: int) -> list[Result]:
     """Learn one long topic with each learner, once: what grows shows itself within one run."""
@@ -49,6 +52,8 @@ def _watched(address: str, folder: Path, kind: str, count: int) -> list[Look]:
         found: list[Look] = []
         for look in looks(place, place.start("train", "--model", "default")):
             found.append(look)
+            if look.at - found[0].at > SECONDS:
+                break
             if look.learned >= (LATE + SPAN) * count * 0.99:  # the last microbatch may wait for its delay
                 break
     return found

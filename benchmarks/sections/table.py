@@ -48,7 +48,8 @@ SECTIONS = {
     "auto": Section(
         "The same topic with `learner.kind: auto`",
         "All of the topic waits, so that effort gives way to the backlog. The score is the model's own, before it "
-        "learned each event, over the whole of a second topic; beside it that of a trainer at full effort on the same.",
+        "learned each event, over the whole of a second topic; beside it that of a trainer at full effort, in "
+        "microbatches of 128, on the same.",
         "benchmarks.sections.backlog",
     ),
     "messages": Section(
