@@ -55,7 +55,7 @@ def read_statistics(table: Table, hashes: NDArray[np.int64], scales: Scales) -> 
 def add_targets(table: Table, hashes: NDArray[np.int64], targets: Matrix) -> NDArray[np.int64]:
     """Merge the targets of some values, shape (values, sides), into the table and return its rows that changed."""
     places = hashes & (ROWS - 1)
-    order = places.argsort(kind="stable")
+    order = places.astype(np.uint16).argsort(kind="stable")  # by digits: there are 2^16 rows
     places, targets = places[order], targets[order]
     stops = np.append(np.flatnonzero(places[1:] != places[:-1]), len(places) - 1) + 1
     rows, latest = places[stops - 1], targets[stops - 1]

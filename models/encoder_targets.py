@@ -109,7 +109,7 @@ class TargetColumns:
             found = read_statistics(arrays["statistics"], met.hashes, scales)
             places = met.columns[:, None] + np.arange(self.width)
             found[met.levels :] *= shrunk[places[met.levels :]]
-            dense[met.rows[:, None], places] = found
+            dense.reshape(-1)[(met.rows * dense.shape[1])[:, None] + places] = found
         if layout.lags != NONE:
             columns = slice(layout.lags, layout.lags + len(RATES))
             dense[:, columns] = read_lags(arrays["lags"], scales) * shrunk[columns]

@@ -36,6 +36,7 @@ SMALL = ("moments", "origins", "lags", "worth")
 """The encoder's arrays that change with every microbatch and are small."""
 
 LEAST_CAPACITY = 8
+FEW = 64  # columns of numbers, up to which each lies in memory by itself: what is done row by row is done in long runs
 RAW_LIMIT = 1e30  # raw values beyond it count as it: float32 holds no more than 3e38
 
 
@@ -97,7 +98,12 @@ class Prepared:
         """Return these rows with some of the columns of numbers."""
         keys = tuple(self.keys[column] for column in columns.tolist())
         # Taken, not indexed: the order in memory, and with it that of later sums, stays the same.
-        return type(self)(self.rows, keys, self.numbers.take(columns, axis=1), self.gaps, self.bags)
+        return type(self)(self.rows, keys, column_by_column(self.numbers.take(columns, axis=1)), self.gaps, self.bags)
+
+
+def column_by_column(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return numbers, shape (rows, columns), in one order in memory, whatever theirs is: column by column if few."""
+    return np.asfortranarray(numbers) if numbers.shape[1] <= FEW else np.ascontiguousarray(numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,7 @@ class FeatureEncoder:
         if dates:
             keys = (*keys, *dates)
             numbers = np.column_stack([numbers, *dates.values()])
+        numbers = column_by_column(numbers)
         # A sum is the quickest way to learn that there is no NaN; when it overflows, a closer look costs little.
         with np.errstate(over="ignore", invalid="ignore"):
             gaps = bool(np.isnan(numbers.sum()))
@@ -223,7 +230,11 @@ class FeatureEncoder:
             if key in self.layout.strings:
                 columns = self.layout.hashed + (bag.hashes >> 16) % HASHED
                 signs = 1 - 2 * ((bag.hashes >> 24) & 1)
-                np.add.at(dense, (bag.rows, columns), (bag.amounts * signs).astype(np.float32))
+                amounts = (bag.amounts * signs).astype(np.float32)
+                if key.kind is Kind.CATEGORY:  # one a row: no place is named twice
+                    dense.reshape(-1)[bag.rows * dense.shape[1] + columns] += amounts
+                else:
+                    np.add.at(dense, (bag.rows, columns), amounts)
 
     def sparse(self, prepared: Prepared, kinds: Set[Kind]) -> Sparse:
         """Return the hashed strings of known features of some kinds, for tables of parameters."""

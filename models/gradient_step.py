@@ -110,12 +110,13 @@ class Step:
             Of this step, from 1.
         """
         learning = parameters.learning
-        table = None if parameters.table is None else parameters.table[:, :, learning]
+        table = parameters.table
         rates, learned = guard.rates[learning], parameters.gradient[learning]
         entries = None
         if table is not None and rows.sparse is not None and len(rows.sparse.places):
             entries = Entries.of(rows.sparse, table.shape[1], rows.dense.device)
-        block = None if table is None or entries is None else table.index_select(1, entries.places)
+        held = None if table is None or entries is None else table.index_select(1, entries.places)
+        block = None if held is None else held[:, :, learning].contiguous()
         of_block = self._gradients(rows, offsets, parameters, _Touched(entries, block), number)
         norm = torch.linalg.vector_norm(learned, dim=1)
         if of_block is not None:
@@ -127,9 +128,11 @@ class Step:
             learned.mul_(factor)
             of_block = None if of_block is None else of_block.mul_(factor)
         self._move(parameters.block[:, learning], learned, rates, number, kept)
-        if table is not None and entries is not None and block is not None and of_block is not None:
-            self._move(block, of_block, rates * self.table_rate, number, kept)
-            table.index_copy_(1, entries.places, block)
+        if table is None or entries is None or held is None or block is None or of_block is None:
+            return
+        self._move(block, of_block, rates * self.table_rate, number, kept)
+        held[:, :, learning] = block
+        table.index_copy_(1, entries.places, held)
 
     def _move(self, block: Tensor, gradient: Tensor, rate: Tensor, number: int, kept: Tensor | None) -> None:
         """Take a step with the copies that `kept` says, or with all."""

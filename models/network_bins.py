@@ -44,5 +44,6 @@ class Bins:
 
     def of_rows(self, dense: Tensor) -> Tensor:
         """Return the bins of rows, shape (rows, inputs), as float32, shape (rows, columns · KNOTS), from 0 to 1."""
-        distances = dense[:, : self.columns, None] - self._knots
-        return torch.rsub(distances.abs_().clamp_(max=1.0), 1).flatten(1)
+        # Row after row in memory: runs of nine numbers would take three times as long.
+        distances = dense[:, : self.columns].t().contiguous().unsqueeze(1) - self._knots.unsqueeze(2)
+        return torch.rsub(distances.abs_().clamp_(max=1.0), 1).flatten(0, 1).t()

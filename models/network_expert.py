@@ -184,7 +184,8 @@ class NetworkExpert(Defaults):
         sparse = rows.sparse.get(self.network.table_kinds)
         if table is not None and sparse is not None and len(sparse.places):
             entries = Entries.of(sparse, len(table), self._device)
-            inputs = Inputs(rows.dense, entries, table[:, self.parameters.learning].index_select(0, entries.places))
+            block = table.index_select(0, entries.places)[:, self.parameters.learning]
+            inputs = Inputs(rows.dense, entries, block)
         return self.network.outputs(inputs)
 
     def learn(self, rows: Encoded, targets: Tensor, weights: Tensor, prior: Tensor, answered: Tensor | None) -> None:
