@@ -26,7 +26,7 @@ LIBRARIES = (
 )
 
 
-TITLES = {"recovery": "Recovery times", "kills": "Kills under load", "flood": "Floods"}
+TITLES = {"recovery": "Recovery times", "kills": "Kills under load", "flood": "Floods", "steps": "Gradient steps"}
 """What kinds of results there are, and what they are called."""
 
 
