@@ -126,7 +126,6 @@ def begin_only(settings: Settings, name: str, history: HistoryOrder | None) -> N
 
 def prepare_trainer(settings: Settings) -> ReadingPrograms:
     """Import everything before it is urgent, here and in a reading program, and leave some cores to others."""
-    yield_processors(settings.train.niceness)
     programs = ReadingPrograms()
     if settings.ingest.processes:
         programs.prepare()
@@ -150,6 +149,7 @@ def _own(model: Model, stop: threading.Event, running: list[Trainer], history: H
         running.append(trainer)
         if stop.is_set():
             trainer.stop()
+        yield_processors(model.service.train.niceness)
         trainer.run()
     except StorageFailed:
         # What a successor has cleared away cannot be written: then it is no matter of space.

@@ -154,7 +154,7 @@ class TrainSettings(Section):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] | None = None
     lease_seconds: Annotated[float, Field(ge=0.2, le=3600)] = 3.0
     spare: bool = True
-    niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    niceness: Annotated[int, Field(ge=0, le=19)] = 5
 
 
 class IngestSettings(Section):
