@@ -44,7 +44,7 @@ format: $(STAMP) ## put the code into the style that lint asks for
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) $(PEERS) .venv-quix-streams/.installed ## measure, and keep the results in benchmarks/results/
+bench: $(STAMP) $(PEERS) .venv-quix-streams/.installed .venv-serving/.installed ## measure, and keep the results in benchmarks/results/
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-learning: $(STAMP) $(PEERS) ## compare learning with other libraries (ARGS="--help")
@@ -83,7 +83,8 @@ $(BIN)/uv:
 .venv-peers/.installed: GROUP := peers
 .venv-deep-river/.installed: GROUP := peers-deep-river
 .venv-quix-streams/.installed: GROUP := peers-quix-streams
-.venv-peers/.installed .venv-deep-river/.installed .venv-quix-streams/.installed: pyproject.toml | $(STAMP)
+.venv-serving/.installed: GROUP := peers-serving
+.venv-peers/.installed .venv-deep-river/.installed .venv-quix-streams/.installed .venv-serving/.installed: pyproject.toml | $(STAMP)
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
 	@$(BIN)/uv pip install --python $(@D)/bin/python --group $(GROUP) && touch $@ || \
 		{ rm -rf $(@D); echo "The group $(GROUP) could not be installed: its learners will be missing." >&2; }

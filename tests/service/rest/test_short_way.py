@@ -176,7 +176,7 @@ def test_what_the_routes_refuse_is_refused(
 def test_a_key_is_needed_and_counts_once(settings: Settings, tmp_path: Path, taken: list[bytes]) -> None:
     """Without it, whoever asks for a prediction needs no key, or uses up twice what the key may ask."""
     file = tmp_path / "keys.txt"
-    key, other = (add_key(file, name, [role]) for name, role in (("asks", "predict"), ("sends", "ingest")))
+    key, other = add_key(file, "asks", ["predict"]), add_key(file, "sends", ["ingest"])
     security = SecuritySettings(api_keys_file=file, requests_per_second=3)
     with serving_here(settings.model_copy(update={"security": security})) as client, connected(client) as connection:
         for shown, expected in (
