@@ -47,7 +47,7 @@ class MicrobatchSettings(Section):
     max_size
         Events.
     max_delay_ms
-        Milliseconds that its oldest event may have waited.
+        Milliseconds that its oldest event may have waited, what it took on its way from the log included.
     max_bytes
         Bytes of its events as they were in the log.
     adaptive
