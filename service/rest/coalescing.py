@@ -2,19 +2,18 @@
 
 On the path it stands between the prediction routes and the parameters. A computation for one row takes almost as long
 as one for fifty, so a busy server gains much; nobody waits for it, because only what arrived within one turn of the
-event loop is taken together.
+event loop is taken together. How much that may be is measured (``pass_times.py``).
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from models.learner import Predictions
 from service.decoding.flattening import FeatureInvalid
 from service.predictor import Served
-
-_MOST_VALUES = 2048
-"""Features in one computation, over all rows, from where on taking more rows along gains little."""
+from service.rest.pass_times import PassTimes
 
 Rows = Sequence[Mapping[str, Any]]
 Answer = tuple[Served, Predictions]
@@ -41,6 +40,7 @@ class Coalescer:
     def __init__(self, predict: Callable[[Rows], Answer]) -> None:
         self._predict = predict
         self._waiting: list[_Waiting] = []
+        self._times = PassTimes()
 
     async def predict(self, rows: Rows) -> Answer:
         """Return what `predict` returns for `rows`, and raise what it raises for them."""
@@ -65,10 +65,11 @@ class Coalescer:
 
     def _compute(self) -> None:
         waiting, self._waiting = self._waiting, []
-        for group in _groups(waiting):
+        for group in _groups(waiting, self._times.most()):
             self._answer(group)
 
     def _answer(self, group: Sequence[_Waiting]) -> None:
+        began = time.perf_counter()
         try:
             served, predictions = self._predict([row for each in group for row in each.rows])
         except FeatureInvalid as error:
@@ -82,16 +83,22 @@ class Coalescer:
         except Exception as error:  # noqa: BLE001
             _fail(group, error)
         else:
+            self._times.note(sum(map(_values_of, group)), time.perf_counter() - began)
             _share_out(group, served, predictions)
 
 
-def _groups(waiting: Sequence[_Waiting]) -> Iterator[list[_Waiting]]:
+def _values_of(waiting: _Waiting) -> int:
+    """Return how many values rows have, each counting as one beside them."""
+    return sum(map(len, waiting.rows)) + len(waiting.rows)
+
+
+def _groups(waiting: Sequence[_Waiting], most: int) -> Iterator[list[_Waiting]]:
     """Yield who is computed for together: rows of different features make a matrix as large as their product."""
     group: list[_Waiting] = []
     size = 0
     for each in waiting:
-        adds = sum(map(len, each.rows)) + len(each.rows)
-        if group and size + adds > _MOST_VALUES:
+        adds = _values_of(each)
+        if group and size + adds > most:
             yield group
             group, size = [], 0
         group.append(each)
