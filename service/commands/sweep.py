@@ -44,6 +44,7 @@ FreshnessOption = Annotated[
         "--freshness-ms",
         help="Milliseconds that an event may wait, at most, for its microbatch and its update.",
         min=0.001,
+        max=3_600_000,
     ),
 ]
 

@@ -12,6 +12,10 @@ ALIKE = 0.05
 """Share of a rate by which two must differ before they are told apart: runs on a quiet machine differ by as much."""
 
 
+FULL = 0.8
+"""Share of its throughput that a setting is trusted with: rates waver, and one at its limit falls behind at once."""
+
+
 class Verdict(StrEnum):
     """Whether the setting that is named does what is asked."""
 
@@ -49,8 +53,8 @@ class Candidate:
         return (self.size - 1) / (rate or self.throughput) + self.update
 
     def sustains(self, rate: float | None) -> bool:
-        """Return whether lag does not grow at `rate` events a second."""
-        return rate is None or self.throughput >= rate
+        """Return whether it keeps up with `rate` events a second, and has something to spare."""
+        return rate is None or FULL * self.throughput >= rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +68,9 @@ class Choice:
 def choose(candidates: Sequence[Candidate], freshness: float, rate: float | None) -> Choice | None:
     """Return the best setting; None where there is none at all.
 
-    Of those that sustain the rate and add no more delay than is asked: where the rate is known, the one that predicts
-    best, and among those that predict alike, the one with the most to spare; where it is not, the one with the highest
-    rate, and among those whose rates are alike, the one that predicts best. Where there is none of these, the nearest.
+    Of those that keep up with the rate and add no more delay than is asked: where the rate is known, the one that
+    predicts best, and among those that predict alike, the one with the most to spare; where it is not, the one with the
+    highest rate, and among those whose rates are alike, the one that predicts best. Where there is none, the nearest.
 
     Parameters
     ----------

@@ -19,7 +19,9 @@ def configuration(cell: Cell, freshness: float, update: float) -> str:
         Seconds that an update takes: what is left of `freshness` is how long the oldest event of a microbatch may wait
         for the others, also while fewer events come than were thought of.
     """
+    asked = round(1000 * freshness, 6)
+    objective = {"freshness_ms": int(asked) if asked.is_integer() else asked}
     wait = max(0, math.floor(1000 * (freshness - update)))
     learner = {"kind": cell.learner, "device": cell.device}
-    microbatch = {"max_size": cell.size, "max_delay_ms": wait}
+    microbatch = {"max_size": cell.size, "max_delay_ms": wait, "objective": objective}
     return as_yaml({"models": {"default": {"learner": learner, "microbatch": microbatch}}})

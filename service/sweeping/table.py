@@ -45,7 +45,7 @@ def row(sweep: Sweep, measured: Measured) -> list[str]:
         rate(measured.throughput) + ("" if steadiness is None else f" ±{steadiness:3.0%}"),
         milliseconds(timing.median),
         milliseconds(timing.p99),
-        milliseconds(sweep.delay(measured)) if sweep.sustains(measured) else "lag grows",
+        milliseconds(sweep.delay(measured)) if sweep.sustains(measured) else "too slow",
         memory(outcome.memory_bytes),
         *([memory(outcome.device_memory_bytes or None)] if _cards(sweep) else []),
         number(measured.score(sweep.measure), sweep.measure),

@@ -22,7 +22,7 @@ def _verdict(sweep: Sweep, choice: Choice) -> str:
     asked = milliseconds(sweep.freshness)
     coming = f" at {rate(sweep.rate)} events/s" if sweep.rate else ""
     if choice.verdict is Verdict.TOO_SLOW:
-        return f"Nothing here keeps up with {rate(sweep.rate or 0)} events/s; the fastest is"
+        return f"Nothing here keeps up with {rate(sweep.rate or 0)} events/s and has a fifth to spare; the fastest is"
     if choice.verdict is Verdict.TOO_LATE:
         return f"Nothing here learns an event within {asked}{coming}; the nearest is"
     return f"Best for {asked}{coming}:"
@@ -72,6 +72,9 @@ def notes(sweep: Sweep) -> list[str]:
             f"{len(partial)} of {len(sweep.timed)} were stopped before the end of the file (rows): their scores are "
             "over other rows, so they are not compared; give --limit more seconds"
         )
+    best = sweep.best()
+    if best and best[1].verdict is Verdict.TOO_LATE and 1 < best[0].cell.size == sweep.cells[0].cell.size:
+        told.append(f"smaller sizes are fresher, and none below {best[0].cell.size:,} was tried")
     if sweep.larger:
         told.append(f"left out, for the file is too short: sizes {', '.join(f'{size:,}' for size in sweep.larger)}")
     if sweep.left_out:

@@ -51,7 +51,9 @@ def test_the_best_is_told_with_what_it_brings() -> None:
     known = sweep(usual(), rate=2000)
     assert conclusion(known).startswith("Best for 100 ms at 2,000 events/s: auto in microbatches of 16: 4,000 events/s")
     assert conclusion(sweep(usual(), freshness=0.001)).startswith("Nothing here learns an event within 1.0 ms; the nea")
-    assert conclusion(sweep(usual(), rate=1e5)).startswith("Nothing here keeps up with 100,000 events/s; the fastest ")
+    assert conclusion(sweep(usual(), rate=1e5)).startswith(
+        "Nothing here keeps up with 100,000 events/s and has a fifth to "
+    )
     assert conclusion(sweep([])) == "Nothing could be measured."
     both = sweep(usual() + usual("cuda"))
     assert conclusion(both).startswith("Best for 100 ms: auto on cpu in")
@@ -94,6 +96,7 @@ def test_the_lines_are_a_configuration_and_keep_the_objective(
     model = load_settings(path, {}).models["default"]
     assert (model.learner.kind, model.learner.device) == (cell.learner, cell.device)
     assert model.microbatch.max_size == cell.size
+    assert model.microbatch.objective.freshness_ms == pytest.approx(1000 * freshness)
     assert model.microbatch.max_delay_ms / 1000 + update <= freshness or model.microbatch.max_delay_ms == 0
 
 
