@@ -14,6 +14,8 @@ class Form(StrEnum):
 
     JSON = "json"
     NDJSON = "ndjson"
+    ARROW = "arrow"
+    AVRO = "avro"
 
 
 def register(app: typer.Typer) -> None:
@@ -43,9 +45,18 @@ def replay(
     form: Annotated[
         Form | None,
         typer.Option(
+            "--format",
             "--as",
-            help="How a batch is sent. HTTP: json is an array, ndjson (the usual) lines. Kafka: json (the usual) is a "
-            "message for each event, ndjson one message for each batch.",
+            help="How events are written down; usually ndjson for a server, json for Kafka. avro is for Kafka, and "
+            "registers its schema with schema_registry.url.",
+        ),
+    ] = None,
+    events_per_message: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100_000,
+            help="Events in one Kafka message; without it 1 for json and avro, and as many as --batch for others.",
         ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="End only when the events are learned.")] = False,
@@ -67,6 +78,7 @@ def replay(
         limit=limit,
         batch=batch,
         form=None if form is None else form.value,
+        per_message=events_per_message,
         wait=wait,
         config=config,
         api_key_file=api_key_file,

@@ -148,19 +148,12 @@ class SchemaRegistry:
         raise self._away(f"answers {response.status_code}")
 
     def _connected(self) -> httpx.Client:
-        try:
-            if self._context is None:
-                self._context = _context(self._settings)
-        except OSError as error:
-            raise self._away(f"cannot be asked: its certificates, or ours, cannot be read ({error})") from None
+        if self._context is None:
+            self._context = _context(self._settings)
         return _client(self._settings, self._context)
 
     def _away(self, what: str, retry_after: float = 1.0) -> RegistryUnavailable:
-        return RegistryUnavailable(
-            f"the schema registry {self._settings.url} {what}; reading waits for it, and nothing is dropped. Where "
-            "that is not its address, correct schema_registry.url",
-            retry_after,
-        )
+        return _unavailable(self._settings, f"{what}; reading waits for it, and nothing is dropped", retry_after)
 
     def _note_unknown(self, number: int) -> None:
         if len(self._unknown) >= _MOST_UNKNOWN:
@@ -169,6 +162,24 @@ class SchemaRegistry:
 
     def _no_such(self, number: int) -> Problem:
         return Problem("schema", f"the schema registry {self._settings.url} knows no schema {number}")
+
+
+def registry_client(settings: SchemaRegistrySettings) -> httpx.Client:
+    """Return a client for the registry; to be closed.
+
+    Raises
+    ------
+    RegistryUnavailable
+        Certificates cannot be read.
+    """
+    return _client(settings, _context(settings))
+
+
+def _unavailable(settings: SchemaRegistrySettings, what: str, retry_after: float = 1.0) -> RegistryUnavailable:
+    return RegistryUnavailable(
+        f"the schema registry {settings.url} {what}. Where that is not its address, correct schema_registry.url",
+        retry_after,
+    )
 
 
 def _is_no_such(code: int) -> bool:
@@ -187,10 +198,13 @@ def _bounded(response: httpx.Response) -> bytes | None:
 
 
 def _context(settings: SchemaRegistrySettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.ssl_cafile)
-    if settings.ssl_certfile is not None:
-        password = None if settings.ssl_password is None else settings.ssl_password.get_secret_value()
-        context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password)
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile is not None:
+            password = None if settings.ssl_password is None else settings.ssl_password.get_secret_value()
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password)
+    except OSError as error:
+        raise _unavailable(settings, f"cannot be asked: its certificates, or ours, cannot be read ({error})") from None
     return context
 
 

@@ -44,6 +44,7 @@ def replay(
     notice: Callable[[Progress], None],
     *,
     batch: int,
+    unit: int = 1,
     rate: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -59,7 +60,9 @@ def replay(
     notice
         Called after each batch.
     batch
-        Events that are sent at once, at most.
+        Events that are sent at once, at most; or one `unit`, where that is more.
+    unit
+        Events that are sent together in any case, those of one message.
     rate
         Events per second; None for as fast as they are taken.
     clock, sleep
@@ -70,7 +73,8 @@ def replay(
     DeliveryFailed, ConsumerError
     """
     began = clock()
-    size = batch if rate is None else max(1, min(batch, int(rate / _SLICES_A_SECOND)))
+    most = batch if rate is None else min(batch, int(rate / _SLICES_A_SECOND))
+    size = max(1, most // unit) * unit
     done = Progress(0, Delivered(0), 0.0)
     for some in batches(events, size):
         if rate is not None:

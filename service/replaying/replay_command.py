@@ -10,11 +10,12 @@ from typing import Any
 from service.config import Settings, client_key, load_settings
 from service.errors import ConfigurationInvalid
 from service.monitoring.live_state import LiveState, describe, headline
+from service.replaying.message_forms import Format, check_arrow
 from service.replaying.progress import StreamProgress
 from service.replaying.replay import Progress, replay
 from service.replaying.replay_events import Roles, as_json, events_of
 from service.replaying.replay_http import HttpTarget
-from service.replaying.replay_targets import Format, SinkTarget, Target
+from service.replaying.replay_targets import SinkTarget, Target
 from service.replaying.stream_files import StreamFile, open_stream_file
 
 KAFKA = "kafka"
@@ -33,6 +34,7 @@ class ReplayOrder:
     limit: int | None
     batch: int
     form: Format | None
+    per_message: int | None
     wait: bool
     config: Path | None
     api_key_file: Path | None = None
@@ -89,7 +91,9 @@ def _send(order: ReplayOrder, file: StreamFile, target: Target, live: LiveState)
 
     events = (as_json(event) for event in islice(events_of(file, order.roles), order.limit))
     with StreamProgress(f"replaying {order.file.name}") as progress:
-        done = replay(events, target, shower(progress, live, fraction), batch=order.batch, rate=order.rate)
+        unit = per_message(order) if order.to == KAFKA else 1
+        show = shower(progress, live, fraction)
+        done = replay(events, target, show, batch=order.batch, unit=unit, rate=order.rate)
         if order.wait:
             live.wait_for(
                 before + done.delivered.accepted,
@@ -106,6 +110,25 @@ def _target(order: ReplayOrder, key: str | None) -> tuple[Target, str]:
     return _topic(order, settings), settings.serve.address()
 
 
+def per_message(order: ReplayOrder) -> int:
+    """Return how many events a Kafka message is to hold.
+
+    Raises
+    ------
+    ConfigurationInvalid
+    """
+    if order.form == "avro":
+        if order.per_message not in (None, 1):
+            raise ConfigurationInvalid(
+                f"--events-per-message {order.per_message}: a message in Avro holds one event; messages of many are "
+                "json, ndjson and arrow"
+            )
+        return 1
+    if order.per_message is not None:
+        return order.per_message
+    return 1 if order.form in (None, "json") else order.batch
+
+
 def _server(order: ReplayOrder, key: str | None) -> Target:
     if not order.to.startswith(("http://", "https://")):
         raise ConfigurationInvalid(
@@ -113,6 +136,12 @@ def _server(order: ReplayOrder, key: str | None) -> Target:
         )
     if order.topic is not None:
         raise ConfigurationInvalid("--topic is for --to kafka; a server knows the topic of its model (--model)")
+    if order.per_message is not None:
+        raise ConfigurationInvalid("--events-per-message is for --to kafka; a server is sent --batch events at once")
+    if order.form == "avro":
+        raise ConfigurationInvalid("--format avro is for --to kafka; a server takes json, ndjson and arrow")
+    if order.form == "arrow":
+        check_arrow()
     target = HttpTarget(order.to, order.model, order.form or "ndjson", key=key)
     try:
         target.check()
@@ -137,7 +166,22 @@ def _topic(order: ReplayOrder, settings: Settings) -> Target:
             "format, which that model would not understand"
         )
     topic = order.topic or (model.topic if model is not None else "")
-    return SinkTarget(KafkaSink(kafka_options(settings), topic), order.form or "json")
+    several, write_avro = per_message(order), None
+    if order.form == "avro":
+        write_avro = _avro_writer(settings, topic)
+    elif order.form == "arrow":
+        check_arrow()
+    return SinkTarget(KafkaSink(kafka_options(settings), topic), order.form or "json", several, write_avro)
+
+
+def _avro_writer(settings: Settings, topic: str) -> Callable[[bytes], bytes]:
+    if settings.schema_registry.url is None:
+        raise ConfigurationInvalid(
+            "--format avro needs a schema registry: set schema_registry.url, or HEADRACE_SCHEMA_REGISTRY__URL"
+        )
+    from service.replaying.avro_messages import avro_writer  # noqa: PLC0415  # fastavro is optional
+
+    return avro_writer(settings.schema_registry, topic)
 
 
 def _in_words(result: Mapping[str, Any], state: Mapping[str, Any], to: str) -> str:

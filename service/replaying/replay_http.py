@@ -9,7 +9,8 @@ import msgspec
 
 from service.errors import DeliveryFailed
 from service.monitoring.live_state import key_headers
-from service.replaying.replay_targets import CONTENT_TYPES, Delivered, Format
+from service.replaying.message_forms import CONTENT_TYPES, Format, body_of
+from service.replaying.replay_targets import Delivered
 
 _TRY_AGAIN = {409, 429, 502, 503, 504}
 """Statuses of a server, or of what stands before it, that are different in a moment."""
@@ -37,7 +38,7 @@ class HttpTarget:
     model
         Whose events they are.
     form
-        How a batch is written down.
+        How a batch is written down; any but ``avro``.
     patience
         Seconds during which a batch is tried again while the server cannot be reached or says that it cannot now.
     sleep
@@ -58,7 +59,7 @@ class HttpTarget:
     ) -> None:
         self._url = url.rstrip("/")
         self._path = f"/v1/models/{model}"
-        self._form = form
+        self._form: Format = form
         self._patience = patience
         self._sleep = sleep
         self._client = httpx.Client(base_url=self._url, timeout=_TIMEOUT, headers=key_headers(key))
@@ -92,7 +93,7 @@ class HttpTarget:
         self._client.close()
 
     def _send(self, events: Sequence[bytes], key: str, tries: int = _TRIES) -> Delivered:
-        answer = self._post(_body(events, self._form), key)
+        answer = self._post(body_of(events, self._form), key)
         if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE and len(events) > 1:
             middle = len(events) // 2
             return self._send(events[:middle], f"{key}.0") + self._send(events[middle:], f"{key}.1")
@@ -130,10 +131,6 @@ class HttpTarget:
                 raise DeliveryFailed(f"{self._url} {problem}; gave up after {self._patience:g} s")
             self._sleep(wait)
             delay = min(delay * 2, _LONGEST_DELAY)
-
-
-def _body(events: Sequence[bytes], form: Format) -> bytes:
-    return b"[" + b",".join(events) + b"]" if form == "json" else b"\n".join(events) + b"\n"
 
 
 def _retry_after(answer: httpx.Response) -> float:

@@ -1,16 +1,15 @@
 """Where replayed events go. A batch is durable when `send` returns. A server as a target is in ``replay_http.py``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from consumers.errors import RecordTooLarge
 from consumers.source import NewRecord, Sink
-
-Format = Literal["json", "ndjson"]
-
-CONTENT_TYPES = {"json": "application/json", "ndjson": "application/x-ndjson"}
+from service.errors import DeliveryFailed
+from service.replaying.message_forms import CONTENT_TYPES, Format, body_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +42,54 @@ class Target(Protocol):
 
 
 class SinkTarget:
-    """Appends events to a sink, such as a Kafka topic: one a message, or a batch a message as lines.
+    """Appends events to a sink, such as a Kafka topic.
 
     Parameters
     ----------
     sink
         Closed together with this.
     form
-        ``json``: a message holds one event, with its id for a key. ``ndjson``: a message holds all events of a batch.
+        How a message is written down.
+    per_message
+        Events that it holds, at most. One that holds one event has its id for a key.
+    write_avro
+        Makes a message of an event in Avro; None where that is not the form.
     """
 
-    def __init__(self, sink: Sink, form: Format = "json") -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        form: Format = "json",
+        per_message: int = 1,
+        write_avro: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self._sink = sink
-        self._form = form
+        self._form: Format = form
+        self._per_message = per_message
+        self._write_avro = write_avro
 
     def send(self, events: Sequence[bytes]) -> Delivered:
         """Deliver `events`; see :class:`Target`."""
-        if self._form == "ndjson":
-            content_type = (("content-type", CONTENT_TYPES["ndjson"].encode()),)
-            records = [NewRecord(b"\n".join(events), None, content_type)]
-        else:
-            records = [NewRecord(event, _key(event)) for event in events]
-        self._sink.append(records)
+        parts = [events[start : start + self._per_message] for start in range(0, len(events), self._per_message)]
+        try:
+            self._sink.append([self._record(part) for part in parts])
+        except RecordTooLarge as error:
+            if self._per_message == 1:
+                raise
+            raise DeliveryFailed(
+                f"{error} A message holds {self._per_message} events: send fewer, such as --events-per-message "
+                f"{self._per_message // 2}"
+            ) from None
         return Delivered(len(events))
+
+    def _record(self, events: Sequence[bytes]) -> NewRecord:
+        key = _key(events[0]) if self._per_message == 1 else None
+        if self._write_avro is not None:
+            # Without a header, as other producers of Avro write it.
+            return NewRecord(self._write_avro(events[0]), key)
+        if self._form == "json" and self._per_message == 1:
+            return NewRecord(events[0], key)
+        return NewRecord(body_of(events, self._form), key, (("content-type", CONTENT_TYPES[self._form].encode()),))
 
     def close(self) -> None:
         """Flush and let go of connections."""

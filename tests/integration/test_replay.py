@@ -5,18 +5,29 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import pytest
 
 from consumers.kafka import KafkaOptions, KafkaSource
 from consumers.source import Record
+from models.examples import Examples
+from service.events import EventDecoder
+from service.reading.schema_files import SchemaFiles
+from service.reading.schema_registry import SchemaRegistry
+from service.settings.event_options import EventOptions
+from service.settings.schema_registry import SchemaRegistrySettings
+from tests.support.schema_registry import registry
 
 
-def replay(broker: str, *arguments: str) -> dict[str, object]:
+def replay(broker: str, *arguments: str, environment: Mapping[str, str] | None = None) -> dict[str, object]:
     """Run ``headrace replay … --to kafka --json`` and return its result."""
     done = subprocess.run(
         [str(Path(sys.executable).with_name("headrace")), "replay", *arguments, "--to", "kafka", "--json"],
-        env=os.environ | {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": broker, "HEADRACE_SERVE__PORT": "1"},
+        env=os.environ
+        | {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": broker, "HEADRACE_SERVE__PORT": "1"}
+        | dict(environment or {}),
         capture_output=True,
         text=True,
         check=False,
@@ -60,12 +71,31 @@ def test_a_file_into_a_topic(tmp_path: Path, kafka_broker: str, kafka_topic: Cal
         assert numbers == sorted(numbers)
 
 
-def test_a_message_for_each_batch(tmp_path: Path, kafka_broker: str, kafka_topic: Callable[..., str]) -> None:
-    """Whoever needs the rate of large messages could not try it out."""
+@pytest.mark.parametrize("form", ["json", "ndjson", "arrow", "avro"])
+def test_messages_of_many_events_and_avro(
+    form: str, tmp_path: Path, kafka_broker: str, kafka_topic: Callable[..., str]
+) -> None:
+    """Whoever needs the rate of large messages, or has Avro, could not try it out; or it would be read as another stream."""
     topic = kafka_topic()
     path = tmp_path / "stream.csv"
-    path.write_text("x,y\n" + "".join(f"{n},{n % 3}\n" for n in range(1200)))
-    replay(kafka_broker, str(path), "--label", "y", "--topic", topic, "--as", "ndjson", "--batch", "500")
-    records = read_all(kafka_broker, topic, 3)
-    assert [len((record.value or b"").splitlines()) for record in records] == [500, 500, 200]
-    assert all(tuple(record.headers) == (("content-type", b"application/x-ndjson"),) for record in records)
+    path.write_text("x,c,y\n" + "".join(f"{n},city-{n % 7},{n % 3}\n" for n in range(1200)))
+    sizes = [1] * 1200 if form == "avro" else [500, 500, 200]
+    with registry() as known:
+        chosen = () if form == "avro" else ("--events-per-message", "500")
+        at = {"HEADRACE_SCHEMA_REGISTRY__URL": known.url}
+        result = replay(
+            kafka_broker, str(path), "--label", "y", "--topic", topic, "--format", form, *chosen, environment=at
+        )
+        assert (result["accepted"], result["rejected"]) == (1200, 0)
+        records = read_all(kafka_broker, topic, len(sizes))
+        assert len(records) == len(sizes)
+        schemas = SchemaRegistry(SchemaRegistrySettings(url=known.url), SchemaFiles(tmp_path, known.url))
+        decoder = EventDecoder(EventOptions(), {}, schemas=schemas)
+        decoder.prepare(records)
+    decoded = list(decoder.pieces(records))
+    counts = [count for each in decoded for count in each.counts.tolist()]
+    assert counts == sizes
+    examples = Examples.concatenate([each.examples for each in decoded])
+    assert list(examples.labels) == [n % 3 for n in range(1200)]
+    assert examples.features.numbers.tolist() == [[float(n)] for n in range(1200)]
+    assert list(examples.features.categories["c"]) == [f"city-{n % 7}" for n in range(1200)]

@@ -70,12 +70,22 @@ def registry(context: ssl.SSLContext | None = None, port: int = 0) -> Iterator[R
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = known.respond(self.path, self.headers.get("authorization"))
+            self._answer(*known.respond(self.path, self.headers.get("authorization")))
+
+        def _answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("content-type", "application/vnd.schemaregistry.v1+json")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            """Register a schema under a subject."""
+            given = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            status, body = known.answer or (200, b"")
+            if known.answer is None:
+                body = json.dumps({"id": known.register(given["schema"])}).encode()
+            self._answer(status, body)
 
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
