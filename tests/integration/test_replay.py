@@ -75,7 +75,7 @@ def test_a_file_into_a_topic(tmp_path: Path, kafka_broker: str, kafka_topic: Cal
 def test_messages_of_many_events_and_avro(
     form: str, tmp_path: Path, kafka_broker: str, kafka_topic: Callable[..., str]
 ) -> None:
-    """Whoever needs the rate of large messages, or has Avro, could not try it out; or it would be read as another stream."""
+    """Whoever needs the rate of large messages, or has Avro, could not try it out, or would learn another stream."""
     topic = kafka_topic()
     path = tmp_path / "stream.csv"
     path.write_text("x,c,y\n" + "".join(f"{n},city-{n % 7},{n % 3}\n" for n in range(1200)))
