@@ -8,6 +8,7 @@ application. Before all of them stands ``security/gate.py``; predictions mostly 
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -93,6 +94,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Nothing is served yet, so this may block; and the bound on threads holds for the thread that sets it.
     prepare(_THREADS)
     await _refresh(context)
+    # What is there by now stays: looking through it for garbage takes a tenth of a second, in the middle of a request.
+    gc.collect()
+    gc.freeze()
     refreshing = asyncio.create_task(_keep_refreshing(context))
     try:
         yield

@@ -1,7 +1,10 @@
 """Real serving processes: several on one port, an end that drops nothing, trainers that come and go."""
 
+import os
 import signal
 import socket
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
+from benchmarks.processes import descendants
 from models.examples import Task
 from service.config import KafkaSettings, Settings, SourceSettings
 from service.errors import ConfigurationInvalid
@@ -103,6 +107,75 @@ def test_several_processes_are_one_server(settings: Settings, tmp_path: Path) ->
         assert not port_is_free(chosen)
         server.stop(signal.SIGKILL)
         until(port_is_free(chosen) for _ in iter(int, 1))
+
+
+class Asker(threading.Thread):
+    """A client with a connection of its own, which it opens again where it breaks."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.answered = self.broken = self.refused = 0
+        self.ended = False
+        self._url = url
+
+    def run(self) -> None:
+        """Ask until it is ended."""
+        with httpx.Client(base_url=self._url, timeout=30) as client:
+            while not self.ended:
+                try:
+                    self._ask(client)
+                except httpx.TransportError:
+                    # Its process was killed; whoever asks again is answered by another one, at once.
+                    self.broken += 1
+                    self._ask(client)
+
+    def _ask(self, client: httpx.Client) -> None:
+        status = client.post("/predict", json=INSTANCES).status_code
+        self.answered += status == 200
+        self.refused += status != 200
+
+
+def workers_of(pid: int) -> set[int]:
+    """Return the serving processes below the one that was started."""
+    return {child for child in descendants(pid) if child != pid and "spawn_main" in command_of(child)}
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of a process; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    except OSError:
+        return ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are found in /proc")
+def test_a_worker_that_is_killed_breaks_its_own_connections_alone(settings: Settings, tmp_path: Path) -> None:
+    """Without it, the end of one process fails clients of the others, or leaves the server with one fewer."""
+    chosen = settings.model_copy(update={"serve": settings.serve.model_copy(update={"workers": 2})})
+    publish(chosen, taught(), 4)
+    with serving_process(chosen, tmp_path) as server:
+        before = workers_of(server.process.pid)
+        assert len(before) == 2
+        askers = [Asker(server.url) for _ in range(6)]
+        for asker in askers:
+            asker.start()
+        try:
+            until(min(asker.answered for asker in askers) > 3 for _ in iter(int, 1))
+            os.kill(min(before), signal.SIGKILL)
+            until(len(workers_of(server.process.pid) - before) == 1 for _ in iter(int, 1))
+            asked = [asker.answered for asker in askers]
+            until(all(asker.answered > was + 3 for asker, was in zip(askers, asked, strict=True)) for _ in iter(int, 1))
+        finally:
+            for asker in askers:
+                asker.ended = True
+            for asker in askers:
+                asker.join()
+        # One that broke and was not answered at once has ended its thread, and would not have gone on above.
+        assert [asker.refused for asker in askers] == [0] * 6
+        assert max(asker.broken for asker in askers) <= 1
+        counted = metric(httpx.get(f"{server.url}/metrics").text, "predictions_total", {"status": "200"})
+        answered = 10 * sum(asker.answered for asker in askers)
+        assert answered <= counted <= answered + 10 * sum(asker.broken for asker in askers)
 
 
 def test_a_request_that_was_begun_is_answered(settings: Settings, tmp_path: Path) -> None:
