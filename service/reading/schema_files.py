@@ -79,6 +79,8 @@ class SchemaFiles:
             self._files.make_folder(self._folder)
             self._files.write(self._path(number), [_digest(content), b"\n", content])
         except StorageFailed as error:
+            if self.read(number) == schema:
+                return  # another reading program of the model was writing it too
             raise RegistryUnavailable(f"schema {number} cannot be kept, so reading waits: {error}") from None
 
     def _path(self, number: int) -> Path:
