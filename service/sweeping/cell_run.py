@@ -65,6 +65,7 @@ class _Run:
         self._times = UpdateTimes(cell.size)
         self._began = self._looked = time.perf_counter()
         self._updates = self._rows = 0
+        self._curve: list[ScoredUntil] = []
         self._seconds = 0.0  # of all updates, those before the first that is timed included
 
     def outcome(self) -> CellOutcome:
@@ -81,6 +82,7 @@ class _Run:
             rows=rows,
             early=early,
             late=late,
+            curve=tuple(self._curve),
             memory_bytes=growth(self._before, after),
             peak_bytes=after.peak if after else None,
             device_memory_bytes=peak_memory(self._device),
@@ -90,7 +92,10 @@ class _Run:
         """Learn the file, and return the scores at the row from which on they count, and at the end."""
         early = ScoredUntil()
         for block in blocks(self._order.stream, self._order.cell.size):
+            before = self._rows
             self._take(block)
+            if before.bit_length() < self._rows.bit_length():
+                self._curve.append(self._scores())
             if not early.rows and self._rows >= self._order.scored_from:
                 early = self._scores()
             if self._over():

@@ -110,6 +110,8 @@ class CellOutcome:
         That were learned and scored on the first way through the file; fewer than there are where time was over.
     early, late
         Scores until ``scored_from``, and until `rows`.
+    curve
+        Scores until each power of two, or the first full microbatch after it.
     memory_bytes
         See :func:`service.measuring.process_memory.growth`.
     peak_bytes
@@ -124,6 +126,7 @@ class CellOutcome:
     rows: int = 0
     early: ScoredUntil = ScoredUntil()
     late: ScoredUntil = ScoredUntil()
+    curve: tuple[ScoredUntil, ...] = ()
     memory_bytes: int | None = None
     peak_bytes: int | None = None
     device_memory_bytes: int = 0

@@ -52,6 +52,10 @@ class Candidate:
         """Return the added delay, in seconds, at `rate` events a second; None for the highest that it sustains."""
         return (self.size - 1) / (rate or self.throughput) + self.update
 
+    def fits(self, freshness: float, rate: float | None) -> bool:
+        """Return whether it does what is asked: see :func:`choose`."""
+        return self.sustains(rate) and self.delay(rate) <= freshness
+
     def sustains(self, rate: float | None) -> bool:
         """Return whether it keeps up with `rate` events a second, and has something to spare."""
         return rate is None or FULL * self.throughput >= rate

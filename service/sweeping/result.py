@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from models.examples import Task
@@ -10,6 +10,7 @@ from service.measuring.machine import Machine
 from service.measuring.measures import MEASURES, Measure
 from service.sweeping.cells import Cell, CellOutcome, Timing
 from service.sweeping.choice import Candidate, Choice, choose
+from service.sweeping.common_rows import common_rows, mean_between, points_at, rows_between
 from service.sweeping.configuration import configuration
 
 
@@ -38,18 +39,11 @@ class Measured:
 
     def scored(self) -> int:
         """Return how many rows :meth:`score` is over."""
-        late, early = self.outcome.late.scores, self.outcome.early.scores
-        return int(late.get("scored", 0) - early.get("scored", 0))
+        return rows_between(self.outcome.early, self.outcome.late)
 
     def score(self, measure: Measure) -> float | None:
-        """Return the mean over the rows after the early ones, of a measure that is a mean over rows; None if unknown.
-
-        Both scores are means of all rows so far, so what lies between them is their sums' difference.
-        """
-        late, early, rows = self.outcome.late.scores, self.outcome.early.scores, self.scored()
-        if measure.key not in late or rows <= 0:
-            return None
-        return (late[measure.key] * late["scored"] - early.get(measure.key, 0.0) * early.get("scored", 0.0)) / rows
+        """Return the score over the rows after the early ones; None where there is none."""
+        return mean_between(self.outcome.early, self.outcome.late, measure.key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +112,11 @@ class Sweep:
 
     def best(self) -> tuple[Measured, Choice] | None:
         """Return the cell that is named, and whether it does what is asked; None where nothing was timed."""
-        choice = choose([self._candidate(each) for each in self.timed], self.freshness, self.rate)
+        bare = [self._candidate(each) for each in self.timed]
+        able = [each.outcome for each, one in zip(self.timed, bare, strict=True) if one.fits(self.freshness, self.rate)]
+        among = common_rows(able, self.rows, self.scored_from)
+        scored = [self._scored(one, each.outcome, among) for one, each in zip(bare, self.timed, strict=True)]
+        choice = choose(scored, self.freshness, self.rate)
         return None if choice is None else (self.timed[choice.place], choice)
 
     def configuration(self) -> str:
@@ -148,15 +146,18 @@ class Sweep:
         }
 
     def _candidate(self, measured: Measured) -> Candidate:
-        score = measured.score(self.measure) if self.whole(measured) else None
-        rows, timing = measured.scored(), measured.timing
-        if score is None:
-            loss, chance = None, 0.0
-        else:
-            # A share differs by about 1 / √rows for no reason, an error by as much of itself.
-            loss = 1 - score if self.measure.share else score
-            chance = (1.0 if self.measure.share else abs(score)) / math.sqrt(rows)
-        return Candidate(measured.cell.size, measured.throughput, timing.p99 if timing else 0.0, loss, chance)
+        timing = measured.timing
+        return Candidate(measured.cell.size, measured.throughput, timing.p99 if timing else 0.0)
+
+    def _scored(self, candidate: Candidate, outcome: CellOutcome, among: tuple[int, int] | None) -> Candidate:
+        """Return a candidate with how it predicted rows that the others predicted too."""
+        ends = None if among is None else points_at(outcome, *among)
+        score = None if ends is None else mean_between(*ends, self.measure.key)
+        if ends is None or score is None:
+            return candidate
+        # A share differs by about 1 / √rows for no reason, an error by as much of itself.
+        chance = (1.0 if self.measure.share else abs(score)) / math.sqrt(rows_between(*ends))
+        return replace(candidate, loss=1 - score if self.measure.share else score, chance=chance)
 
     def _cell(self, measured: Measured) -> dict[str, Any]:
         outcome, timing = measured.outcome, measured.timing

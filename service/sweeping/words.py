@@ -69,8 +69,8 @@ def notes(sweep: Sweep) -> list[str]:
     partial = [each for each in sweep.timed if not sweep.whole(each)]
     if partial:
         told.append(
-            f"{len(partial)} of {len(sweep.timed)} were stopped before the end of the file (rows): their scores are "
-            "over other rows, so they are not compared; give --limit more seconds"
+            f"{len(partial)} of {len(sweep.timed)} were stopped before the end of the file (rows), so their scores "
+            "here are over other rows; what is named best was chosen by rows in common; give --limit more seconds"
         )
     best = sweep.best()
     if best and best[1].verdict is Verdict.TOO_LATE and 1 < best[0].cell.size == sweep.cells[0].cell.size:

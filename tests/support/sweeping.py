@@ -23,18 +23,22 @@ def cell_outcome(
     total = early * first.get("scored", 0) + accuracy * (scored - first.get("scored", 0))
     late = {"accuracy": total / scored, "scored": float(scored), "mae": 2.0}
     started = ScoredUntil(500, first) if first else ScoredUntil()
-    return CellOutcome(timing, rows, started, ScoredUntil(rows, late), 5 * 2**20, 400 * 2**20)
+    return CellOutcome(timing, rows, started, ScoredUntil(rows, late), (), 5 * 2**20, 400 * 2**20)
 
 
 def sweep(
-    cells: Sequence[Measured], freshness: float = 0.1, rate: float | None = None, stream: str = "a stream.csv"
+    cells: Sequence[Measured],
+    freshness: float = 0.1,
+    rate: float | None = None,
+    stream: str = "a stream.csv",
+    rows: int = ROWS,
 ) -> Sweep:
     """Return a sweep of these cells."""
     return Sweep(
         stream=stream,
         label="y",
         task=Task.BINARY,
-        rows=ROWS,
+        rows=rows,
         seed=0,
         threads=1,
         scored_from=500,

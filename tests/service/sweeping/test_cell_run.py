@@ -55,6 +55,8 @@ def test_scores_are_those_that_the_learner_keeps_on_the_first_way_through(tmp_pa
             assert outcome.early.scores == learner.status().scores["stream"]
     assert outcome.late.scores == learner.status().scores["stream"]
     assert (outcome.early.rows, outcome.late.rows) == (128, 600)
+    assert [point.rows for point in outcome.curve] == [64, 128, 256, 512]
+    assert outcome.curve[1] == outcome.early
     assert outcome.peak_bytes is None or outcome.peak_bytes > (outcome.memory_bytes or 0) >= 0
 
 
