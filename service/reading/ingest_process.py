@@ -2,11 +2,11 @@
 
 The trainer starts this module as a program (``reading_program.py``) at one end of a socket pair, or several of them,
 each for a share of the partitions (``ingest_programs.py``); over it come the settings and where to begin, and back go
-decoded chunks. The socket's buffer is the bound on what waits: when it is full, the program waits, and the log holds
-what is to come. The program ends when the trainer does, however that ends, because its socket does.
+decoded chunks. What the socket and mapped memory (``shared_chunks.py``) may hold is the bound on what waits: beyond it,
+the program waits, and the log holds what is to come. It ends when the trainer does, however that ends, because its
+socket does.
 """
 
-import pickle
 import signal
 import sys
 import time
@@ -26,8 +26,9 @@ from service.errors import ServiceError
 from service.events import EventDecoder
 from service.logs import configure_logs
 from service.reading.ingest import IngestLoop
-from service.reading.reading_messages import Answer, Chunk, Failure, Job, Notice, Opened, Question, Report
+from service.reading.reading_messages import Answer, Chunk, Failure, Job, Notice, Opened, Question, Report, Taken
 from service.reading.refusals import make_refusals
+from service.reading.shared_chunks import send
 from service.reading.steady_memory import keep_memory_steady
 from service.wiring import make_schemas, make_source, open_dead_letters
 
@@ -35,6 +36,9 @@ _log = structlog.get_logger("headrace.ingest")
 
 _REPORT_EVERY = 0.2
 """Seconds between two reports of where the log ends; it moves with every poll."""
+
+_MAPPED_BYTES = 4 * 1024 * 1024
+"""What may be on the way to the trainer in mapped memory, beside what the socket holds; one chunk more may be."""
 
 
 class _Pipe:
@@ -46,6 +50,7 @@ class _Pipe:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._commit: Positions | None = None
+        self._on_the_way = 0
         self._waiting: bool | None = None
         self._report_at = 0.0
 
@@ -69,10 +74,10 @@ class _Pipe:
         return positions
 
     def pause(self, seconds: float) -> bool:
-        """Hear what the trainer wants meanwhile; unasked, it only ever sends positions to commit."""
+        """Hear what the trainer wants meanwhile; unasked, it only sends positions to commit, and what it took."""
         give_up = time.monotonic() + seconds
         while self._connection.poll(max(0.0, give_up - time.monotonic())):
-            self._commit = self._connection.recv()
+            self._hear()
         return True
 
     def weigh(self, labels: Sequence[Label]) -> Task | None:
@@ -94,12 +99,26 @@ class _Pipe:
 
     def _ask(self, about: str, labels: Sequence[Label]) -> Answer:
         self._send(Question(about, list(labels)))
-        while not isinstance(answer := self._connection.recv(), Answer):
-            self._commit = answer
+        while (answer := self._hear()) is None:
+            pass
         return answer
 
     def _send(self, message: object) -> None:
-        self._connection.send_bytes(pickle.dumps(message, protocol=5))
+        """Send a message, once there is room for the memory that it takes."""
+        while self._on_the_way > _MAPPED_BYTES:
+            self._hear()
+        self._on_the_way += send(self._connection, message)
+
+    def _hear(self) -> Answer | None:
+        """Wait for what the trainer says, and take it in; return it where it is an answer."""
+        message = self._connection.recv()
+        if isinstance(message, Answer):
+            return message
+        if isinstance(message, Taken):
+            self._on_the_way -= message.size
+        else:
+            self._commit = message
+        return None
 
 
 def main(arguments: Sequence[str]) -> NoReturn:

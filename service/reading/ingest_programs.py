@@ -7,7 +7,6 @@ classes, is decided here (``decisions.py``), and noted before anything is learne
 """
 
 import contextlib
-import pickle
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,8 +21,9 @@ from consumers.source import Position, Positions, Share
 from models.examples import Examples, Label, Task
 from service.decoding.decisions import Decisions
 from service.reading.ingest import Start
-from service.reading.reading_messages import Answer, Chunk, Failure, Job, Notice, Opened, Question, Report
+from service.reading.reading_messages import Answer, Chunk, Failure, Job, Notice, Opened, Question, Report, Taken
 from service.reading.reading_program import ReadingProgram, start_program
+from service.reading.shared_chunks import receive
 from service.wiring import reading_processes
 
 _log = structlog.get_logger("headrace.ingest")
@@ -156,10 +156,12 @@ class ProcessIngest:
     def _receive(self, reader: _Reader) -> Decoded[Examples] | None:
         """Take in what a program says; return the chunk, where it is one."""
         try:
-            message = pickle.loads(reader.connection.recv_bytes())  # noqa: S301 -- from a program started here
+            message, mapped = receive(reader.connection)
         except (EOFError, OSError):
             self._start_again(reader)
             return None
+        if mapped:
+            self._send(reader, Taken(mapped))
         match message:
             case Chunk(decoded):
                 self._positions |= decoded.positions
@@ -187,9 +189,12 @@ class ProcessIngest:
                 self._decisions.conclude()
             case "admit":
                 self._decisions.admit(labels)
+        self._send(reader, Answer(self._decisions.task, self._decisions.classes))
+
+    def _send(self, reader: _Reader, message: object) -> None:
         # A program that is dead by now is noticed when it is heard next.
         with contextlib.suppress(OSError), self._lock:
-            reader.connection.send(Answer(self._decisions.task, self._decisions.classes))
+            reader.connection.send(message)
 
     def _check(self, identity: str) -> None:
         """Take in which log a program reads: the same as all others."""
@@ -207,6 +212,7 @@ class ProcessIngest:
 
     def _start_again(self, reader: _Reader) -> None:
         """Start another program where the chunks of the dead one ended."""
+        reader.program.process.kill()  # one that lives all the same is of no use any more
         reader.program.process.wait()
         if time.monotonic() - reader.started < _STEADY_SECONDS:
             time.sleep(_PAUSE_SECONDS)
@@ -219,6 +225,4 @@ class ProcessIngest:
     def _give_job(self, reader: _Reader) -> None:
         positions = reader.share.of_positions(self._positions)
         start = Start(positions, self._decisions.task, self._decisions.classes, self._identity)
-        # One that dies before it has its job is noticed like any other.
-        with contextlib.suppress(OSError), self._lock:
-            reader.connection.send(replace(self._job, start=start, share=reader.share))
+        self._send(reader, replace(self._job, start=start, share=reader.share))

@@ -30,6 +30,13 @@ class Answer:
     classes: tuple[Label, ...]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """So many bytes of mapped memory were taken by the trainer."""
+
+    size: int
+
+
 # What a program says.
 
 
