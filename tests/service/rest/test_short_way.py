@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from service.config import SecuritySettings, Settings
-from service.rest import short_protocol
+from service.rest import short_protocol, short_way
 from service.security.keys_file import add_key
 from tests.support.serving import metric, publish, serving_here, serving_settings, taught
 
@@ -196,6 +196,23 @@ def test_a_key_is_needed_and_counts_once(settings: Settings, tmp_path: Path, tak
     # Three at once, and what a request that was handed over took is not taken twice.
     assert found[:3] == [422, 200, 200]
     assert 429 in found[3:]
+
+
+@pytest.mark.parametrize("step", ["encode_answer", "rows_in"])
+def test_a_defect_of_the_short_way_costs_time_alone(
+    client: httpx.Client, taken: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Else one request that fails takes those computed with it along, or keeps its place for ever."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(short_way, step, broken)
+    with connected(client) as connection:
+        for _ in range(120):  # more than there are places
+            connection.send(asked())
+            assert connection.answer()[0] == 200
+    assert not taken
 
 
 def test_behind_a_trusted_proxy_nobody_takes_it(settings: Settings, taken: list[bytes]) -> None:
