@@ -1,5 +1,6 @@
 """``learner.kind: auto`` while a backlog waits: its rate over the bare poll's, and the score that the hurry costs."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -50,30 +51,38 @@ def _settings(topic: str, **others: object) -> dict[str, object]:
 
 
 def _scores(address: str, folder: Path, events: int) -> list[Result]:
-    """Return the scores of the same events by effort, and the rate at full effort."""
+    """Return the scores of the same events by effort, and the rates from the first report on."""
     topic = filled_topic(address, events)
     results: list[Result] = []
+    seen: dict[str, list[Look]] = {}
     for effort, others in EFFORTS.items():
         try:
-            first, last = _learned(address, folder / effort.replace(" ", "-"), _settings(topic, **others), events)
+            seen[effort] = _learned(address, folder / effort.replace(" ", "-"), _settings(topic, **others), events)
         except MeasurementFailed as failure:
             results += [Result(f"{name} {effort}", "", [], failure=str(failure)) for name in SCORES.values()]
-            continue
-        found = last.status.scores["stream"]
-        note = f"the first {last.learned:,} events"
+    for effort, each in same_events(seen).items():
+        found = each[-1].status.scores["stream"]
+        note = f"the first {each[-1].learned:,} events"
         results += [Result(f"{name} {effort}", "", [found[score] or 0.0], note) for score, name in SCORES.items()]
-        rate = measured(first, last).rate
-        results.append(Result(f"Headrace, JSON, `auto`, {effort}, from the start", "events/s", [rate]))
+        if len(each) > 1:
+            rate = measured(each[0], each[-1]).rate
+            results.append(Result(f"Headrace, JSON, `auto`, {effort}, from the start", "events/s", [rate]))
     return results
 
 
-def _learned(address: str, folder: Path, settings: dict[str, object], events: int) -> tuple[Look, Look]:
-    """Return a trainer's first report, and the one with all events or the one when it has taken too long."""
+def same_events(seen: Mapping[str, list[Look]]) -> dict[str, list[Look]]:
+    """Return each one's looks up to about where the one ended that came least far: scores are of the same events."""
+    least = min((looks_[-1].learned for looks_ in seen.values()), default=0)
+    return {name: [each for each in looks_ if each.learned <= least] or looks_[:1] for name, looks_ in seen.items()}
+
+
+def _learned(address: str, folder: Path, settings: dict[str, object], events: int) -> list[Look]:
+    """Return a trainer's looks until all events are learned, or it has taken too long."""
     folder.mkdir(parents=True)
+    seen: list[Look] = []
     with installation(folder, settings, **kafka_settings(address)) as place:
-        first: Look | None = None
         for look in looks(place, place.start("train", "--model", "default")):
-            first = first or look
-            if look.learned >= events or look.at - first.at > SCORE_SECONDS:
-                return first, look
-    raise AssertionError("looks end only by raising")
+            seen.append(look)
+            if look.learned >= events or look.at - seen[0].at > SCORE_SECONDS:
+                break
+    return seen

@@ -7,6 +7,7 @@ from benchmarks.loops import running
 from benchmarks.loops.meter import Meter
 from benchmarks.loops.table import Loop
 from benchmarks.measured import Measured, MeasurementFailed, Series, between
+from benchmarks.sections.backlog import same_events
 from benchmarks.sections.growing import told
 from benchmarks.sections.json_events import shares
 from benchmarks.sections.memory import EARLY, LATE, SPAN, grown
@@ -124,3 +125,12 @@ def test_a_rate_is_that_after_the_first_tenth() -> None:
     assert results["x: memory at the end over after a quarter"] == 2
     with pytest.raises(MeasurementFailed, match="too few"):
         told("x", seen[:1], 1000)
+
+
+def test_scores_are_compared_over_the_same_events() -> None:
+    """A learner that came less far would be better or worse for what it has not met."""
+    far, near = [look(at, learned, 0, 0) for at, learned in ((0, 10), (1, 50), (2, 90))], [look(0, 60, 0, 0)]
+    found = same_events({"far": far, "near": near})
+    assert [each.learned for each in found["far"]] == [10, 50]
+    assert found["near"] == near
+    assert same_events({}) == {}
