@@ -223,7 +223,7 @@ class NetworkExpert(Defaults):
             self._shares.heed()
             self._touched.add_all()
         elif not effort.copies and not together and parameters.alone is None:
-            best = int(self._shares.shares.argmax())
+            best = self._shares.best()
             parameters.rest(best)
             self._shares.heed(best)
 

@@ -20,6 +20,7 @@ STEPS = (-1, 0, 1)
 BETWEEN = math.sqrt(10)
 LEAST = 1e-37  # probability that a smaller one counts as: float32 has hardly any below it,
 WORST = 100.0  # and squared error that a larger one counts as
+APART = 0.1  # by which logarithms of shares differ if there is something in it
 NOTHING = -1e4  # logarithm of a share of nothing at all
 HEDGE = 0.1  # what losses are multiplied by: labels come late and together, so losses say less than their number
 
@@ -58,6 +59,12 @@ class RateShares(NamedTuple):
     def equal(cls, copies: int, device: torch.device) -> "RateShares":
         """Return equal shares."""
         return cls(torch.full((copies,), -math.log(copies), device=device))
+
+    def best(self) -> int:
+        """Return the copy that is heeded most; the one at the default rate where next to nothing tells them apart."""
+        shares, default = self.shares.clone(), len(self.shares) // 2
+        shares[default] += APART
+        return int(shares.argmax())
 
     def heed(self, copy: int | None = None) -> None:
         """Heed one copy alone, or all alike from now on."""

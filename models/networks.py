@@ -20,6 +20,8 @@ from models.network_fm import FactorizationMachine
 from models.network_products import add_outputs, before, outputs_of, write_gradient
 from models.network_user import UserNetwork, is_user_network
 
+AT_ONCE = 2048  # rows times copies that are answered at once on the CPU: what comes of layers stays in its cache
+
 
 class Linear(BuiltIn):
     """A linear model of the dense columns, of bins of numbers, and of hashed strings, which have rows of a table."""
@@ -143,28 +145,36 @@ class Mlp(BuiltIn):
             if role is not Role.MARK:
                 fill_uniformly(parameters["weight0"][:, column], bound, generator)
 
-    def _activations(self, inputs: Inputs) -> list[Tensor]:
-        """Return what goes into each layer, and last the outputs."""
+    def _activations(self, inputs: Tensor) -> list[Tensor]:
+        """Return what goes into each layer, and last the outputs, but for what the table adds."""
         parameters, last = self._parameters, len(self._hidden)
-        dense = inputs.dense.expand(parameters["skip"].shape[0], -1, -1)
+        dense = inputs.expand(parameters["skip"].shape[0], -1, -1)
         flow = [dense]
         for layer in range(last):
             bias = parameters[f"bias{layer}"].unsqueeze(1)
             flow.append(torch.baddbmm(bias, flow[-1], parameters[f"weight{layer}"]).relu_())
         outputs = outputs_of(parameters[f"bias{last}"], flow[-1], parameters[f"weight{last}"])
         add_outputs(outputs, dense, parameters["skip"])
-        if inputs.entries is not None and inputs.block is not None:
-            outputs += inputs.entries.sum_by_row(inputs.block)
         return [*flow, outputs]
 
     def outputs(self, inputs: Inputs) -> Tensor:
         """See :class:`models.network.Network`."""
-        return self._activations(inputs)[-1]
+        dense, rows = inputs.dense, max(inputs.dense.shape[0], 1)
+        at_once = max(AT_ONCE // self._parameters["skip"].shape[0], 1) if dense.is_cpu else rows
+        parts = [self._activations(dense[start : start + at_once])[-1] for start in range(0, rows, at_once)]
+        outputs = parts[0] if len(parts) == 1 else torch.cat([part.mT for part in parts], 2).mT
+        return self._with_table(outputs, inputs)
+
+    def _with_table(self, outputs: Tensor, inputs: Inputs) -> Tensor:
+        """Add what the table has of the rows' strings to outputs, and return them."""
+        if inputs.entries is not None and inputs.block is not None:
+            outputs += inputs.entries.sum_by_row(inputs.block)
+        return outputs
 
     def learn(self, inputs: Inputs, loss_gradient: LossGradient) -> Tensor | None:
         """See :class:`models.network.Network`."""
-        *flow, outputs = self._activations(inputs)
-        gradient = loss_gradient(outputs)
+        *flow, outputs = self._activations(inputs.dense)
+        gradient = loss_gradient(self._with_table(outputs, inputs))
         block_gradient = None if inputs.entries is None else inputs.entries.sum_by_place(gradient)
         written, parameters, last = self._gradients, self._parameters, len(self._hidden)
         write_gradient(written["skip"], flow[0], gradient)

@@ -102,3 +102,12 @@ def test_a_rate_that_is_changed_goes_on_from_what_was_learned(kind: str) -> None
             made.learn(given)
         assert made.status().skipped == {}
         assert np.isfinite(answers(made, features)).all()
+
+
+def test_with_nothing_to_go_by_the_default_rate_is_the_best() -> None:
+    """A backlog from the first event on would be learned at a rate that rounding has chosen."""
+    shares = RateShares.equal(3, torch.device("cpu"))
+    shares.shares[0] += 1e-6
+    assert shares.best() == 1
+    shares.shares[2] += 1.0
+    assert shares.best() == 2
