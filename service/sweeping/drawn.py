@@ -95,7 +95,8 @@ def _delay(sweep: Sweep) -> Drawn:
     return Drawn(
         "delay",
         "Added delay (ms)",
-        f"Less is better: until a microbatch is full {at}, and its update. Below the line is fresh enough.",
+        f"Less is better: until a microbatch is full {at}, and its update. Below the line is fresh enough."
+        f"{' Sizes that do not keep up have none.' if sweep.rate else ''}",
         [Part(lambda each: 1000 * sweep.delay(each) if sweep.sustains(each) else None, _in_milliseconds)],
         bound=Bound(1000 * sweep.freshness, f"asked for: {milliseconds(sweep.freshness)}"),
     )

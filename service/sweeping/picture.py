@@ -33,7 +33,8 @@ def draw_picture(sweep: Sweep, path: Path) -> bool:
         axes = figure.add_axes((0.05 + column * 0.325, 0.49 - row * 0.43, width, 0.31))
         axes.set_title(panel.drawn.title, fontsize=11, fontweight="bold", loc="left")
         plot(axes, panel.chart, COLOURS)
-        axes.tick_params(labelsize=8.5)
+        axes.tick_params("x", labelsize=7.5)  # sizes stand close
+        axes.tick_params("y", labelsize=8.5)
     _explain(sweep, figure)
     figure.savefig(path)
     return True
@@ -51,4 +52,4 @@ def _explain(sweep: Sweep, figure: "Figure") -> None:
         up -= 0.025
     figure.text(across, up, "\n".join(told), fontsize=9, color="#444", va="top", linespacing=1.4)
     lines = f"headrace.yaml\n\n{sweep.configuration()}"
-    figure.text(across, 0.17, lines, fontsize=8.5, family="monospace", va="top", linespacing=1.4)
+    figure.text(across, 0.21, lines, fontsize=8.5, family="monospace", va="top", linespacing=1.4)
