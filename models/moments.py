@@ -108,7 +108,9 @@ def add_values(moments: Matrix, values: Matrix, *, gaps: bool) -> None:
         _start(count, mean, values)
     known = (count >= WARM) & (squares > 0)
     spread = np.where(known, np.sqrt(squares / np.maximum(count, 1.0)), np.inf)
-    deviations = values[:, None, :] - mean
+    # In memory as the values are, however the means are, which depends on the order of the columns that came: sums of
+    # the same numbers in another order are not the same to the last bit.
+    deviations = np.subtract(values[:, None, :], mean, order="C" if values.flags.c_contiguous else "F")
     moments[BEYOND] += (np.abs(deviations[:, 0]) > FAR * spread[0]).sum(0)
     bound = OUTLIER * spread
     np.maximum(np.minimum(deviations, bound, out=deviations), -bound, out=deviations)
