@@ -62,8 +62,8 @@ FULL = Effort(0, 1, 1, 1.0, copies=True, dearest=Cost.MUCH)
 LEVELS = (
     FULL,
     Effort(1, 2, 2, 0.5, copies=True, dearest=Cost.MUCH),
-    Effort(2, 2, 4, 0.0, copies=False, dearest=Cost.SOME),
-    Effort(3, 2, 8, 0.0, copies=False, dearest=Cost.LITTLE),
+    Effort(2, 2, 2, 0.0, copies=False, dearest=Cost.SOME),
+    Effort(3, 2, 2, 0.0, copies=False, dearest=Cost.LITTLE),
 )
 """All levels, by their numbers. What a number stands for may change with a version of Headrace as learners may."""
 
