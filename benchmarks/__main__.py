@@ -68,6 +68,8 @@ def _measured(address: str, folder: Path, asked: argparse.Namespace) -> tuple[li
             plots.draw(page.load(stem.with_suffix(".json")), stem)
         except ModuleNotFoundError as error:
             print(f"No plots were drawn: {error}. Install headrace[plot].", file=sys.stderr)
+        except Exception:  # noqa: BLE001 - a plot is not to cost the sections that are still to come
+            traceback.print_exc()
     return chapters, text
 
 

@@ -41,15 +41,15 @@ def rates(chapters: Sequence[Chapter]) -> list[Result]:
     """Return the rates of ingestion, the fastest first, each thing once: where it was measured first."""
     found: dict[str, Result] = {}
     for chapter in chapters:
-        for result in chapter.results:
+        for result in chapter.results if chapter.name != "freshness" else ():  # its rate is a means, not a result
             if result.unit == "events/s" and result.values:
                 found.setdefault(result.name, result)
     return sorted(found.values(), key=lambda result: -result.median)
 
 
 def reached(chapters: Sequence[Chapter]) -> list[Result]:
-    """Return the results that have a bar and were measured."""
-    return [result for result in with_bars(chapters) if result.values]
+    """Return the results that have a bar and were measured, but for those of which nothing is a multiple: bars of 0."""
+    return [result for result in with_bars(chapters) if result.values and result.bar and result.median > 0]
 
 
 def share(result: Result) -> float:

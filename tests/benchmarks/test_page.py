@@ -65,7 +65,8 @@ def test_a_ratio_of_what_failed_is_not_measured() -> None:
 
 def test_plots_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     """One figure that could not be measured would cost all plots."""
-    chapters = [chapter("json", RATE, POLL, MET, MISSED, UNKNOWN), chapter("auto", POLL)]
+    none_may_fail = Result("failed", "", [0.0], bar=0, at_most=True)
+    chapters = [chapter("json", RATE, POLL, MET, MISSED, UNKNOWN, none_may_fail), chapter("auto", POLL)]
     assert plots.rates(chapters) == [POLL, RATE]
     assert plots.reached(chapters) == [MET, MISSED]
     assert plots.share(MET) == pytest.approx(0.9 / 0.85)
