@@ -28,7 +28,7 @@ LOWER_AFTER = 0.25  # seconds after which less effort, that has been found wanti
 SMALLER_AFTER = 0.5  # and a smaller size, follow
 RUNG = math.sqrt(2)  # sizes are powers of it, so that noise moves none
 SLACK = 1.5  # times the size that is needed, up to which a size may stay
-SHARES = (1.0, 0.9, 0.55, 0.25)  # of the cost of full effort, until a level was tried: a mixture's, measured
+SHARES = (1.0, 0.9, 0.4, 0.15)  # of the cost of full effort, until a level was tried: a mixture's, measured
 
 
 @dataclass(frozen=True, slots=True)
