@@ -69,7 +69,9 @@ def test_letters_reach_their_topic_whatever_dies_meanwhile(tmp_path: Path, own_b
     )
     table = open_dead_letters(settings, "default")
     notices: list[str] = []
-    ingest = ProcessIngest(Job(settings, "default", Start({}, Task.MULTICLASS)), notices.append)
+    # Task and classes are known: it would wait for the answer to a question about them.
+    start = Start({}, Task.MULTICLASS, ("a0", "a1"))
+    ingest = ProcessIngest(Job(settings, "default", start), notices.append)
     try:
         # Nobody takes a chunk, so the program comes to stand still where letters are kept and their offsets not passed.
         wait_until_steady(lambda: sum(table.counts().values()))
