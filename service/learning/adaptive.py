@@ -138,11 +138,11 @@ class Pace:
         return max(ROOM * cost.size_for(rate), cost.size_for(rate + waiting / self._objective))
 
     def _largest(self, level: int, most: int) -> float:
-        """Return the size beyond which nothing is won, or the objective is lost by the update alone."""
+        """Return the size beyond which an update loses the objective or, where that is lost, nothing is won."""
         cost = self._costs[level]
         within = cost.size_within(self._objective / 2)
         can_hold = within >= 1 and self.load.rate <= FULL_SPEED * cost.rate(within)
-        bound = min(cost.saturation, within) if can_hold else cost.saturation
+        bound = within if can_hold else max(cost.saturation, within)
         return max(1.0, min(bound, most))
 
     def _keeps_up(self, level: int, most: int, share: float) -> bool:

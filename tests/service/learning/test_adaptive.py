@@ -89,11 +89,11 @@ def test_effort_stays_where_a_load_is_too_much_for_more() -> None:
 
 def test_a_backlog_is_learned_with_the_least_effort_and_then_effort_comes_back() -> None:
     """A backlog would take three times as long, or accuracy would never return."""
-    updates = Plant(MIXTURE, steady(500), backlog=300_000).run(12.0)
-    backlog = [update for update in updates if update.waiting > 20_000]
+    updates = Plant(MIXTURE, steady(500), backlog=300_000, most=1024).run(12.0)
+    backlog = [update for update in updates if update.waiting > 100_000]
     assert set(levels([update for update in backlog if update.at > 0.5])) == {3}
     rate = sum(update.events for update in backlog) / backlog[-1].at
-    assert rate > 0.7 / MIXTURE[3].each, "it is about as fast as it can be"
+    assert rate > 0.65 / MIXTURE[3].each, "it is about as fast as it can be"
     assert updates[-1].plan.effort.level == 0
     assert turns(levels(updates)) <= 1
     done = next(update.at for update in updates if update.waiting < 100)
