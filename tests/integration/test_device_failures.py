@@ -19,7 +19,7 @@ def test_memory_that_runs_out_and_a_device_that_is_lost(tmp_path: Path) -> None:
             "replay": 0,
             "network": {"limit": str(limit), "curse": str(curse)},
         },
-        "microbatch": {"max_size": 64, "max_delay_ms": 20},
+        "microbatch": {"max_size": 64, "max_delay_ms": 20, "adaptive": False},
         "checkpoint": {"every_seconds": 1},
     }
     limit.write_text("40")
