@@ -3,7 +3,8 @@
 Beside each other, on tensors that are there: a loop as PyTorch's tutorials have it (``nn.Sequential``, autograd, Adam)
 and the step that networks take here, with one learning rate and with the default of three at once. Of the three, the
 loop would be three loops. Then what a whole call of ``learn`` takes, which also encodes, answers, scores, watches for
-drift, and replays rows: at full effort and at the lowest. On the CPU one thread; on CUDA, too, where there is one.
+drift, and replays rows: at full effort and at the lowest. On the CPU with one thread, in processor
+time; on CUDA, where there is one, by the clock on the wall.
 """
 
 import argparse
@@ -97,18 +98,19 @@ def _measure(chosen: Chosen, size: int, device: torch.device, rounds: int) -> li
     rows = _tensors(size, device)
     steps = {"eager PyTorch": eager(chosen, rows, device), "step": ours(chosen, rows, device, [RATE])}
     steps["step, three rates"] = ours(chosen, rows, device, several_rates(RATE))
-    found = {name: _timed(f"{where}: {name}", take, rounds) for name, take in steps.items()}
+    found = {name: _timed(f"{where}: {name}", take, rounds, device) for name, take in steps.items()}
     faster = ratio(f"{where}: eager PyTorch over step", found["eager PyTorch"], found["step"])
     results = [*found.values(), faster]
     if device.type == "cpu" and size * sum(np.square(chosen.hidden)) * 9 > HEAVY:
         return results
     for name, effort in (("learn", FULL), ("learn, lowest effort", LEVELS[-1])):
-        results.append(_timed(f"{where}: {name}", whole(chosen, size, device, effort), rounds))
+        results.append(_timed(f"{where}: {name}", whole(chosen, size, device, effort), rounds, device))
     return results
 
 
-def _timed(name: str, take: Callable[[], None], rounds: int) -> Result:
+def _timed(name: str, take: Callable[[], None], rounds: int, device: torch.device) -> Result:
     """Return how many microseconds one call takes, the median of those of each round."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
     for _ in range(WARM):
         take()
     values = []
@@ -116,10 +118,10 @@ def _timed(name: str, take: Callable[[], None], rounds: int) -> Result:
         times: list[float] = []
         while len(times) < LEAST or sum(times) < SECONDS:
             wait_for_device()
-            began = time.perf_counter()
+            began = clock()
             take()
             wait_for_device()
-            times.append(time.perf_counter() - began)
+            times.append(clock() - began)
         values.append(statistics.median(times) * 1e6)
     return Result(name, "µs", values)
 
