@@ -84,7 +84,7 @@ class SinkTarget:
 
     def _record(self, events: Sequence[bytes]) -> NewRecord:
         key = _key(events[0]) if self._per_message == 1 else None
-        if self._write_avro is not None:
+        if self._form == "avro" and self._write_avro is not None:
             # Without a header, as other producers of Avro write it.
             return NewRecord(self._write_avro(events[0]), key)
         if self._form == "json" and self._per_message == 1:
