@@ -1,8 +1,8 @@
 """The stream of a campaign: what its messages hold, and the process that goes on appending them while trainers die.
 
-Each message follows from the seed, its partition and its number alone. Most hold one event, some several; new
-features, categories and a new class turn up on the way; a few cannot be decoded, and a few events cannot be used or
-have no label. Where a teacher says what it would be, a third has none.
+Each message follows from the seed, its partition and its number alone. Most hold one event, some several, as an array,
+as lines or as an Arrow stream; new features, categories and a new class turn up on the way; a few cannot be decoded,
+and a few events cannot be used or have no label. Where a teacher says what it would be, a third has none.
 """
 
 import json
@@ -15,6 +15,7 @@ from typing import Any
 
 from consumers.log import LogSink
 from consumers.source import NewRecord
+from service.replaying.message_forms import CONTENT_TYPES, Format, body_of
 from tests.integration.faults.processes import end_with_parent
 
 NEW_FEATURE, NEW_CLASS = 400, 700
@@ -25,21 +26,24 @@ UNLABELLED = 0.3
 """Share of the events without a label, where these are of use."""
 
 
-def message(seed: int, partition: int, number: int, *, taught: bool = False) -> tuple[bytes, int]:
+def message(seed: int, partition: int, number: int, *, taught: bool = False) -> tuple[NewRecord, int]:
     """Return message `number` of a partition, and how many of its events a learner is given."""
     random = Random(f"{seed}/{partition}/{number}")
     kind = random.random()
     if kind < 0.004:
-        return b'{"features": {"x": 1}, "label"', 0
+        return NewRecord(b'{"features": {"x": 1}, "label"'), 0
     if kind < 0.8:
-        return json.dumps(_event(random, number, taught=taught)).encode(), 1
+        return NewRecord(json.dumps(_event(random, number, taught=taught)).encode()), 1
     events = [_event(random, number, taught=taught) for _ in range(random.randint(2, 6))]
     usable = len(events)
     if random.random() < 0.05:
         chosen = random.choice(({"features": 3, "label": "up"}, {"features": {"x": 0.5}}))
         events[random.randrange(usable)] = chosen
         usable -= not taught or "label" in chosen
-    return json.dumps(events).encode(), usable
+    # An Arrow stream has no place for what is no event.
+    form: Format = random.choice(("json", "ndjson", "arrow") if usable == len(events) else ("json", "ndjson"))
+    value = body_of([json.dumps(event).encode() for event in events], form)
+    return NewRecord(value, None, (("content-type", CONTENT_TYPES[form].encode()),)), usable
 
 
 def _event(random: Random, number: int, *, taught: bool) -> dict[str, Any]:
@@ -131,9 +135,9 @@ class Producer:
         found = 0
         limit = max(1, wanted)
         while len(records) < limit and found < wanted:
-            value, usable = message(self._seed, partition, numbers[partition], taught=self._taught)
+            record, usable = message(self._seed, partition, numbers[partition], taught=self._taught)
             numbers[partition] += 1
-            records.append(NewRecord(value))
+            records.append(record)
             found += usable
         return records, found
 

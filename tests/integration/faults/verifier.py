@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
 import numpy as np
+import pyarrow as pa
 import torch
 from safetensors.numpy import load
 
@@ -53,19 +54,20 @@ class Partition:
     def read(self) -> None:
         """Take in what was appended since."""
         connection = sqlite3.connect(self.path)
-        found = connection.execute("SELECT id, value FROM records WHERE id > ? ORDER BY id", (self.row,)).fetchall()
+        found = connection.execute(
+            "SELECT id, value, extra FROM records WHERE id > ? ORDER BY id", (self.row,)
+        ).fetchall()
         connection.close()
-        for row, value in found:
+        for row, value, extra in found:
             self.row = row
-            self._decode(row - 1, value)
+            self._decode(row - 1, value, b"" if extra is None else extra)
 
-    def _decode(self, offset: int, value: bytes) -> None:
+    def _decode(self, offset: int, value: bytes, headers: bytes) -> None:
         try:
-            message = json.loads(value)
+            events = _events_of(value, headers)
         except ValueError:
             self.broken += 1
             return
-        events = message if isinstance(message, list) else [message]
         usable = []
         for index, event in enumerate(events):
             if not isinstance(event["features"], dict):
@@ -78,6 +80,21 @@ class Partition:
             after = (offset + 1, 0) if index == usable[-1][0] else (offset, index + 1)
             weight = event.get("weight", 1.0)
             self.events.append(Event(event["features"], event.get("label"), weight, (self.number, *after)))
+
+
+def _events_of(value: bytes, headers: bytes) -> list[Any]:
+    """Return the events of a message; of an Arrow stream, what is null is left out."""
+    if b"arrow" in headers:
+        rows = pa.ipc.open_stream(value).read_all().to_pylist()
+        return [_without_nulls(row) | {"features": _without_nulls(row["features"])} for row in rows]
+    if b"ndjson" in headers:
+        return [json.loads(line) for line in value.splitlines()]
+    message = json.loads(value)
+    return message if isinstance(message, list) else [message]
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: found for name, found in row.items() if found is not None}
 
 
 def examples_of(events: Sequence[Event]) -> Examples:
