@@ -17,6 +17,9 @@ import yaml
 START_SECONDS = 90.0
 """Importing torch takes a while on a busy machine."""
 
+ENVIRONMENT: dict[str, str] = {}
+"""What else is in the environment of what is started here; tests put in what must not be as it is by default."""
+
 
 def free_port() -> int:
     """Return a port that nothing listens on."""
@@ -62,7 +65,7 @@ class Installation:
                 [sys.executable, "-m", "service.cli", *command, "--config", str(self.config)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=environment | {"PYTHONPATH": str(Path.cwd())},
+                env=environment | ENVIRONMENT | {"PYTHONPATH": str(Path.cwd())},
                 start_new_session=True,
             )
         self._processes[name] = process

@@ -93,7 +93,7 @@ class Place:
                     },
                     **teaching,
                 },
-                "train": {"lease_seconds": LEASE_SECONDS},
+                "train": {"lease_seconds": LEASE_SECONDS, "niceness": 0},
                 "ingest": {"processes": processes},
             }
         )
