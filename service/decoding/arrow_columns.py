@@ -43,6 +43,7 @@ class ArrowColumns:
         self._options = options
         self._selection = selection
         self._schema: Any = None
+        self._has_nulls = False
         self._leaves: Sequence[Leaf] | None = None
 
     def takes(self, stream: ArrowStream) -> bool:
@@ -50,9 +51,9 @@ class ArrowColumns:
         leaves = self._leaves_of(stream)
         if leaves is None:
             return False
-        # Columns may share bytes, but of a text only those that are repeated by a dictionary take more than all of it.
+        # Columns may share bytes; only texts that a dictionary repeats, and nulls, take more than all of them.
         room = len(leaves) * (stream.length + _VALUE_BYTES * stream.rows)
-        if stream.has_dictionaries or room > MAXIMUM_BYTES:
+        if stream.has_dictionaries or self._has_nulls or room > MAXIMUM_BYTES:
             room = sum(batch.num_rows * bytes_of_row(stream.pyarrow, batch) for batch in stream.batches)
         return room <= MAXIMUM_BYTES
 
@@ -90,8 +91,14 @@ class ArrowColumns:
         # Most streams of a topic have the schema of the one before.
         if self._schema is None or not self._schema.equals(stream.schema):
             self._leaves = leaves_of(stream.pyarrow, stream.schema, self._options, self._selection)
+            self._has_nulls = any(_has_nulls(stream.pyarrow.types, kind) for kind in stream.schema.types)
             self._schema = stream.schema
         return self._leaves
+
+
+def _has_nulls(types: Any, kind: Any) -> bool:
+    """Whether there are values of the type of nothing, which take no bytes of the stream, however many there are."""
+    return types.is_null(kind) or any(_has_nulls(types, kind.field(index).type) for index in range(kind.num_fields))
 
 
 class _Reader:

@@ -58,8 +58,9 @@ def _infer(body: bytes) -> str:
     return "accepted"
 
 
-def _arrow(columns: dict[str, Any]) -> str:
-    batch = pa.record_batch(columns)
+def _arrow(features: dict[str, Any]) -> str:
+    struct = pa.StructArray.from_arrays(list(features.values()), list(features))
+    batch = pa.record_batch({"features": struct})
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)

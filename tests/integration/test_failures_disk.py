@@ -32,10 +32,10 @@ QUERY = {"features": {"x": 0.4, "y": -0.1, "city": "Oslo"}}
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Yield a file system of 64 MiB, or skip where none may be mounted."""
+    """Yield a file system of 128 MiB, for up to three publications of 25 MiB, or skip where none may be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=128m", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:

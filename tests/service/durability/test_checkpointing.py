@@ -10,6 +10,7 @@ import pytest
 
 from consumers.errors import PositionLost
 from consumers.testing import Mark, MemorySource
+from models.effort import FULL, Effort
 from models.examples import Examples
 from models.learner import LearnReport
 from models.torch_learner import TorchLearner
@@ -81,9 +82,9 @@ def test_what_was_learned_again_is_kept_before_more_comes_of_it(
     """If this fails, a trainer that is killed again and again has more to learn again each time."""
     genuine = TorchLearner.learn
 
-    def slowly(learner: TorchLearner, examples: Examples) -> LearnReport:
+    def slowly(learner: TorchLearner, examples: Examples, effort: Effort = FULL) -> LearnReport:
         time.sleep(0.03)
-        return genuine(learner, examples)
+        return genuine(learner, examples, effort)
 
     monkeypatch.setattr(TorchLearner, "learn", slowly)
     monkeypatch.setattr(checkpointing, "_MOST_WORK", math.inf)

@@ -162,7 +162,7 @@ def test_a_worker_that_is_killed_breaks_its_own_connections_alone(settings: Sett
         try:
             until(min(asker.answered for asker in askers) > 3 for _ in iter(int, 1))
             os.kill(min(before), signal.SIGKILL)
-            until(len(workers_of(server.process.pid) - before) == 1 for _ in iter(int, 1))
+            until((len(workers_of(server.process.pid) - before) == 1 for _ in iter(int, 1)), seconds=90)
             asked = [asker.answered for asker in askers]
             until(all(asker.answered > was + 3 for asker, was in zip(askers, asked, strict=True)) for _ in iter(int, 1))
         finally:
