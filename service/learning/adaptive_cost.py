@@ -79,6 +79,7 @@ class FittedCost:
     updates: int = 0
     cost: UpdateCost = field(init=False)
     _paused: int = -FORGIVEN
+    _weight: float = 0.0
     _squares: np.ndarray[tuple[int, int], np.dtype[np.float64]] = field(init=False)
     _products: np.ndarray[tuple[int], np.dtype[np.float64]] = field(init=False)
 
@@ -97,6 +98,7 @@ class FittedCost:
         row = np.array([1.0, events]) / seconds
         self._squares = KEPT * self._squares + np.outer(row, row)
         self._products = KEPT * self._products + row
+        self._weight = KEPT * self._weight + 1.0
         self.cost = self._solved()
         self.guess = UpdateCost(
             self.guess.fixed + FOLLOWED * (self.cost.fixed - self.guess.fixed),
@@ -106,8 +108,11 @@ class FittedCost:
     def _solved(self) -> UpdateCost:
         """Return the best cost that is not negative in either part."""
         guess = np.array([self.guess.fixed, self.guess.each])
-        squares = self._squares + np.diag(PRIOR / guess**2)
-        products = self._products + PRIOR / guess
+        # As sure as an update of the mean size: were it sure in proportion to itself, 1 / guess², a guess a hundred
+        # times too low would outweigh all updates.
+        sureness = PRIOR * np.diag(self._squares) / self._weight
+        squares = self._squares + np.diag(sureness)
+        products = self._products + sureness * guess
         fixed, each = np.linalg.solve(squares, products)
         least = guess * 1e-3  # a cost of nothing would make any size right
         if fixed < least[0]:
