@@ -110,7 +110,7 @@ class EventDecoder:
         except TooWide as wide:
             if len(records) > 1:
                 raise
-            decoding = Decoding(batch, self._typed, self._single, self._arrow, self._avro)
+            decoding = self._begin(batch)
             return self._judge(batch, decoding, decoding.refuse(wide))
 
     def problems(self, body: Record) -> dict[int, Problem]:
@@ -135,15 +135,18 @@ class EventDecoder:
             yield from self._halved(records[:half])
             yield from self._halved(records[half:])
 
+    def _begin(self, batch: RecordBatch) -> Decoding:
+        return Decoding(batch, self._typed, self._single, self._arrow, self._avro)
+
     def _decode(self, batch: RecordBatch) -> DecodedEvents:
-        decoding = Decoding(batch, self._typed, self._single, self._arrow, self._avro)
+        decoding = self._begin(batch)
         try:
             decoded = self._judge(batch, decoding, decoding.run(together=self._smooth))
         except TooWide:
             if len(batch.records) > 1:
                 raise
             # What is refused must not depend on the shapes that were seen before.
-            decoding = Decoding(batch, self._typed, self._single, self._arrow, self._avro)
+            decoding = self._begin(batch)
             decoded = self._judge(batch, decoding, decoding.run(together=False, by_shape=False))
         self._smooth = decoding.smooth
         return decoded

@@ -9,9 +9,10 @@ from consumers.dead_letters import DeadLetters
 from consumers.kafka import KafkaOptions, KafkaSink, KafkaSource
 from consumers.kafka_topics import create_topic
 from consumers.log import LogSink, LogSource
-from consumers.source import ALL, Share, Sink, Source
+from consumers.source import ALL, Positions, Share, Sink, Source
 from service.config import Settings
 from service.decoding.avro_events import Schemas
+from service.events import EventDecoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,23 @@ def make_schemas(settings: Settings, model: str) -> Schemas | None:
     from service.reading.schema_registry import SchemaRegistry  # noqa: PLC0415  # as above
 
     return SchemaRegistry(registry, SchemaFiles(model_paths(settings, model).schemas, registry.url))
+
+
+def make_decoder(settings: Settings, model: str, start: Positions, *, labelled_only: bool = False) -> EventDecoder:
+    """Return what decodes the messages that `model` learns from.
+
+    Parameters
+    ----------
+    settings, model
+        The configuration, and the name of one of its models.
+    start
+        Where reading begins.
+    labelled_only
+        Whether events without a label are of no use even where a teacher could speak of them.
+    """
+    chosen = settings.models[model]
+    observations = chosen.teacher is not None and not labelled_only
+    return EventDecoder(chosen.events, start, observations=observations, schemas=make_schemas(settings, model))
 
 
 def dead_letter_topic(settings: Settings, model: str) -> str | None:

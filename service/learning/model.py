@@ -22,7 +22,6 @@ from service.decoding.tasks import TaskGate
 from service.durability.lease import Lease, Unowned
 from service.durability.manifest import decode_manifest
 from service.errors import RegistryUnavailable
-from service.events import EventDecoder
 from service.learning.dedup import DedupWindow
 from service.learning.learner_files import digests_of
 from service.learning.screen import Screen
@@ -39,7 +38,7 @@ from service.reading.refusals import make_refusals
 from service.restart.rebatching import Chained
 from service.restart.recovery import Recovery
 from service.restart.relearning import Relearning
-from service.wiring import ModelPaths, log_path, make_schemas
+from service.wiring import ModelPaths, log_path, make_decoder
 
 MakeLearner = Callable[[Task], Learner]
 
@@ -160,12 +159,7 @@ class Model:
         if self.programs is not None:
             return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
         bounds = self.settings.microbatch
-        decoder = EventDecoder(
-            self.settings.events,
-            start.positions,
-            observations=self.settings.teacher is not None,
-            schemas=make_schemas(self.service, self.name),
-        )
+        decoder = make_decoder(self.service, self.name, start.positions)
         gate = TaskGate(start.task, start.classes, most_classes=self.settings.events.max_classes)
         refusals = make_refusals(self.service, self.name, self.dead_letters, self.source.topic)
         delay = bounds.max_delay_ms / 1000
@@ -185,7 +179,7 @@ class Model:
             pieces = read_back(
                 self.source,
                 positions,
-                EventDecoder(self.settings.events, {}, schemas=make_schemas(self.service, self.name)),
+                make_decoder(self.service, self.name, {}, labelled_only=True),
                 TaskGate(task, (), most_classes=self.settings.events.max_classes),
                 self.settings.fallback.replay_events,
             )

@@ -23,14 +23,13 @@ from models.examples import Examples, Label, Task
 from service.decoding.decisions import ENOUGH_LABELS
 from service.decoding.tasks import TaskGate
 from service.errors import ServiceError
-from service.events import EventDecoder
 from service.logs import configure_logs
 from service.reading.ingest import IngestLoop
 from service.reading.reading_messages import Answer, Chunk, Failure, Job, Notice, Opened, Question, Report, Taken
 from service.reading.refusals import make_refusals
 from service.reading.shared_chunks import send
 from service.reading.steady_memory import keep_memory_steady
-from service.wiring import make_schemas, make_source, open_dead_letters
+from service.wiring import make_decoder, make_source, open_dead_letters
 
 _log = structlog.get_logger("headrace.ingest")
 
@@ -148,7 +147,7 @@ def _read(connection: Connection) -> None:
         loop = IngestLoop(
             source,
             job.start,
-            _decoder(job),
+            make_decoder(job.settings, job.model, job.start.positions),
             TaskGate(job.start.task, job.start.classes, most_classes=options.max_classes, authority=outlet),
             refusals=refusals,
             outlet=outlet,
@@ -163,16 +162,6 @@ def _read(connection: Connection) -> None:
     except Exception as error:  # noqa: BLE001
         _log.exception("reading failed")
         _fail(outlet, ServiceError(f"reading failed: {error!r}; this is a defect of Headrace, please report it"))
-
-
-def _decoder(job: Job) -> EventDecoder:
-    model = job.settings.models[job.model]
-    return EventDecoder(
-        model.events,
-        job.start.positions,
-        observations=model.teacher is not None,
-        schemas=make_schemas(job.settings, job.model),
-    )
 
 
 def _fail(outlet: _Pipe, error: Exception) -> None:
