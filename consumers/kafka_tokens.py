@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from abc import abstractmethod
 from pathlib import Path
 
 from kafka.net.sasl.oauth import AbstractTokenProvider
@@ -47,9 +48,9 @@ def token_provider(options: KafkaOptions) -> "TokenProvider | None":
 class TokenProvider(AbstractTokenProvider):  # type: ignore[misc]  # the client has no type hints
     """Hands out tokens; kafka-python asks for one whenever it connects, librdkafka also how long it lives."""
 
+    @abstractmethod
     def token(self) -> str:
         """Return a token that is good now."""
-        raise NotImplementedError
 
     def seconds_left(self, token: str) -> float:
         """Return for how long a token is good from now on: what it says itself where it is a JSON web token."""
