@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import pytest
 import structlog
@@ -15,20 +16,12 @@ import yaml
 
 from consumers.errors import TopicMissing
 from models.errors import NetworkInvalid
-from service import cli
 from service.errors import ConfigurationInvalid, JournalInvalid
 from tests.support.answering import Answer, Asked, accept_all, answering
+from tests.support.commands import Ended, run_headrace
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("up", "train", "serve", "demo", "replay", "compare", "checkpoints", "dead-letters", "keys", "config")
-
-
-class Ended(NamedTuple):
-    """How a command ended."""
-
-    status: int
-    out: str
-    err: str
 
 
 Headrace = Callable[..., Ended]
@@ -45,14 +38,7 @@ def headrace(
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["headrace", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
+    return partial(run_headrace, monkeypatch, capsys)
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from service import cli
 from service.comparing import compare
 from service.comparing.outcome import Outcome, Step, Turn
+from tests.support.commands import run_headrace
 from tests.support.comparing import easy_file, outcome
 
 
@@ -44,14 +45,7 @@ def run(
     monkeypatch.setattr(compare, "TurnProcesses", FakeProcesses)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["headrace", "compare", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(run_headrace, monkeypatch, capsys, "compare")
 
 
 Run = Callable[..., tuple[int, str, str]]

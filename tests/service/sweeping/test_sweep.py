@@ -4,16 +4,17 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from service import cli
 from service.config import load_settings
 from service.errors import ConfigurationInvalid
 from service.sweeping import sweep
 from service.sweeping.cells import CellOrder, CellOutcome, CellStep
+from tests.support.commands import run_headrace
 from tests.support.comparing import easy_file
 from tests.support.sweeping import cell_outcome
 
@@ -51,14 +52,7 @@ def run(
     monkeypatch.setattr(sweep, "CellProcesses", FakeProcesses)
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["headrace", "sweep", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return partial(run_headrace, monkeypatch, capsys, "sweep")
 
 
 Run = Callable[..., tuple[int, str, str]]
