@@ -13,6 +13,7 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.answered import Answered, join_answered
 from models.taught import Taught
 
 Value = TypeVar("Value")
@@ -167,6 +168,8 @@ class Examples:
         bool, shape (rows,); which have a label. None: all. Only where a model has a teacher, others are among them.
     taught
         What the teacher says of them; it is asked for a whole microbatch, and does not outlast joining.
+    answered
+        What was answered about them when they were asked. None: nothing, about any of them.
     """
 
     features: Features
@@ -177,6 +180,7 @@ class Examples:
     sources: NDArray[np.uint64] | None = None
     labelled: NDArray[np.bool_] | None = None
     taught: Taught | None = None
+    answered: Answered | None = None
 
     @classmethod
     def empty(cls) -> Self:
@@ -201,6 +205,7 @@ class Examples:
             None if self.sources is None else self.sources[start:stop],
             None if self.labelled is None else self.labelled[start:stop],
             None if self.taught is None else self.taught.take(slice(start, stop)),
+            None if self.answered is None else self.answered.take(slice(start, stop)),
         )
 
     def take(self, rows: NDArray[np.intp]) -> Self:
@@ -214,6 +219,7 @@ class Examples:
             None if self.sources is None else self.sources[rows],
             None if self.labelled is None else self.labelled[rows],
             None if self.taught is None else self.taught.take(rows),
+            None if self.answered is None else self.answered.take(rows),
         )
 
     def known(self) -> Self:
@@ -240,6 +246,7 @@ class Examples:
             _join_optional([part.ids for part in parts], [len(part) for part in parts]),
             _join_optional([part.sources for part in parts], [len(part) for part in parts]),
             _join_labelled(parts),
+            answered=join_answered([part.answered for part in parts], [len(part) for part in parts]),
         )
 
 
@@ -270,14 +277,15 @@ class Joint:
 
     def __init__(self) -> None:
         self._rows = self._filled = 0
-        self._columns: set[FeatureKey] = set()
+        self._columns: set[tuple[str, str]] = set()
         self._keys: tuple[FeatureKey, ...] = ()
 
     def takes(self, part: Examples, rows: int) -> bool:
         """Take so many rows of a piece in, if the whole stays small enough; the first piece always is."""
         features, columns = part.features, self._columns
-        strings = [FeatureKey(name, Kind.CATEGORY) for name in features.categories]
-        strings += [FeatureKey(name, Kind.TOKENS) for name in features.tokens]
+        strings: list[tuple[str, str]] = [(name, Kind.CATEGORY) for name in features.categories]
+        strings += [(name, Kind.TOKENS) for name in features.tokens]
+        strings += [] if part.answered is None else [(name, "answered") for name in part.answered.classes]
         same = features.keys == self._keys and columns.issuperset(strings)
         if not same:
             columns = columns.union(features.keys, strings)

@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.answered import UNANSWERED, Answered
 from models.examples import Examples, FeatureKey, Features, Kind
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -14,6 +15,17 @@ NUMERIC = st.builds(FeatureKey, NAMES, st.sampled_from([Kind.NUMBER, Kind.BOOLEA
 VALUES = st.one_of(st.just(float("nan")), st.floats(allow_nan=False, allow_infinity=False))
 WORDS = st.one_of(st.none(), st.sampled_from(["x", "y", ""]))
 BAGS = st.one_of(st.none(), st.lists(st.sampled_from(["x", "y"]), max_size=3))
+
+
+@st.composite
+def some_answered(draw: st.DrawFn, rows: int) -> Answered:
+    """Draw what was answered about so many rows: of few classes, by few versions."""
+    classes = tuple(draw(st.lists(st.sampled_from(["late", "1", "true"]), unique=True, max_size=3)))
+    versions = np.array(draw(st.lists(st.integers(UNANSWERED, 2), min_size=rows, max_size=rows)), np.int64)
+    shares = draw(st.lists(st.floats(0, 1, width=32), min_size=rows * len(classes), max_size=rows * len(classes)))
+    probabilities = np.array(shares, np.float32).reshape(rows, len(classes))
+    probabilities[versions == UNANSWERED] = 0
+    return Answered(versions, classes, probabilities, np.where(versions == UNANSWERED, np.nan, versions / 2))
 
 
 @st.composite
@@ -36,9 +48,18 @@ def some_examples(draw: st.DrawFn, min_rows: int = 0) -> Examples:
     ids = digests[rows:].reshape(rows, 2) if draw(st.booleans()) else None
     sources = digests[:rows] if draw(st.booleans()) else None
     labelled = digests[:rows] % 2 == 0 if draw(st.booleans()) else None
-    return Examples(
-        features, labels, np.array(weights, np.float32), np.array(times, np.float64), ids, sources, labelled
-    )
+    answered = draw(some_answered(rows)) if draw(st.booleans()) else None
+    columns = np.array(weights, np.float32), np.array(times, np.float64), ids, sources, labelled
+    return Examples(features, labels, *columns, answered=answered)
+
+
+def answer_of(answered: Answered | None, row: int) -> Any:
+    """Return what was answered about a row, classes of probability 0 left out; None where nothing was."""
+    if answered is None or answered.versions[row] == UNANSWERED:
+        return None
+    shares = dict(zip(answered.classes, answered.probabilities[row].tolist(), strict=True))
+    named = {name: share for name, share in shares.items() if share}
+    return int(answered.versions[row]), named, float(answered.values[row])
 
 
 def rows_of(examples: Examples) -> list[Any]:
@@ -59,6 +80,7 @@ def rows_of(examples: Examples) -> list[Any]:
             [0, 0] if examples.ids is None else examples.ids[row].tolist(),
             0 if examples.sources is None else int(examples.sources[row]),
             examples.labelled is None or bool(examples.labelled[row]),
+            answer_of(examples.answered, row),
         )
         for row in range(len(examples))
     ]
@@ -76,6 +98,13 @@ def expect_whole(examples: Examples) -> None:
     assert examples.weights.shape == examples.timestamps.shape == (rows,)
     assert examples.weights.dtype == np.float32
     assert examples.timestamps.dtype == np.float64
+    answered = examples.answered
+    if answered is not None:
+        assert answered.versions.shape == answered.values.shape == (rows,)
+        assert answered.probabilities.shape == (rows, len(answered.classes))
+        assert answered.versions.dtype == np.int64
+        assert answered.values.dtype == np.float64
+        assert answered.probabilities.dtype == np.float32
 
 
 @given(some_examples(), st.integers(0, 8))
