@@ -19,8 +19,9 @@ from consumers.track import Run
 from models.effort import FULL, effort_of
 from models.learner import Json
 
-SCHEMA = 4
-"""Version of what is written; it and those before it are read."""
+SCHEMA = 5
+"""Version of what is written; it and those before it are read. Since 5 a decision may hold the command that it obeys:
+a program that knew nothing of those would do the command again."""
 
 _FRAME = struct.Struct("<II")
 _UPDATE, _DECISION, _CLOSED = 1, 2, 3
@@ -77,7 +78,8 @@ class Decision:
     ----------
     kind
         ``log``, ``task``, ``classes``, ``recipe`` (see :mod:`service.restart.noted`), ``fallback``, ``return``,
-        ``renumber`` or ``rollback`` (see :mod:`service.restart.history`).
+        ``renumber`` or ``rollback`` (see :mod:`service.restart.history`), ``pause`` or ``resume`` (see
+        :mod:`service.operating.operated`).
     version
         Version that was current when it was made; for one that makes a new version, that one.
     data

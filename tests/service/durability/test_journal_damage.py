@@ -208,3 +208,16 @@ def test_newer_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / journal_format.file_name(1, 0)).write_bytes(header)
     with pytest.raises(JournalInvalid, match="newer version"):
         read_journal(tmp_path, -1)
+
+
+def test_the_journal_of_a_former_version_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An upgrade would take what came after the last checkpoint for lost."""
+    with monkeypatch.context() as former:
+        former.setattr("service.journal.SCHEMA", 4)
+        journal, _ = begin(tmp_path, 1)
+        append(journal, updates(1, 5))
+        journal.close()
+    assert b"\xa6schema\x04" in newest(tmp_path).read_bytes()
+    tail = read_journal(tmp_path, -1)
+    assert list(tail.entries) == updates(1, 5)
+    assert not tail.problems
