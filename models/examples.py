@@ -165,11 +165,15 @@ class Examples:
     sources
         uint64, shape (rows,); digests of who the events come from, 0 where one does not say. None where nobody asks.
     labelled
-        bool, shape (rows,); which have a label. None: all. Only where a model has a teacher, others are among them.
+        bool, shape (rows,); which have a label. None: all. Before the label join others are among them, and after it
+        only where a model has a teacher.
     taught
         What the teacher says of them; it is asked for a whole microbatch, and does not outlast joining.
     answered
         What was answered about them when they were asked. None: nothing, about any of them.
+    featured
+        bool, shape (rows,); which have features. None: all. The others are labels of what was observed at another time,
+        and have an id; the label join leaves none of them. So a row is an example, an observation, or a label.
     """
 
     features: Features
@@ -181,6 +185,7 @@ class Examples:
     labelled: NDArray[np.bool_] | None = None
     taught: Taught | None = None
     answered: Answered | None = None
+    featured: NDArray[np.bool_] | None = None
 
     @classmethod
     def empty(cls) -> Self:
@@ -206,6 +211,7 @@ class Examples:
             None if self.labelled is None else self.labelled[start:stop],
             None if self.taught is None else self.taught.take(slice(start, stop)),
             None if self.answered is None else self.answered.take(slice(start, stop)),
+            None if self.featured is None else self.featured[start:stop],
         )
 
     def take(self, rows: NDArray[np.intp]) -> Self:
@@ -220,6 +226,7 @@ class Examples:
             None if self.labelled is None else self.labelled[rows],
             None if self.taught is None else self.taught.take(rows),
             None if self.answered is None else self.answered.take(rows),
+            None if self.featured is None else self.featured[rows],
         )
 
     def known(self) -> Self:
@@ -245,8 +252,9 @@ class Examples:
             np.concatenate([part.timestamps for part in parts]),
             _join_optional([part.ids for part in parts], [len(part) for part in parts]),
             _join_optional([part.sources for part in parts], [len(part) for part in parts]),
-            _join_labelled(parts),
+            _join_marks([part.labelled for part in parts], [len(part) for part in parts]),
             answered=join_answered([part.answered for part in parts], [len(part) for part in parts]),
+            featured=_join_marks([part.featured for part in parts], [len(part) for part in parts]),
         )
 
 
@@ -262,11 +270,13 @@ def _join_optional(columns: Sequence[NDArray[np.uint64] | None], rows: Sequence[
     return np.concatenate(filled)
 
 
-def _join_labelled(parts: Sequence[Examples]) -> NDArray[np.bool_] | None:
-    """Join the marks of rows that have a label; None where all have."""
-    if all(part.labelled is None for part in parts):
+def _join_marks(marks: Sequence[NDArray[np.bool_] | None], rows: Sequence[int]) -> NDArray[np.bool_] | None:
+    """Join marks, of which None says that all rows have them."""
+    if all(each is None for each in marks):
         return None
-    return np.concatenate([np.ones(len(part), np.bool_) if part.labelled is None else part.labelled for part in parts])
+    return np.concatenate(
+        [np.ones(count, np.bool_) if each is None else each for each, count in zip(marks, rows, strict=True)]
+    )
 
 
 class Joint:

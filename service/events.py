@@ -54,6 +54,8 @@ class EventDecoder:
         Where reading begins. Events before it, in a message that it splits, are neither returned nor counted.
     observations
         Whether events without a label are of use.
+    joined
+        Whether labels are joined to what was observed before, so that each of them is of use by itself.
     schemas
         Of Avro messages; None: there are none.
     """
@@ -64,10 +66,12 @@ class EventDecoder:
         start: Positions,
         *,
         observations: bool = False,
+        joined: bool = False,
         schemas: Schemas | None = None,
     ) -> None:
         self._options = options
         self._observations = observations
+        self._joined = joined
         self._start = dict(start)
         selection = Selection(options.include, options.exclude)
         self._single = SingleDecoder(options, selection)
@@ -153,7 +157,7 @@ class EventDecoder:
 
     def _judge(self, batch: RecordBatch, decoding: Decoding, table: Table) -> DecodedEvents:
         table, broken = drop_before(table, decoding.problems, self._first_events(batch))
-        verdict = examine(table, self._options, batch, observations=self._observations)
+        verdict = examine(table, self._options, batch, observations=self._observations, joined=self._joined)
         self._pass(batch)
         problems = broken | {table.origins.at(row): problem for row, problem in verdict.problems.items()}
         return DecodedEvents(

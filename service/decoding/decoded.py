@@ -29,7 +29,7 @@ class DecodedEvents:
     events
         All events, unusable and unlabelled ones included.
     unlabelled
-        Labels without an observation, and observations without a label where they are of no use.
+        Labels without features, and observations without a label, where they are of no use.
     origins, batch, counts
         What tells of a row which event of which record it is: for whoever rejects rows later.
     """

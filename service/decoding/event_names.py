@@ -17,20 +17,23 @@ from service.decoding.record_batch import RecordBatch
 from service.decoding.table import Table
 from service.settings.event_options import RECORD_KEY, EventOptions
 
-_EXAMPLE, _OBSERVATION = b"example", b"observation"
-"""Kinds of what is named: an observation and its label share an id, and are no duplicates of each other."""
+_KIND = b"example"
+"""What is named: an observation and its label have the digest of the example that they are together."""
 
 _ID_BYTES, _SOURCE_BYTES = 16, 8
 _LARGEST = 1e300  # of a number that names a source
 
 
-def ids_of(table: Table, options: EventOptions, batch: RecordBatch) -> NDArray[np.uint64] | None:
+def ids_of(
+    table: Table, options: EventOptions, batch: RecordBatch, *, joined: bool = False
+) -> NDArray[np.uint64] | None:
     """Return digests of the events' ids, uint64, shape (rows, 2): zeros for none; None where nobody asks for them.
 
-    A text and a number are two ids though they may look the same. Where the record's key is the id, each event of a
-    message of several is named by the key and its place in the message.
+    Those ask who compare with events before, and those who have labels `joined` to observations. A text and a number
+    are two ids though they may look the same. Where the record's key is the id, each event of a message of several is
+    named by the key and its place in the message.
     """
-    if not options.dedup_window:
+    if not (options.dedup_window or joined):
         return None
     if options.id == RECORD_KEY:
         names = [
@@ -39,8 +42,7 @@ def ids_of(table: Table, options: EventOptions, batch: RecordBatch) -> NDArray[n
         ]
     else:
         names = [_id(value) for value in table.parts["id"]]
-    kinds = [_OBSERVATION if label is None else _EXAMPLE for label in table.parts["label"]]
-    return _digests(names, _ID_BYTES, kinds).reshape(-1, 2)
+    return _digests(names, _ID_BYTES).reshape(-1, 2)
 
 
 def sources_of(table: Table, options: EventOptions, batch: RecordBatch) -> NDArray[np.uint64] | None:
@@ -76,11 +78,8 @@ def _source(value: Any) -> bytes | None:
     )
 
 
-def _digests(names: Sequence[bytes | None], size: int, kinds: Sequence[bytes] | None = None) -> NDArray[np.uint64]:
+def _digests(names: Sequence[bytes | None], size: int) -> NDArray[np.uint64]:
     """Return the words of all digests, one after the other; zeros for None."""
     blank = bytes(size)
-    hashed = [
-        blank if name is None else blake2b(name, digest_size=size, person=kind).digest()
-        for name, kind in zip(names, kinds or [_EXAMPLE] * len(names), strict=True)
-    ]
+    hashed = [blank if name is None else blake2b(name, digest_size=size, person=_KIND).digest() for name in names]
     return np.frombuffer(b"".join(hashed), "<u8").astype(np.uint64, copy=False)

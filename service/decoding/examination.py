@@ -39,7 +39,7 @@ class Verdict:
     examples, origins
         The usable rows, and which events they are.
     unlabelled
-        Events that wait: labels without an observation, and, where they are not wanted, observations without a label.
+        Events that are no examples and not joined to any: observations without a label, and labels without features.
     problems
         Row of the table → why it is unusable.
     """
@@ -50,7 +50,9 @@ class Verdict:
     problems: dict[int, Problem] = field(default_factory=dict)
 
 
-def examine(table: Table, options: EventOptions, batch: RecordBatch, *, observations: bool = False) -> Verdict:
+def examine(
+    table: Table, options: EventOptions, batch: RecordBatch, *, observations: bool = False, joined: bool = False
+) -> Verdict:
     """Judge all events of `table`.
 
     Parameters
@@ -61,6 +63,9 @@ def examine(table: Table, options: EventOptions, batch: RecordBatch, *, observat
         Holds the records that they came from.
     observations
         Whether those without a label are of use: where a teacher says what it would be.
+    joined
+        Whether labels are joined to what was observed before: of use is then, too, what has an id and lacks a label or
+        the features.
     """
     features, invalid = assemble(len(table), table.features, options.features)
     problems: dict[int, Problem] = {}
@@ -71,32 +76,35 @@ def examine(table: Table, options: EventOptions, batch: RecordBatch, *, observat
     bare = table.without_features if options.format == "envelope" else _rows_without_value(features)
     waiting = _examine_bare(table, bare, options, batch, problems)
     labels = table.parts["label"]
-    usable = _usable(labels, problems, waiting, observations=observations)
-    names = ids_of(table, options, batch), sources_of(table, options, batch)
-    labelled = _labelled(labels) if observations else None
-    examples = Examples(features, labels, weights, times, *names, labelled)
-    if usable is None:
-        return Verdict(examples, table.origins, 0)
+    ids = ids_of(table, options, batch, joined=joined)
+    labelled = np.array([label is not None for label in labels], np.bool_)
+    featured = np.ones(len(table), np.bool_)
+    featured[list(waiting)] = False
+    wanted = labelled & featured
+    if observations:
+        wanted |= featured
+    if joined and ids is not None:
+        wanted |= ids.any(axis=1)
+    wanted[list(problems)] = False
+    examples = Examples(
+        features, labels, weights, times, ids, sources_of(table, options, batch), labelled, featured=featured
+    )
+    if wanted.all():
+        return Verdict(_marked(examples), table.origins, 0)
+    usable = np.flatnonzero(wanted)
     examples = examples.take(usable)
-    examples = replace(examples, features=compact(examples.features))
+    examples = _marked(replace(examples, features=compact(examples.features)))
     return Verdict(examples, table.origins.take(usable), len(table) - len(usable) - len(problems), problems)
 
 
-def _usable(
-    labels: Column, problems: dict[int, Problem], waiting: set[int], *, observations: bool
-) -> NDArray[np.intp] | None:
-    """Return the rows that are examples; None where all are."""
-    if not problems and not waiting and (observations or NoneType not in set(map(type, labels))):
-        return None
-    unusable = waiting.union(problems)
-    wanted = [row for row, label in enumerate(labels) if (observations or label is not None) and row not in unusable]
-    return np.array(wanted, np.intp)
-
-
-def _labelled(labels: Column) -> NDArray[np.bool_] | None:
-    """Return which rows have a label; None where all have."""
-    found = np.array([label is not None for label in labels], np.bool_)
-    return None if found.all() else found
+def _marked(examples: Examples) -> Examples:
+    """Return the same without the marks that say the same of all rows."""
+    assert examples.labelled is not None and examples.featured is not None  # noqa: S101, PT018 (for the type checker)
+    return replace(
+        examples,
+        labelled=None if examples.labelled.all() else examples.labelled,
+        featured=None if examples.featured.all() else examples.featured,
+    )
 
 
 def _examine_parts(table: Table, problems: dict[int, Problem]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.examples import Label, Task
+from models.examples import Examples, Label, Task
 from service.decoding.decisions import Authority, Evidence
 from service.decoding.decoded import DecodedEvents
 from service.decoding.labels import MAXIMUM_CLASSES, ClassLabels, numeric
@@ -80,12 +80,14 @@ class TaskGate:
         released = self.poll()
         if self._task is not None:
             return [*released, self._canonical(decoded)]
-        if not self._held and not len(decoded.examples):
+        labels = _given(decoded.examples)
+        if not self._held and not labels:
+            # Observations wait for their labels, be it for hours: they are kept where that costs little.
             return [decoded]
         if not self._held:
             self._since = self._clock()
         self._held.append(decoded)
-        self._settle(self._evidence.weigh(decoded.examples.labels))
+        self._settle(self._evidence.weigh(labels))
         return self._release()
 
     def poll(self) -> list[DecodedEvents]:
@@ -122,7 +124,7 @@ class TaskGate:
         """Return what was decoded with canonical labels, and without the labels that contradict the task."""
         examples = decoded.examples
         rows = None if examples.labelled is None else np.flatnonzero(examples.labelled).tolist()
-        given = examples.labels if rows is None else [examples.labels[row] for row in rows]
+        given = _given(examples)
         if not given:
             return decoded
         labels, problems = numeric(given) if self._task is Task.REGRESSION else self._classes.canonical(given)
@@ -134,3 +136,10 @@ class TaskGate:
         if rows is not None:
             problems = {rows[place]: problem for place, problem in problems.items()}
         return decoded.refuse(problems)
+
+
+def _given(examples: Examples) -> Sequence[Label]:
+    """Return the labels of the rows that have one."""
+    if examples.labelled is None:
+        return examples.labels
+    return [examples.labels[row] for row in np.flatnonzero(examples.labelled).tolist()]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.examples import Examples
 from models.influence import KeyShares
 from models.learner import LearnerState
-from service.learning.dedup import DedupWindow
+from service.learning.dedup import DedupWindow, Ids
 
 DEDUP, INFLUENCE = "dedup", "influence"
 """Names of the states in a checkpoint."""
@@ -56,7 +56,7 @@ class Screen:
         """Return what is to be learned of some rows; changes nothing."""
         duplicates = np.zeros(len(examples), np.bool_)
         if self.dedup is not None and examples.ids is not None:
-            duplicates = self.dedup.duplicates(examples.ids)
+            duplicates = self.dedup.duplicates(_names(examples, examples.ids))
             if duplicates.any():
                 examples = examples.take(np.flatnonzero(~duplicates))
         limited = 0
@@ -70,7 +70,7 @@ class Screen:
     def learned(self, given: Examples, screened: Screened) -> None:
         """Note that the rows given were learned as :meth:`look` returned them."""
         if self.dedup is not None and given.ids is not None:
-            self.dedup.add(given.ids)
+            self.dedup.add(_names(given, given.ids))
         kept = screened.examples
         if self.shares is not None and kept.sources is not None:
             self.shares.add(kept.sources, kept.weights)
@@ -97,3 +97,12 @@ class Screen:
             self.dedup.restore(states[DEDUP])
         if self.shares is not None and INFLUENCE in states:
             self.shares.restore(states[INFLUENCE])
+
+
+def _names(examples: Examples, ids: Ids) -> Ids:
+    """Return what rows are known by: an observation that a teacher speaks of is no duplicate of its label."""
+    if examples.labelled is None:
+        return ids
+    names = ids.copy()
+    names[~examples.labelled & ids.any(axis=1), 1] ^= np.uint64(1)
+    return names

@@ -48,7 +48,10 @@ ENVELOPES = st.fixed_dictionaries(
         "else": VALUES,
     },
 )
-EVENTS = st.one_of(ENVELOPES, ENVELOPES, OBJECTS, VALUES)
+LABELS_ALONE = st.fixed_dictionaries(
+    {"id": st.sampled_from(["i", 3]), "label": LABELS}, optional={"features": st.none()}
+)
+EVENTS = st.one_of(ENVELOPES, ENVELOPES, LABELS_ALONE, OBJECTS, VALUES)
 JUNK = st.one_of(
     st.binary(max_size=12), st.sampled_from([b"{", b"}", b"{}{}", b"", b" ", b"[", b'{"features": {}', b"1e999"])
 )
@@ -91,15 +94,15 @@ def messages(draw: st.DrawFn) -> list[StoredRecord]:
     return drawn
 
 
-@given(OPTIONS, messages(), st.lists(messages(), max_size=3))
+@given(OPTIONS, messages(), st.lists(messages(), max_size=3), st.booleans())
 def test_experience_changes_nothing(
-    options: EventOptions, batch: list[StoredRecord], before: list[list[StoredRecord]]
+    options: EventOptions, batch: list[StoredRecord], before: list[list[StoredRecord]], joined: bool
 ) -> None:
     """Fails when the typed path and the general path disagree about any event."""
-    experienced = EventDecoder(options, {})
+    experienced = EventDecoder(options, {}, joined=joined)
     for earlier in before * 2:
         experienced.decode(earlier)
-    fresh = seen(EventDecoder(options, {}).decode(batch))
+    fresh = seen(EventDecoder(options, {}, joined=joined).decode(batch))
     assert seen(experienced.decode(batch)) == fresh
     assert seen(experienced.decode(batch)) == fresh
     assert seen(experienced.decode(batch)) == fresh

@@ -49,8 +49,9 @@ def some_examples(draw: st.DrawFn, min_rows: int = 0) -> Examples:
     sources = digests[:rows] if draw(st.booleans()) else None
     labelled = digests[:rows] % 2 == 0 if draw(st.booleans()) else None
     answered = draw(some_answered(rows)) if draw(st.booleans()) else None
+    featured = digests[:rows] % 3 == 0 if draw(st.booleans()) else None
     columns = np.array(weights, np.float32), np.array(times, np.float64), ids, sources, labelled
-    return Examples(features, labels, *columns, answered=answered)
+    return Examples(features, labels, *columns, answered=answered, featured=featured)
 
 
 def answer_of(answered: Answered | None, row: int) -> Any:
@@ -80,6 +81,7 @@ def rows_of(examples: Examples) -> list[Any]:
             [0, 0] if examples.ids is None else examples.ids[row].tolist(),
             0 if examples.sources is None else int(examples.sources[row]),
             examples.labelled is None or bool(examples.labelled[row]),
+            examples.featured is None or bool(examples.featured[row]),
             answer_of(examples.answered, row),
         )
         for row in range(len(examples))

@@ -60,6 +60,7 @@ def seen(decoded: DecodedEvents) -> dict[str, Any]:
         "weights": examples.weights.tolist(),
         "timestamps": list(map(str, examples.timestamps.tolist())),
         "names": [None if names is None else names.tolist() for names in (examples.ids, examples.sources)],
+        "marks": [None if marks is None else marks.tolist() for marks in (examples.labelled, examples.featured)],
         "positions": (dict(decoded.positions), track.positions()),
         "next": (track.next_offsets.tolist(), track.next_events.tolist(), track.sizes.tolist()),
         "rejected": decoded.rejected,

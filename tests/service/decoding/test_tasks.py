@@ -183,6 +183,18 @@ def test_observations_pass_between_labels() -> None:
     assert typed(passed.examples.labels) == [(type(None), None), (float, 3.0)]
 
 
+def test_observations_wait_for_no_task() -> None:
+    """Fails when what was observed is held back, for hours and without bound, until the first label has come."""
+    decoder = EventDecoder(ENVELOPE, {}, joined=True)
+    observed, labelled = ({"id": 1, "features": {"n": 1}}, {"id": 1, "label": 7})
+    gate = TaskGate(None)
+    (passed,) = gate.offer(decoder.decode(records(observed)))
+    assert (len(passed.examples), gate.task) == (1, None)
+    assert gate.offer(decoder.decode(records(labelled, observed))) == []
+    (held,) = gate.offer(decoder.decode(records({"id": 2, "label": "x"})))[:1]
+    assert held.examples.labels == [7, None]
+
+
 def test_gates_of_several_readers_agree() -> None:
     """Fails when two readers take labels that look alike for two classes, or settle on two tasks."""
     decisions = Decisions(None, ())
