@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from service.errors import ConfigurationInvalid
 from service.settings import environment, messages, yaml_text
+from service.settings.added_models import AddedModelsSettings
 from service.settings.event_options import EventOptions
 from service.settings.kafka import KafkaSettings
 from service.settings.schema_registry import SchemaRegistrySettings
@@ -34,6 +35,7 @@ from service.settings.teacher import check_teachers
 
 __all__ = [
     "DEFAULT_FILE",
+    "AddedModelsSettings",
     "CheckpointSettings",
     "EventOptions",
     "FallbackSettings",
@@ -73,7 +75,8 @@ class Settings(Section):
     publish_dir
         Where trainers hand parameters to servers; volatile, best in memory. See :meth:`resolved_publish_dir`.
     models
-        Name → what it learns. Names are lower case: they stand in addresses and name folders.
+        Name → what it learns. Names are lower case: they stand in addresses and name folders. Beside those that are
+        declared here stand, where :mod:`service.roster` has put them, those that were added while the service ran.
     shutdown_seconds
         Time for ending in order after Ctrl-C or SIGTERM.
     """
@@ -90,7 +93,25 @@ class Settings(Section):
     log: LogSettings = Field(default_factory=LogSettings)
     security: SecuritySettings = Field(default_factory=SecuritySettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    added_models: AddedModelsSettings = Field(default_factory=AddedModelsSettings)
     shutdown_seconds: Annotated[float, Field(gt=0, le=3600)] = 25
+
+    _added: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def added(self) -> Mapping[str, str]:
+        """Which of the models were added while the service ran: name → revision of its settings."""
+        return self._added
+
+    def declared(self) -> Self:
+        """Return the settings with the models that the configuration declares, and no other."""
+        return self.with_added({name: own for name, own in self.models.items() if name not in self._added}, {})
+
+    def with_added(self, models: Mapping[str, ModelSettings], revisions: Mapping[str, str]) -> Self:
+        """Return the settings with these models instead, of which those in `revisions` were added."""
+        copied = self.model_copy(update={"models": dict(models)})
+        copied._added = dict(revisions)
+        return copied
 
     @field_validator("data_dir", "publish_dir")
     @classmethod
@@ -109,11 +130,9 @@ class Settings(Section):
         if not models:
             raise ValueError("must hold at least one model, such as `default: {topic: events}`")
         for name in models:
-            if not _MODEL_NAME.fullmatch(name):
-                raise ValueError(
-                    f"a model cannot be named {name!r}: names are 1 to 64 of a-z, 0-9, single _, - and ., "
-                    f"and begin with a letter or a digit, such as {_nearest_name(name)!r}"
-                )
+            problem = name_problem(name)
+            if problem:
+                raise ValueError(problem)
         return models
 
     @model_validator(mode="after")
@@ -153,6 +172,16 @@ class Settings(Section):
         if _SHARED_MEMORY.is_dir() and os.access(_SHARED_MEMORY, os.W_OK):
             return _SHARED_MEMORY / f"headrace-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
         return data / "publish"
+
+
+def name_problem(name: str) -> str:
+    """Return why a model cannot have this name; empty where it can."""
+    if _MODEL_NAME.fullmatch(name):
+        return ""
+    return (
+        f"a model cannot be named {name!r}: names are 1 to 64 of a-z, 0-9, single _, - and ., "
+        f"and begin with a letter or a digit, such as {_nearest_name(name)!r}"
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -69,15 +69,23 @@ def explain(
         The file that the others came from.
     """
     lines: dict[str, None] = {}
-    for fault in error.errors(include_url=False):
-        path = _path(fault["loc"], given)
-        if fault["type"] == "extra_forbidden":
-            line = no_such_setting(path, _allowed(root, path[:-1]))
-        else:
-            line = _line(path, fault, root)
+    for path, line in faults(error, root, given):
         origin = next((origins[path[:n]] for n in range(len(path), 0, -1) if path[:n] in origins), None)
         lines[f"{origin or file}: {line}" if origin or file else line] = None
     return "\n".join(lines)
+
+
+def faults(error: ValidationError, root: type[BaseModel], given: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield, for each fault that validation found, the path of the key that is wrong, and a line that says how.
+
+    The path is empty where the fault is of no single key. Parameters are those of :func:`explain`.
+    """
+    for fault in error.errors(include_url=False):
+        path = _path(fault["loc"], given)
+        if fault["type"] == "extra_forbidden":
+            yield path, no_such_setting(path, _allowed(root, path[:-1]))
+        else:
+            yield path, _line(path, fault, root)
 
 
 def _path(location: tuple[int | str, ...], given: Any) -> tuple[str, ...]:
