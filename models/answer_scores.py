@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.evaluation import Prequential
 from models.examples import Examples, Features, Task
-from models.learner import Array, Json, Predictions, Trial
+from models.learner import Array, Json, Predictions, Tested, Trial
 from models.targets import create_targets
 
 
@@ -35,8 +35,8 @@ class AnswerScores:
         self._targets = create_targets(task)
         self._scores = Prequential(task, window, "cpu", learned=learned)
 
-    def update(self, answers: Predictions, examples: Examples) -> None:
-        """Score answers that were all given before the first of these labels was seen."""
+    def update(self, answers: Predictions, examples: Examples) -> Tested:
+        """Score answers that were all given before the first of these labels was seen; return both."""
         targets = self._targets.read(examples.labels)
         if self._task is Task.REGRESSION:
             known: Array = np.zeros(len(examples)) if answers.values is None else answers.values
@@ -49,6 +49,7 @@ class AnswerScores:
         # Copies: PyTorch knows no arrays that are not to be written to.
         given, there = (torch.from_numpy(np.array(each)) for each in (known, targets))
         self._scores.update(given, there, examples.weights)
+        return Tested(given, there)
 
     def scores(self) -> dict[str, dict[str, float]]:
         """See :meth:`models.evaluation.Prequential.scores`."""

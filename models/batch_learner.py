@@ -87,10 +87,12 @@ class BatchLearner:
 
     def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:  # noqa: ARG002 - its work has a time of its own
         """See :class:`models.learner.Learner`; most calls only keep the rows, and some train for seconds."""
+        tested = None
         if len(examples):
             known = examples.known()
             if len(known):
-                self._scores.update(self._network.try_out(known.features).predictions, known)
+                scored = self._scores.update(self._network.try_out(known.features).predictions, known)
+                tested = scored if self._rows else None
             # What a teacher says is kept as rows like any others, and trained on with them.
             given = known if examples.taught is None else in_sequence(examples)[0]
             kept = given.take(np.flatnonzero(given.weights > 0))
@@ -103,7 +105,7 @@ class BatchLearner:
                 # Until the next training it knows a new class by this one step.
                 self._network.learn(new)
                 self._unpublished = True
-        return LearnReport(examples=len(examples))
+        return LearnReport(examples=len(examples), tested=tested)
 
     def _new_classes(self, examples: Examples) -> Examples:
         """Return the first row of each class that was not met before, and remember it."""

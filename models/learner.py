@@ -7,7 +7,7 @@ What it publishes, a JSON description and flat arrays, is mapped by serving proc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from models.effort import FULL, Effort
 from models.errors import StateMismatch
 from models.examples import Examples, Features, Label, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = NDArray[Any]
 Json = Mapping[str, Any]
@@ -109,6 +112,22 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """What a learner itself answered of labelled rows before it learned them, wherever it computes; not to be changed.
+
+    Attributes
+    ----------
+    answers
+        Probabilities, floating, shape (rows, classes that were known), or values, floating, shape (rows,).
+    targets
+        The learner's own indices of the labels' classes, int64, or the labels, float64; shape (rows,).
+    """
+
+    answers: "Tensor"
+    targets: "Tensor"
+
+
+@dataclass(frozen=True, slots=True)
 class LearnReport:
     """What one call of :meth:`Learner.learn` did; nothing in it waits for the device.
 
@@ -118,10 +137,13 @@ class LearnReport:
         Rows taken in.
     drift
         How often drift became certain meanwhile.
+    tested
+        What it answered of the rows with a label, in their order; None where it knew nothing yet, or there were none.
     """
 
     examples: int
     drift: int = 0
+    tested: Tested | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from models.learner import (
     LearnReport,
     Predictor,
     Published,
+    Tested,
     Trial,
 )
 from models.online_model import OnlineModel, Scored
@@ -98,9 +99,9 @@ class OnlineLearner:
 
     def learn(self, examples: Examples, effort: Effort = FULL) -> LearnReport:  # noqa: ARG002 - it has one way to learn
         """See :class:`models.learner.Learner`."""
-        drifts = 0
+        drifts, tested = 0, None
         if len(examples):
-            known = examples.known()
+            known, informed = examples.known(), self._model.rows > 0
             scored = (
                 self._model.learn(self._weighted(known)) if examples.taught is None else self._study(examples, known)
             )
@@ -109,7 +110,9 @@ class OnlineLearner:
             if drifts:
                 self._react()
             self._unpublished = True
-        return LearnReport(len(examples), drifts)
+            if informed and len(known):
+                tested = Tested(torch.from_numpy(scored.predictions), torch.from_numpy(scored.targets))
+        return LearnReport(len(examples), drifts, tested)
 
     def _study(self, examples: Examples, known: Examples) -> Scored:
         """Learn what labels and a teacher together say, row by row; return what those that have a label were given."""

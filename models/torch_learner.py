@@ -28,7 +28,7 @@ from models.expert import Encoded, Expert
 from models.experts import create_expert
 from models.features import FeatureEncoder, Prepared
 from models.guard import INTERVAL
-from models.learner import LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published, Trial
+from models.learner import LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published, Tested, Trial
 from models.targets import NumberTargets, create_targets
 from models.torch_model import TorchModel
 from models.torch_predictor import NAME, TorchPredictor
@@ -135,7 +135,7 @@ class TorchLearner:
         with device_errors(), torch.no_grad():
             known = examples.known()
             prepared = self.model.encoder.prepare(known.features)
-            rows, answered, targets, drifts = self._test(prepared, known)
+            rows, answered, targets, drifts, tested = self._test(prepared, known)
             if self._react(drifts, effort):
                 answered = None
             kept = np.flatnonzero(known.weights > 0)
@@ -153,13 +153,15 @@ class TorchLearner:
             self.counters.updates += 1
             if self.counters.updates % INTERVAL == 0:
                 self.expert.look_back()
-        return LearnReport(len(examples), drifts)
+        return LearnReport(len(examples), drifts, tested)
 
-    def _test(self, prepared: Prepared, examples: Examples) -> tuple[Encoded | None, Tensor | None, Targets, int]:
-        """Score rows with everything as it is; return them encoded, the answers, their targets, and drifts."""
+    def _test(
+        self, prepared: Prepared, examples: Examples
+    ) -> tuple[Encoded | None, Tensor | None, Targets, int, Tested | None]:
+        """Score rows with everything as it is; return them encoded, outputs, targets, drifts, and what was answered."""
         model = self.model
         if not len(examples):
-            return None, None, np.empty(0, np.int64), 0
+            return None, None, np.empty(0, np.int64), 0, None
         rows, outputs, answers = None, None, model.uninformed(len(examples))
         if model.ready:
             rows, prior = model.encode(prepared), model.prior()
@@ -171,10 +173,11 @@ class TorchLearner:
             raise ValueError(f"a binary task has two classes, these are {model.targets.classes}")
         self.evaluation.grow(classes)
         there = to_device(targets, model.device)
-        self.evaluation.update(answers, there, examples.weights)
+        served = {"answered": examples.answered, "classes": model.targets.classes}
+        self.evaluation.update(answers, there, examples.weights, **served)
         known = answers if model.ready else None
         drifts = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
-        return rows, outputs, targets, drifts
+        return rows, outputs, targets, drifts, None if known is None else Tested(known, there)
 
     def _react(self, drifts: int, effort: Effort) -> bool:
         """Do what is to follow from so many drifts; return whether other experts answer from now on."""
