@@ -92,7 +92,7 @@ class Trainer:
                 try:
                     self._look_after(idle=batch is None)
                 except DeviceFailed as error:
-                    self._cope(error, self._model.max_size)
+                    self._cope(error, self._model.largest_size)
             self._finish()
         except OwnershipLost:
             self._housekeeping.abandon()

@@ -28,7 +28,29 @@ LOWER_AFTER = 0.25  # seconds after which less effort, that has been found wanti
 SMALLER_AFTER = 0.5  # and a smaller size, follow
 RUNG = math.sqrt(2)  # sizes are powers of it, so that noise moves none
 SLACK = 1.5  # times the size that is needed, up to which a size may stay
+BACKLOG_PARTS = 64  # of what waits that a microbatch larger than usual is, at most one,
+LEARNED_PARTS = 8  # and the same of what was learned: at the beginning each label tells much of the next ones
 SHARES = (1.0, 0.9, 0.4, 0.15)  # of the cost of full effort, until a level was tried: a mixture's, measured
+
+
+def most_events(usual: int, largest: int, waiting: float, learned: int) -> int:
+    """Return how many events the next microbatch may have.
+
+    Labels come late by a microbatch, which where labels tell of the next ones costs score. So it is no more than usual,
+    unless it is a small part of a large backlog: what a replay of some ten thousand events scores does not change.
+
+    Parameters
+    ----------
+    usual, largest
+        Bounds without and with any backlog.
+    waiting, learned
+        Events that wait, and that were learned so far.
+    """
+    bound = min(largest, waiting / BACKLOG_PARTS, learned / LEARNED_PARTS)
+    most = usual
+    while 2 * most <= bound:
+        most *= 2
+    return most
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,5 +222,5 @@ class Pace:
         effort = "full effort" if not self._level else f"effort {self._level}, for more would not keep up"
         if wanted <= largest:
             return f"{coming}: the least size that keeps up, at {effort}"
-        bound = "max_size or device memory" if largest >= most else "the objective" if feasible else "saturation"
+        bound = "its bounds or device memory" if largest >= most else "the objective" if feasible else "saturation"
         return f"{coming}: the largest size, bounded by {bound}, at {effort}"

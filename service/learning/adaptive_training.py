@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from consumers.microbatch import MicroBatch
 from models.effort import FULL, LEVELS, Effort
 from models.examples import Examples
-from service.learning.adaptive import Pace
+from service.learning.adaptive import Pace, most_events
 from service.learning.lane import Lane
 from service.learning.model import Model
 from service.learning.training import Training
@@ -59,7 +59,8 @@ class Adapting:
             self._learner, self._pace = name, self._begun()
         now, waiting = time.monotonic(), self._waiting(lane)
         self._pace.load.look(now, self._arrived, waiting)
-        training.plan = self._pace.plan(now, self._model.max_size)
+        most = most_events(self._model.max_size, self._model.largest_size, waiting, lane.learned)
+        training.plan = self._pace.plan(now, most)
         lane.batcher.max_size, lane.batcher.max_delay = training.plan.size, training.plan.delay
 
     def learned(self, batch: MicroBatch[Examples], effort: Effort, seconds: float) -> None:

@@ -105,9 +105,16 @@ class Model:
 
     @property
     def max_size(self) -> int:
-        """Events in a microbatch, at most."""
-        configured = self.settings.microbatch.max_size
-        return configured if self.memory_bound is None else min(configured, self.memory_bound)
+        """Events in a microbatch, at most, as long as there is no large backlog."""
+        return self._within_memory(self.settings.microbatch.max_size)
+
+    @property
+    def largest_size(self) -> int:
+        """Events in a microbatch, at most, whatever waits."""
+        return self._within_memory(self.settings.microbatch.largest)
+
+    def _within_memory(self, size: int) -> int:
+        return size if self.memory_bound is None else min(size, self.memory_bound)
 
     def build_learner(self, task: Task) -> Learner:
         """Build the configured learner.
@@ -168,7 +175,7 @@ class Model:
                 self.source, start, decoder, gate, refusals=refusals, outlet=outlet, max_delay=delay
             ),
             start,
-            max_rows=max(bounds.max_size * _READ_AHEAD, 4096),
+            max_rows=max(bounds.max_size * _READ_AHEAD, 2 * bounds.largest, 4096),
             max_bytes=bounds.max_bytes * _READ_AHEAD,
             notice=self.notice,
         )

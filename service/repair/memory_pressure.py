@@ -42,7 +42,7 @@ class MemoryPressure:
         rows
             Events of the microbatch that did not fit.
         """
-        bound = min(self._model.max_size, rows) // 2
+        bound = min(self._model.largest_size, rows) // 2
         if bound < FEWEST or self._training.standing_in:
             return False
         _log.error("out of device memory; microbatches become smaller", events=rows, at_most=bound, error=str(error))

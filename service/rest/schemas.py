@@ -279,7 +279,7 @@ class ModelState(_Schema):
     rollbacks: int = Field(description="How often the learner of an earlier version came back.")
     canary: Canary | None = Field(description="What was found of the parameters last; null before.")
     halvings: int = Field(description="How often a microbatch did not fit into the device's memory.")
-    microbatch_max_size: int = Field(description="Events that a microbatch may have at most.")
+    microbatch_max_size: int = Field(description="Events that a microbatch may have at most, but for a large backlog.")
     microbatch: MicrobatchPlan | None = Field(description="Null where `microbatch.adaptive` is off.")
     checkpoint: NewestCheckpoint | None
     errors: list[ErrorReport] = Field(description="The last ones.")

@@ -39,6 +39,10 @@ class ObjectiveSettings(Section):
     freshness_ms: Annotated[float, Field(gt=0, le=3_600_000)] = 100
 
 
+_USUAL_SIZE, _BACKLOG_SIZE = 1024, 16_384
+"""Events in a microbatch by default, at most: of a stream that is kept up with, and of a large backlog."""
+
+
 class MicrobatchSettings(Section):
     """How large a microbatch may become, whichever bound is met first.
 
@@ -46,6 +50,9 @@ class MicrobatchSettings(Section):
     ----------
     max_size
         Events.
+    backlog_size
+        The same where `adaptive` and a large backlog is learned, whose labels nobody waits for one by one. None: 16,384
+        as long as `max_size` is what it is by default, and else `max_size`, for whoever sets a bound means it.
     max_delay_ms
         Milliseconds that its oldest event may have waited, what it took on its way from the log included.
     max_bytes
@@ -57,11 +64,30 @@ class MicrobatchSettings(Section):
         What that is to achieve.
     """
 
-    max_size: Annotated[int, Field(ge=1, le=1_000_000)] = 1024
+    max_size: Annotated[int, Field(ge=1, le=1_000_000)] = _USUAL_SIZE
+    backlog_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     max_delay_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 50
     max_bytes: Annotated[int, Field(ge=1)] = 4_194_304
     adaptive: bool = True
     objective: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.backlog_size is not None and self.backlog_size < self.max_size:
+            raise ValueError(
+                f"backlog_size is {self.backlog_size} and max_size {self.max_size}: microbatches of a backlog are at "
+                "least as large as others; lower max_size, or leave backlog_size out"
+            )
+        return self
+
+    @property
+    def largest(self) -> int:
+        """Events in a microbatch, at most, whatever waits."""
+        if not self.adaptive:
+            return self.max_size
+        if self.backlog_size is not None:
+            return self.backlog_size
+        return _BACKLOG_SIZE if self.max_size == _USUAL_SIZE else self.max_size
 
 
 class FallbackSettings(Section):

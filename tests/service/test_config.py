@@ -74,6 +74,25 @@ def test_the_file_in_the_current_folder_is_read(tmp_path: Path, monkeypatch: pyt
     assert load_settings(other, {}).serve.port == 9002
 
 
+@pytest.mark.parametrize(
+    ("microbatch", "largest"),
+    [
+        ("{}", 16_384),
+        ("{max_size: 1024}", 16_384),
+        ("{max_size: 512}", 512),
+        ("{max_size: 4096}", 4096),
+        ("{max_size: 512, backlog_size: 2048}", 2048),
+        ("{backlog_size: 1024}", 1024),
+        ("{adaptive: false}", 1024),
+        ("{adaptive: false, backlog_size: 2048}", 1024),
+    ],
+)
+def test_a_bound_on_microbatches_holds_for_backlogs_too(tmp_path: Path, microbatch: str, largest: int) -> None:
+    """Whoever sets a bound would get larger microbatches; whoever sets none would wait for a backlog twice as long."""
+    found = load(tmp_path, f"models: {{default: {{microbatch: {microbatch}}}}}")
+    assert found.models["default"].microbatch.largest == largest
+
+
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     """A container could not be configured without a file of its own."""
     text = "models: {default: {microbatch: {max_size: 7, max_delay_ms: 3}}}"
@@ -169,6 +188,7 @@ def test_kinds_of_learners(tmp_path: Path, kind: str) -> None:
         ("microbatch: {max_size: 3}", ["microbatch: there is no such setting", "models"]),
         ("port: 80", ["did you mean serve.port"]),
         ("models: {default: {microbatch: {max_size: 0}}}", ["models.default.microbatch.max_size: 0", "at least 1"]),
+        ("models: {default: {microbatch: {backlog_size: 9}}}", ["models.default.microbatch", "lower max_size"]),
         ("serve: {port: 99999}", ["serve.port: 99999", "at most 65535"]),
         ("serve: {workers: many}", ['serve.workers: "many"', "an integer"]),
         ("models: {default: {task: clas}}", ['models.default.task: "clas"', "binary, multiclass, regression"]),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.learning.adaptive import RUNG, SLACK, Pace
+from service.learning.adaptive import BACKLOG_PARTS, RUNG, SLACK, Pace, most_events
 from service.learning.adaptive_cost import Costs, FittedCost, UpdateCost
 from tests.support.plant import Plant, Update, swings, turns
 
@@ -116,6 +116,26 @@ def test_no_microbatch_is_larger_than_it_may_be(most: int) -> None:
     """The device's memory would run out again, or a bound that was configured would be none."""
     updates = Plant(NETWORK, steady(30_000), most=most, backlog=5_000).run(0.5)
     assert max(sizes(updates)) <= most
+
+
+def test_only_a_large_backlog_is_learned_in_microbatches_that_are_larger_than_usual() -> None:
+    """Labels of a replayed file would come so late that its score falls; or millions would be learned at half speed."""
+    assert most_events(1024, 16_384, 45_000, 10**6) == 1024
+    assert most_events(1024, 16_384, 10**9, 5_000) == 1024, "at the beginning each label tells much"
+    assert most_events(1024, 16_384, 300_000, 10**6) == 4096
+    assert most_events(1024, 16_384, 10**9, 10**6) == 16_384
+    assert most_events(1024, 1024, 10**9, 10**6) == 1024
+
+
+@given(st.integers(1, 5_000), st.integers(0, 50_000), st.floats(0, 1e9), st.integers(0, 10**9))
+def test_a_backlog_makes_microbatches_larger_within_its_bound(
+    usual: int, more: int, waiting: float, learned: int
+) -> None:
+    """A bound that was configured would be none, or a backlog would make microbatches smaller."""
+    most = most_events(usual, usual + more, waiting, learned)
+    assert usual <= most <= usual + more
+    assert most <= max(usual, waiting / BACKLOG_PARTS, 1)
+    assert most_events(usual, usual + more, 2 * waiting, 2 * learned) >= most
 
 
 def test_a_bound_that_falls_holds_at_once() -> None:

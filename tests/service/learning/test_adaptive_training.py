@@ -107,6 +107,25 @@ def test_a_backlog_is_learned_with_less_effort_and_the_calm_brings_it_back(
         assert status.microbatch.update_fixed_seconds > 0
 
 
+def sizes_of(found: Settings) -> list[int]:
+    entries = read_journal(model_paths(found, "default").journal, -1).entries
+    return [sum(run.rows for run in entry.runs) for entry in entries if isinstance(entry, Update)]
+
+
+def test_a_large_backlog_is_learned_in_larger_microbatches_within_their_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Millions of events would be learned at half the speed; or more at once than was allowed."""
+    monkeypatch.setattr(adaptive, "BACKLOG_PARTS", 1)
+    monkeypatch.setattr(adaptive, "LEARNED_PARTS", 1)
+    found = chosen(tmp_path, max_size=16, backlog_size=100)
+    with running(open_model(found, MemorySource({0: events(2000)}))) as run:
+        run.wait_for(learned(2000))
+        sizes = sizes_of(found)
+    assert sum(sizes) == 2000
+    assert 16 < max(sizes) <= 64, "what doubling makes of the usual size within 100"
+
+
 def test_sizes_stay_as_configured_where_they_are_not_to_be_adapted(tmp_path: Path) -> None:
     """Whoever asks for microbatches of one size would get others."""
     with running(open_model(chosen(tmp_path, adaptive=False), MemorySource({0: events(640)}))) as run:
