@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.evaluation import Prequential
+from models.evaluation_ranking import ReliabilityBin
 from models.examples import Examples, Features, Task
 from models.learner import Array, Json, Predictions, Tested, Trial
 from models.targets import create_targets
@@ -48,12 +49,17 @@ class AnswerScores:
             self._scores.grow(len(self._targets.classes))
         # Copies: PyTorch knows no arrays that are not to be written to.
         given, there = (torch.from_numpy(np.array(each)) for each in (known, targets))
-        self._scores.update(given, there, examples.weights)
+        asked, classes = examples.answered, self._targets.classes
+        self._scores.update(given, there, examples.weights, answered=asked, classes=classes)
         return Tested(given, there)
 
     def scores(self) -> dict[str, dict[str, float]]:
         """See :meth:`models.evaluation.Prequential.scores`."""
         return self._scores.scores()
+
+    def reliability(self) -> tuple[ReliabilityBin, ...]:
+        """See :meth:`models.evaluation.Prequential.reliability`."""
+        return self._scores.reliability()
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return what :meth:`restore` needs: JSON, and arrays by name."""

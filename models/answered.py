@@ -33,12 +33,16 @@ class Answered:
         float32, shape (rows, len(classes)); at least 0, at most 1. A class that an answer did not name has 0.
     values
         float64, shape (rows,); the number that was answered, finite. NaN where none was.
+    current
+        The newest version when the rows are learned, for whoever asks how old the answers are: said by whoever has
+        them learned, and not kept beyond that. :data:`UNANSWERED` where nobody has said.
     """
 
     versions: NDArray[np.int64]
     classes: tuple[str, ...]
     probabilities: NDArray[np.float32]
     values: NDArray[np.float64]
+    current: int = UNANSWERED
 
     @classmethod
     def nothing(cls, rows: int) -> Self:

@@ -164,7 +164,8 @@ class BatchLearner:
 
     def status(self) -> LearnerStatus:
         """See :class:`models.learner.Learner`: the network's, with the scores of before each row was kept."""
-        return replace(self._network.status(), scores=self._scores.scores())
+        scores, reliability = self._scores.scores(), self._scores.reliability()
+        return replace(self._network.status(), scores=scores, reliability=reliability)
 
     def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`; nothing changes between one training and the next."""

@@ -8,52 +8,34 @@ of the whole stream. So the totals depend neither on how the stream was cut nor 
 
 An answer that was given before any label was learned is no prediction, and is not scored, neither a learner's nor a
 baseline's: nobody had anything to go by, and who is asked first would decide. How many rows are scored is said.
-What is summed, and what it means, is in ``evaluation_classes.py`` and ``evaluation_numbers.py``.
+Where it is known what was really answered, that is scored in place of what a learner would answer now
+(``evaluation_served.py``). What is summed, and what it means, is in ``evaluation_classes.py`` and
+``evaluation_numbers.py``.
 """
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.answered import Answered
 from models.devices import to_device
 from models.errors import StateMismatch
-from models.evaluation_classes import ClassTally, Cuts
+from models.evaluation_classes import SCORE_COLUMN, ClassTally, Cuts, Totals
+from models.evaluation_given import Given, ages_of
 from models.evaluation_numbers import NumberTally
-from models.examples import Task
+from models.evaluation_ranking import ReliabilityBin
+from models.evaluation_served import OWN, add_served, report_served, served
+from models.examples import Label, Task
 from models.learner import Array, Json
 
-SCHEMA = 2
+SCHEMA = 3
+BEFORE = 2  # without what was really answered, and, of many classes, without the answer's probability
 BLOCK = 1024  # rows folded at once: many enough that an update rarely pays for it, few enough for small windows
-
-
-class _Given(NamedTuple):
-    """What :meth:`Prequential.update` was given, on the device; and the weights to score by."""
-
-    predictions: Tensor
-    targets: Tensor
-    weights: Tensor
-    losses: Tensor | None
-    scored: Tensor
-
-    def part(self, start: int, stop: int) -> "_Given":
-        """Return rows `start` to `stop`."""
-        rows, losses = slice(start, stop), self.losses
-        given = (self.predictions[rows], self.targets[rows], self.weights[rows])
-        return _Given(*given, None if losses is None else losses[rows], self.scored[rows])
-
-    def fits(self, other: "_Given") -> bool:
-        """Return whether both can be scored together."""
-        same = self.predictions.shape[1:] == other.predictions.shape[1:]
-        return (
-            same
-            and self.predictions.dtype == other.predictions.dtype
-            and (self.losses is None) == (other.losses is None)
-        )
 
 
 class Prequential:
@@ -94,12 +76,15 @@ class Prequential:
         else:
             self._tally = ClassTally(self._device, binary=task is Task.BINARY)
         self._rows = self._unscored = 0  # those that are not scored are the first ones
+        self._answered = 0  # those of which it is known what was really answered
         self._learned = learned
-        self._waiting: list[_Given] = []
+        self._waiting: list[Given] = []
         self._waiting_rows = 0
-        self._totals = self._tally.zeros()
+        self._looked: tuple[int, tuple[dict[str, float], tuple[ReliabilityBin, ...]]] | None = None
+        self._totals = self._zeros()
         capacity = -(-max(window, 1) // BLOCK) * BLOCK
-        self._ring = torch.zeros((self._tally.columns, capacity), dtype=self._tally.dtype, device=self._device)
+        # The last column is how old answers were.
+        self._ring = torch.zeros((self._tally.columns + 1, capacity), dtype=self._tally.dtype, device=self._device)
 
     def grow(self, classes: int) -> None:
         """Make room for `classes` classes; to be called before :meth:`update` sees a target beyond those known."""
@@ -109,7 +94,14 @@ class Prequential:
 
     @torch.no_grad()
     def update(
-        self, predictions: Tensor, targets: Tensor, weights: NDArray[np.float32], losses: Tensor | None = None
+        self,
+        predictions: Tensor,
+        targets: Tensor,
+        weights: NDArray[np.float32],
+        losses: Tensor | None = None,
+        *,
+        answered: Answered | None = None,
+        classes: Sequence[Label] = (),
     ) -> None:
         """Score some rows; does not wait for the device. What is given must not be changed afterwards.
 
@@ -125,9 +117,15 @@ class Prequential:
             float32, shape (rows,), on the host. Every score is a weighted mean; a row of weight 0 teaches nothing.
         losses
             The learner's own loss of each row, floating, shape (rows,); by default the log loss or the squared error.
+        answered
+            What was really answered of these rows; it is scored in place of `predictions`, where it is known.
+        classes
+            For classes, the learner's, in the order of their indices: which answer means which.
         """
         rows, (there, scored) = targets.shape[0], self._weighted(weights)
-        given = _Given(predictions, targets, there, losses, scored)
+        predictions, ages, count = served(predictions, answered, classes)
+        self._answered += count
+        given = Given(predictions, targets, there, losses, scored, ages)
         # What is looked at row by row takes room for each row times classes.
         for start in range(0, rows, BLOCK if self._one_by_one else max(rows, 1)):
             self._waiting.append(given.part(start, start + BLOCK) if self._one_by_one else given)
@@ -144,7 +142,7 @@ class Prequential:
             waiting = waiting[len(alike) :]
             self._score(alike)
 
-    def _score(self, alike: Sequence[_Given]) -> None:
+    def _score(self, alike: Sequence[Given]) -> None:
         """Score rows that can be scored together."""
         predictions, targets, scored = (
             torch.cat(each) for each in zip(*((one.predictions, one.targets, one.scored) for one in alike), strict=True)
@@ -156,7 +154,7 @@ class Prequential:
         lengths = np.ones(rows, np.int64) if self._one_by_one else np.array([len(one.targets) for one in alike])
         weights = torch.cat([one.weights for one in alike]).double()
         columns += self._tally.baselines(targets, weights, Cuts.of(lengths, self._device))
-        self._write(columns, rows)
+        self._write([*columns, ages_of(alike)], rows)
 
     def _weighted(self, weights: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
         """Return weights on the device, and those to score by: 0 where no label had been learned yet."""
@@ -180,7 +178,17 @@ class Prequential:
             done += taken
             self._rows += taken
             if self._rows % BLOCK == 0:
-                self._tally.fold(self._totals, self._ring[:, start + taken - BLOCK : start + taken])
+                self._fold(self._totals, self._ring[:, start + taken - BLOCK : start + taken])
+
+    def _zeros(self) -> Totals:
+        """Return the totals of no rows."""
+        return {**self._tally.zeros(), "answered": torch.zeros(3, dtype=torch.float64, device=self._device)}
+
+    def _fold(self, totals: Totals, rows: Tensor) -> None:
+        """Add `rows`, shape (columns, rows), to `totals`."""
+        self._tally.fold(totals, rows[:-1])
+        if self._answered:
+            add_served(totals["answered"], rows[self._tally.weight_column].double(), rows[-1].double())
 
     def _recent(self, rows: int) -> Tensor:
         """Return the last `rows` rows, oldest first, as a copy of shape (columns, rows)."""
@@ -194,18 +202,41 @@ class Prequential:
         What is undefined, such as the area under the curve while there is one class only, is left out; there is never
         a NaN. ``count`` is the number of rows in the scope, whatever their weights, and ``scored`` of those among them
         that were answered after a label had been learned. The other keys are described at
-        :meth:`ClassTally.report` and :meth:`NumberTally.report`.
+        :meth:`ClassTally.report` and :meth:`NumberTally.report`; at :func:`~models.evaluation_served.report_served`
+        once it is known of any row what was really answered; and for the window at :meth:`ClassTally.look_closely`.
         """
         self._settle()
         stream = {name: total.clone() for name, total in self._totals.items()}
-        self._tally.fold(stream, self._recent(self._rows % BLOCK))
-        window = self._tally.zeros()
+        self._fold(stream, self._recent(self._rows % BLOCK))
+        window = self._zeros()
         inside, scored = min(self._rows, self._window), self._rows - self._unscored
-        self._tally.fold(window, self._recent(inside))
+        self._fold(window, self._recent(inside))
+        counts = {"stream": (self._rows, scored), "window": (inside, min(inside, scored))}
+        reports = {"stream": self._report(stream), "window": {**self._report(window), **self._look_closely()[0]}}
         return {
-            "stream": {"count": float(self._rows), "scored": float(scored), **self._tally.report(stream)},
-            "window": {"count": float(inside), "scored": float(min(inside, scored)), **self._tally.report(window)},
+            scope: {"count": float(counts[scope][0]), "scored": float(counts[scope][1]), **reports[scope]}
+            for scope in counts
         }
+
+    def reliability(self) -> tuple[ReliabilityBin, ...]:
+        """Return how reliable the probabilities in the window are; nothing for regression. Waits for the device."""
+        self._settle()
+        return self._look_closely()[1]
+
+    def _report(self, totals: Totals) -> dict[str, float]:
+        report = self._tally.report(totals)
+        if self._answered:
+            report |= report_served(totals["answered"], float(totals["sums"][0]))
+        return report
+
+    def _look_closely(self) -> tuple[dict[str, float], tuple[ReliabilityBin, ...]]:
+        """Return what takes all rows of the window; looked at once, however often it is asked for."""
+        if isinstance(self._tally, NumberTally):
+            return {}, ()
+        if self._looked is None or self._looked[0] != self._rows:
+            recent = self._recent(min(self._rows, self._window))[:-1]
+            self._looked = self._rows, self._tally.look_closely(recent.cpu().numpy())
+        return self._looked[1]
 
     def state(self) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return what :meth:`restore` needs, copied to the host: JSON, and arrays by name."""
@@ -222,6 +253,7 @@ class Prequential:
             "one_by_one": self._one_by_one,
             "rows": self._rows,
             "unscored": self._unscored,
+            "answered": self._answered,
             "learned": self._learned,
         }
         return meta, {name: np.array(tensor.cpu().numpy(), order="C") for name, tensor in tensors.items()}
@@ -236,16 +268,26 @@ class Prequential:
         """
         expected = {"schema": SCHEMA, "task": self._task.value, "one_by_one": self._one_by_one}
         found = {key: meta.get(key) for key in expected}
-        if found != expected:
+        if found not in (expected, expected | {"schema": BEFORE}):
             raise StateMismatch(f"these scores are of {found}, this evaluation is of {expected}: start a new one")
-        self._waiting, self._waiting_rows = [], 0
+        if meta["schema"] == BEFORE:
+            arrays = self._brought_up(arrays)
+        self._waiting, self._waiting_rows, self._looked = [], 0, None
         tensors = {name: torch.tensor(array, device=self._device) for name, array in arrays.items()}
         self._rows = int(meta["rows"])
         # States of before these were counted scored all rows, or none of the first microbatch.
         self._unscored, self._learned = int(meta.get("unscored", 0)), bool(meta.get("learned", self._rows > 0))
+        self._answered = int(meta.get("answered", 0))
         self._totals = {name: tensors[f"total_{name}"] for name in self._totals}
         self._tally.memory = {name: tensors[f"memory_{name}"] for name in self._tally.memory}
         recent = tensors["recent"][:, -self._ring.shape[1] :]
         places = torch.arange(self._rows - recent.shape[1], self._rows, device=self._device) % self._ring.shape[1]
         self._ring.zero_()
         self._ring[:, places] = recent
+
+    def _brought_up(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the arrays of a former state as they are now."""
+        recent = np.concatenate([arrays["recent"], np.full_like(arrays["recent"][:1], OWN)])
+        if self._task is Task.MULTICLASS:
+            recent[SCORE_COLUMN] = np.nan  # nobody kept it, so that it says nothing of calibration
+        return {**arrays, "recent": recent, "total_answered": np.zeros(3)}

@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from models.devices import to_device
+from models.evaluation_ranking import ReliabilityBin, area_under_curve, calibration_error, reliability
 
 Totals = dict[str, Tensor]
 
 PROBABILITY_FLOOR = 1e-6  # log loss counts a smaller probability as this one: one surprise costs 13.8 at most
 LOSS_LIMIT = 1e38  # what an infinite loss counts as, so that the mean stays finite
 BINS = 4096
+SCORE_COLUMN = 3  # of what is kept of a row
 LOGIT_RANGE = 16.0  # float32 cannot tell probabilities from 1 beyond it
 
 
@@ -54,6 +56,7 @@ class ClassTally:
     """
 
     columns = 8  # target, predicted, probability of the target, score, weight, loss, majority, last
+    weight_column = 4
     dtype = torch.float32  # exact for class indices below 2^24
 
     def __init__(self, device: torch.device, *, binary: bool) -> None:
@@ -98,8 +101,10 @@ class ClassTally:
         of_target = probabilities.gather(1, targets.unsqueeze(1)).squeeze(1)
         if losses is None:
             losses = surprise(of_target)
-        score = probabilities[:, 1] if self._binary else torch.zeros_like(of_target)
-        return [targets, likeliest(probabilities), of_target, score, scored, losses]
+        predicted = likeliest(probabilities)
+        # Of two classes the second one's probability is looked at, of many that of the answer.
+        score = probabilities[:, 1] if self._binary else probabilities.gather(1, predicted.unsqueeze(1)).squeeze(1)
+        return [targets, predicted, of_target, score, scored, losses]
 
     def baselines(self, targets: Tensor, weights: Tensor, cuts: Cuts) -> tuple[Tensor, Tensor]:
         """Return the majority's and the last label's predictions, shape (rows,) each, and remember these labels.
@@ -128,6 +133,28 @@ class ClassTally:
         totals["class_hits"].index_put_((classes,), weight * hit, accumulate=True)
         if self._binary:
             totals["histogram"].index_put_((classes, _bins(score)), weight, accumulate=True)
+
+    def look_closely(self, rows: NDArray[np.float32]) -> tuple[dict[str, float], tuple[ReliabilityBin, ...]]:
+        """Return what takes all of some rows, on the host: scores, and how reliable probabilities are.
+
+        Parameters
+        ----------
+        rows
+            Shape (columns, rows).
+
+        Returns
+        -------
+        scores
+            ``calibration_error``; for binary tasks ``roc_auc``, the exact one.
+        bins
+            Of the second class's probability, for binary tasks; otherwise of the answer's, and whether it was right.
+        """
+        target, predicted, _, score, weight, *_ = rows.astype(np.float64)
+        happened = target == (1 if self._binary else predicted)
+        bins = reliability(score, happened, weight)
+        scores = {"calibration_error": calibration_error(bins)} if bins else {}
+        area = area_under_curve(score, happened, weight) if self._binary else None
+        return scores if area is None else {"roc_auc": area, **scores}, bins
 
     def report(self, totals: Totals) -> dict[str, float]:
         """Return what `totals` say.

@@ -23,6 +23,7 @@ class NumberTally:
     """
 
     columns = 6  # target, predicted, weight, loss, mean, last
+    weight_column = 2
     dtype = torch.float64
 
     def __init__(self, device: torch.device) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from models.effort import FULL, Effort
 from models.errors import StateMismatch
+from models.evaluation_ranking import ReliabilityBin
 from models.examples import Examples, Features, Label, Task
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ class LearnerStatus:
         Where it learns, and bytes held there (0 on the CPU).
     drift
         How often drift was certain in its errors.
+    reliability
+        How reliable probabilities were of late; nothing for regression.
     experts
         Where several experts are mixed, what each is worth: expert → measure (``weight``, its share in the answers;
         ``loss``, its own of late) → value.
@@ -215,6 +218,7 @@ class LearnerStatus:
     device: str
     device_memory: int
     drift: int = 0
+    reliability: Sequence[ReliabilityBin] = ()
     experts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from models.distillation import in_sequence
 from models.drift import DriftWatch
@@ -106,7 +105,7 @@ class OnlineLearner:
                 self._model.learn(self._weighted(known)) if examples.taught is None else self._study(examples, known)
             )
             self._evaluation.grow(len(self._model.classes))
-            drifts = self._score(scored, known.weights)
+            drifts = self._score(scored, known)
             if drifts:
                 self._react()
             self._unpublished = True
@@ -122,12 +121,14 @@ class OnlineLearner:
             return Scored(scored.predictions[own], np.array(known.labels, np.float64))
         return Scored(scored.predictions[own], scored.targets[own])
 
-    def _score(self, scored: Scored, weights: NDArray[np.float32]) -> int:
+    def _score(self, scored: Scored, known: Examples) -> int:
         """Score the predictions of rows that have a label; return how often they drifted."""
+        weights = known.weights
         if not len(weights):
             return 0
         answers, targets = torch.from_numpy(scored.predictions), torch.from_numpy(scored.targets)
-        self._evaluation.update(answers, targets, weights)
+        classes = tuple(self._model.classes)
+        self._evaluation.update(answers, targets, weights, answered=known.answered, classes=classes)
         return self._watch.update(answers, targets, weights, self._model.deviation)
 
     def _weighted(self, examples: Examples) -> Examples:
@@ -160,6 +161,7 @@ class OnlineLearner:
         """See :class:`models.learner.Learner`."""
         return LearnerStatus(
             scores=self._evaluation.scores(),
+            reliability=self._evaluation.reliability(),
             skipped={},
             restorations=0,
             classes=tuple(self._model.classes),

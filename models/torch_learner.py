@@ -173,8 +173,8 @@ class TorchLearner:
             raise ValueError(f"a binary task has two classes, these are {model.targets.classes}")
         self.evaluation.grow(classes)
         there = to_device(targets, model.device)
-        served = {"answered": examples.answered, "classes": model.targets.classes}
-        self.evaluation.update(answers, there, examples.weights, **served)
+        known_classes, asked = model.targets.classes, examples.answered
+        self.evaluation.update(answers, there, examples.weights, answered=asked, classes=known_classes)
         known = answers if model.ready else None
         drifts = self.drift.update(known, there, examples.weights, model.targets.scale().deviation)
         return rows, outputs, targets, drifts, None if known is None else Tested(known, there)
@@ -297,6 +297,7 @@ class TorchLearner:
             skipped = int(reports.pop("skipped", 0))
             return LearnerStatus(
                 scores=self.evaluation.scores(),
+                reliability=self.evaluation.reliability(),
                 skipped={"non_finite": skipped} if skipped else {},
                 restorations=int(reports.pop("restorations", 0)),
                 classes=tuple(self.model.targets.classes),
