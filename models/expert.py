@@ -42,12 +42,16 @@ class Encoded:
         only if there are such strings.
     effort
         How much work it is worth to learn them; nothing of it is heeded where they are answered.
+    keys
+        On the host: which key each row has, as ``keyed_hashes.py`` says, int64, shape (rows,). None where no key is
+        configured.
     """
 
     dense: Tensor
     raw: Tensor
     sparse: Mapping[frozenset[Kind], Sparse] = field(default_factory=dict)
     effort: Effort = FULL
+    keys: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return self.dense.shape[0]  # which takes a fifth of the time that len takes
@@ -55,14 +59,15 @@ class Encoded:
     def slice(self, start: int, stop: int) -> "Encoded":
         """Return rows `start` to `stop`."""
         sparse = {kinds: hashes.slice(start, stop) for kinds, hashes in self.sparse.items()}
-        return Encoded(self.dense[start:stop], self.raw[start:stop], sparse, self.effort)
+        keys = None if self.keys is None else self.keys[start:stop]
+        return Encoded(self.dense[start:stop], self.raw[start:stop], sparse, self.effort, keys)
 
     def take(self, rows: NDArray[np.int64]) -> "Encoded":
         """Return the rows that an array of indices names, in its order; each may be there several times."""
         places = to_device(rows, self.dense.device)
         sparse = {kinds: hashes.take(rows) for kinds, hashes in self.sparse.items()}
         dense, raw = self.dense.index_select(0, places), self.raw.index_select(0, places)
-        return Encoded(dense, raw, sparse, self.effort)
+        return Encoded(dense, raw, sparse, self.effort, None if self.keys is None else self.keys[rows])
 
     def at(self, effort: Effort) -> "Encoded":
         """Return these rows, to be learned with an effort."""

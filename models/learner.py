@@ -58,6 +58,10 @@ class LearnerOptions:
         Of the parameters' initial values.
     network
         Further arguments of the network, such as ``hidden: [64, 64]``.
+    key
+        Name of the feature whose values have a small model each; empty for none. See ``keyed.py``.
+    keys, spilled_keys
+        Keys whose parameters are at hand, and others that are kept on disk, at most.
     """
 
     kind: str = "auto"
@@ -74,6 +78,9 @@ class LearnerOptions:
     window: int = 5000
     seed: int = 0
     network: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
+    keys: int = 10_000
+    spilled_keys: int = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,30 +5,45 @@ own, in ``networks.py``, ``losses.py`` and ``optimizers.py``.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from models.drift_options import DriftOptions
-from models.errors import StateMismatch
+from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Task
 from models.learner import Array, Json, Learner, LearnerOptions, Predictor
 
-_Make = Callable[[LearnerOptions, Task, float | None, DriftOptions], Learner]
+_Make = Callable[[LearnerOptions, Task, float | None, DriftOptions, Path | None], Learner]
 
 
-def _online(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:
+def _online(
+    options: LearnerOptions,
+    task: Task,
+    event_clip: float | None,
+    drift: DriftOptions,
+    scratch: Path | None,  # noqa: ARG001 - it writes no files
+) -> Learner:
     """Return River's learner; imported late, because importing River takes a second."""
     from models.online_learner import OnlineLearner
 
     return OnlineLearner(options, task, event_clip=event_clip, drift=drift)
 
 
-def _microbatch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:
+def _microbatch(
+    options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions, scratch: Path | None
+) -> Learner:
     """Return PyTorch's learner; imported late, because importing PyTorch takes seconds."""
     from models.torch_learner import TorchLearner
 
-    return TorchLearner(options, task, event_clip, drift)
+    return TorchLearner(options, task, event_clip, drift, scratch)
 
 
-def _batch(options: LearnerOptions, task: Task, event_clip: float | None, drift: DriftOptions) -> Learner:  # noqa: ARG001 - see below
+def _batch(
+    options: LearnerOptions,
+    task: Task,
+    event_clip: float | None,
+    drift: DriftOptions,  # noqa: ARG001 - see below
+    scratch: Path | None,  # noqa: ARG001 - it writes no files
+) -> Learner:
     """Return the learner that trains anew every so often, drift or not; imported late, as PyTorch is."""
     from models.batch_learner import BatchLearner
 
@@ -80,6 +95,7 @@ def create_learner(
     task: Task,
     event_clip: float | None = None,
     drift: DriftOptions = DriftOptions(),
+    scratch: Path | None = None,
 ) -> Learner:
     """Return a new learner.
 
@@ -91,6 +107,8 @@ def create_learner(
         Bound on the norm of each event's gradient with respect to the outputs, its weight included; None for none.
     drift
         Whether it watches for drift, and what follows.
+    scratch
+        A folder for files that matter only to this process; None: where the system has temporary ones.
 
     Raises
     ------
@@ -99,7 +117,9 @@ def create_learner(
     NetworkInvalid
         A user's own network cannot be loaded or does not keep the contract.
     """
-    return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip, drift)
+    if options.key and options.kind in LEARNERS:
+        raise LearnerOptionsInvalid(f"key: kind {options.kind} has no small models beside it; take another kind")
+    return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip, drift, scratch)
 
 
 def load_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:

@@ -9,6 +9,7 @@ labels go to the evaluation there, and what is learned to the expert's tensors. 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from models.expert import Encoded, Expert
 from models.experts import create_expert
 from models.features import FeatureEncoder, Prepared
 from models.guard import INTERVAL
+from models.keyed import Keyed
 from models.learner import LearnerOptions, LearnerState, LearnerStatus, LearnReport, Predictor, Published, Tested, Trial
 from models.targets import NumberTargets, create_targets
 from models.torch_model import TorchModel
@@ -77,6 +79,8 @@ class TorchLearner:
         weight) included; None for none.
     drift
         Whether it watches for drift, and what follows.
+    scratch
+        A folder for files that matter only to this process; None: where the system has temporary ones.
 
     Raises
     ------
@@ -89,6 +93,7 @@ class TorchLearner:
         task: Task,
         event_clip: float | None = None,
         drift: DriftOptions = UNWATCHED,
+        scratch: Path | None = None,
     ) -> None:
         self.options = options
         # Experts bound what gradients do themselves; what else is made of weights, shares and sums, is bounded here.
@@ -98,12 +103,15 @@ class TorchLearner:
         with device_errors():
             react = drift.reaction(options.kind)
             succeeds = react in ("reset", "background")
-            expert = Succession(make, react, task, options.loss, device) if succeeds else make()
+            self._succession = Succession(make, react, task, options.loss, device) if succeeds else None
+            shared = self._succession or make()
+            self.keyed = Keyed(shared, options, task, device, scratch) if options.key else None
             self._watched = drift
             self.drift = DriftWatch(drift, task, device)
             self.evaluation = Prequential(task, options.window, device)
+        expert = self.keyed or shared
         encoder = FeatureEncoder(task, Layout(), {}, spare=expert.spare)
-        self.model = TorchModel(task, encoder, create_targets(task), expert, device)
+        self.model = TorchModel(task, encoder, create_targets(task), expert, device, key=options.key)
         self.counters = Counters()
         self.touched_statistics = Touched()
         self.known: tuple[int, ...] = ()
@@ -183,7 +191,7 @@ class TorchLearner:
         """Do what is to follow from so many drifts; return whether other experts answer from now on."""
         if drifts and self._forgets:
             self.counters.heavier = FORGETFUL
-        if not isinstance(self.expert, Succession) or not self.expert.react(drifts, effort):
+        if self._succession is None or not self._succession.react(drifts, effort):
             return False
         self._publication = Publication(self)
         return True

@@ -11,6 +11,7 @@ from models.devices import to_device
 from models.examples import Features, Task
 from models.expert import Encoded, Expert, Space
 from models.features import FeatureEncoder, Prepared
+from models.keyed_hashes import key_hashes
 from models.learner import Predictions, Trial
 from models.targets import ClassTargets, NumberTargets, Targets
 
@@ -31,6 +32,8 @@ class TorchModel:
         Of the parameters.
     ready
         Whether the expert has learned anything yet.
+    key
+        Name of the feature whose values have models of their own; empty for none.
     """
 
     task: Task
@@ -39,6 +42,7 @@ class TorchModel:
     expert: Expert
     device: torch.device
     ready: bool = False
+    key: str = ""
 
     def space(self) -> Space:
         """Return what there is to see and to answer."""
@@ -52,7 +56,7 @@ class TorchModel:
         dense = to_device(encoder.encode(prepared, self.targets.scale()), self.device)
         raw = to_device(encoder.encode_raw(prepared), self.device) if expert.uses_raw else dense[:, :0]
         sparse = {kinds: encoder.sparse(prepared, kinds) for kinds in expert.table_kinds} if prepared.bags else {}
-        return Encoded(dense, raw, sparse)
+        return Encoded(dense, raw, sparse, keys=key_hashes(prepared, self.key) if self.key else None)
 
     def prior(self) -> Tensor:
         """Return what is answered without looking at a row: see :class:`models.expert.Expert`."""

@@ -18,6 +18,7 @@ from models.encoder_layout import Layout
 from models.examples import Features, Task
 from models.experts import create_expert
 from models.features import FeatureEncoder
+from models.keyed import Keyed
 from models.learner import Array, Json, LearnerOptions, Predictions, check_spec
 from models.names import under
 from models.targets import create_targets
@@ -52,16 +53,20 @@ class TorchPredictor:
         """
         check_spec(spec, NAME, SCHEMA)
         task, device = Task(spec["task"]), torch.device("cpu")
-        options = LearnerOptions(kind=spec["kind"], loss=spec["loss"], network=spec["network"])
+        key, keys = spec.get("key", ""), spec.get("keys", 1)  # what was published before there were keys lacks them
+        options = LearnerOptions(kind=spec["kind"], loss=spec["loss"], network=spec["network"], key=key, keys=keys)
         make = partial(create_expert, options, task, device)
-        expert = published_expert(make, task, options.loss, device, spec["expert"])
+        described = spec["expert"]["shared"] if key else spec["expert"]
+        expert = published_expert(make, task, options.loss, device, described)
+        if key:
+            expert = Keyed(expert, options, task, device)
         if spec["ready"]:
             tensors = {name: tensor_over(array) for name, array in arrays.items() if not name.startswith(HOST)}
             expert.attach(spec["expert"], tensors)
         encoder_arrays = {**under("encoder/", arrays), **under("statistics/", arrays)}
         encoder = FeatureEncoder(task, Layout.from_json(spec["layout"]), encoder_arrays, spare=expert.spare)
         targets = create_targets(task, spec["classes"], under("targets/", arrays))
-        return cls(TorchModel(task, encoder, targets, expert, device, ready=spec["ready"]))
+        return cls(TorchModel(task, encoder, targets, expert, device, ready=spec["ready"], key=key))
 
     def predict(self, features: Features) -> Predictions:
         """See :class:`models.learner.Predictor`."""

@@ -64,6 +64,8 @@ def describe(learner: "TorchLearner") -> Json:
         "kind": options.kind,
         "network": without_weights(options.network),
         "loss": options.loss,
+        "key": options.key,
+        "keys": options.keys,
         "ready": model.ready,
         "expert": model.expert.describe(),
         "classes": list(model.targets.classes),

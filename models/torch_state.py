@@ -13,6 +13,7 @@ import torch
 from models.encoder_layout import Layout
 from models.errors import StateMismatch
 from models.features import SMALL, FeatureEncoder
+from models.keyed_spill import SPILLED
 from models.learner import Array, LearnerState
 from models.names import under
 from models.network_pretrained import without_weights
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 NEEDED = frozenset({*(f"encoder/{name}" for name in SMALL), "levels/judged", "targets/summary"})
 """Arrays that every state has."""
 
-HOST = ("encoder", "statistics", "levels", "admission", "targets", "evaluation", "drift")
+HOST = ("encoder", "statistics", "levels", "admission", "targets", "evaluation", "drift", "keys")
 """Segments of the learner's own; every other one is the expert's."""
 
 
@@ -40,6 +41,7 @@ def identity(learner: "TorchLearner") -> dict[str, Any]:
         "network": without_weights(options.network),
         "loss": options.loss,
         "optimizer": options.optimizer,
+        "key": options.key or None,
     }
 
 
@@ -62,8 +64,14 @@ def save(learner: "TorchLearner") -> LearnerState:
     arrays |= {
         f"{segment}/{name}": np.array(a, order="C") for segment, part in host.items() for name, a in part.items()
     }
+    keys: dict[str, Any] = {}
+    if learner.keyed is not None:
+        residence, kept = learner.keyed.residence.state()
+        keys["keys"] = residence
+        arrays |= {name: array.copy() if array.flags.writeable else array for name, array in kept.items()}
     meta = {
         **identity(learner),
+        **keys,
         "layout": encoder.layout.to_json(),
         "classes": list(model.targets.classes),
         "ready": model.ready,
@@ -92,7 +100,9 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     missing = NEEDED.difference(state.arrays)
     if missing:
         raise StateMismatch(f"the saved state lacks {sorted(missing)}: take an older one")
-    copies = {name: np.array(array, order="C") for name, array in state.arrays.items()}
+    copies = {
+        name: array if name.startswith(SPILLED) else np.array(array, order="C") for name, array in state.arrays.items()
+    }
     meta, model = state.meta, learner.model
     learner.evaluation.restore(meta["evaluation"], under("evaluation/", copies))
     # One of before there was a watch lacks it.
@@ -106,7 +116,13 @@ def load(learner: "TorchLearner", state: LearnerState) -> None:
     model.targets = create_targets(learner.task, meta["classes"], under("targets/", copies))
     for name, value in meta["counters"].items():
         setattr(learner.counters, name, value)
-    own = {name: array for name, array in copies.items() if name.partition("/")[0] not in HOST}
+    if learner.keyed is not None:
+        learner.keyed.residence.restore(meta["keys"], copies)
+    own = {
+        name: array
+        for name, array in copies.items()
+        if name.partition("/")[0] not in HOST and not name.startswith(SPILLED)
+    }
     tensors = {name: torch.from_numpy(array).to(model.device) for name, array in own.items()}
     try:
         model.expert.restore(meta["expert"], tensors, model.space())

@@ -7,15 +7,22 @@ from numpy.typing import NDArray
 
 Ranges = Sequence[tuple[int, int]]
 
-GRAIN = 64  # rows that are published together
+GRAIN = 64  # rows that are published together, as a rule
 MOST_RANGES = 256  # beyond which the whole table is published
 MOST_NOTES = 1024  # beyond which nobody seems to be asking, and everything counts as changed
 
 
 class Touched:
-    """Notes of rows that changed."""
+    """Notes of rows that changed.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    grain
+        Rows that are published together.
+    """
+
+    def __init__(self, grain: int = GRAIN) -> None:
+        self._grain = grain
         self._notes: list[NDArray[np.int64]] = []
         self._all = False
 
@@ -38,10 +45,10 @@ class Touched:
         whole = [(0, shape[0] * shape[1])]
         if everything or not notes:
             return whole if everything else []
-        grains = np.unique(np.concatenate(notes) % shape[0] // GRAIN)
+        grains = np.unique(np.concatenate(notes) % shape[0] // self._grain)
         if len(grains) > MOST_RANGES:
             return whole
         starts = grains[np.diff(grains, prepend=-2) > 1].tolist()
         stops = (grains[np.diff(grains, append=grains[-1] + 2) > 1] + 1).tolist()
-        size = GRAIN * shape[1]
+        size = self._grain * shape[1]
         return [(start * size, min(stop * size, whole[0][1])) for start, stop in zip(starts, stops, strict=True)]
