@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from models.learner import LearnerOptions
 from service.settings.canary import CanarySettings
@@ -16,6 +16,7 @@ from service.settings.dead_letters import DeadLetterSettings
 from service.settings.drift import DriftSettings
 from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
+from service.settings.key import KeySettings, keyed
 from service.settings.learner import check_learner, check_loss_fits
 from service.settings.section import Section, Topic
 from service.settings.teacher import TaskName, TeacherSettings
@@ -115,6 +116,7 @@ class ModelSettings(Section):
 
     topic: Topic = "events"
     task: TaskName = "auto"
+    key: KeySettings | None = None
     learner: LearnerOptions = Field(default_factory=LearnerOptions)
     microbatch: MicrobatchSettings = Field(default_factory=MicrobatchSettings)
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
@@ -140,6 +142,12 @@ class ModelSettings(Section):
         if isinstance(value, LearnerOptions):
             value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
         return check_learner(value) if isinstance(value, Mapping) else value
+
+    @field_validator("learner", mode="after")
+    @classmethod
+    def _give_key(cls, value: LearnerOptions, info: ValidationInfo) -> LearnerOptions:
+        """Build the learner with the key: it is set beside it, for it says which models there are."""
+        return keyed(value, info.data.get("key"))
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
