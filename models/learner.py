@@ -95,11 +95,14 @@ class Predictions:
         float32, shape (rows, len(classes)), rows sum to 1; None for regression.
     values
         float64, shape (rows,); None for classes.
+    contenders
+        Who answered each row, where requests are shared among a champion and challengers; None where one answers all.
     """
 
     classes: tuple[Label, ...] = ()
     probabilities: NDArray[np.float32] | None = None
     values: NDArray[np.float64] | None = None
+    contenders: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +218,8 @@ class LearnerStatus:
     experts
         Where several experts are mixed, what each is worth: expert → measure (``weight``, its share in the answers;
         ``loss``, its own of late) → value.
+    contest
+        How a champion and its challengers stand (:meth:`models.contest.Contest.status`); None of a learner alone.
     """
 
     scores: Mapping[str, Mapping[str, float]]
@@ -227,6 +232,7 @@ class LearnerStatus:
     drift: int = 0
     reliability: Sequence[ReliabilityBin] = ()
     experts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    contest: Json | None = None
 
 
 class Predictor(Protocol):

@@ -7,6 +7,7 @@ own, in ``networks.py``, ``losses.py`` and ``optimizers.py``.
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from models.contest_rules import FIRST, ContestRules
 from models.drift_options import DriftOptions
 from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Task
@@ -64,12 +65,20 @@ def _microbatch_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     return TorchPredictor.from_published(spec, arrays)
 
 
+def _contest_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
+    """Return the predictor of a champion and of challengers who answer some of the requests."""
+    from models.contest_published import ContestPredictor
+
+    return ContestPredictor.from_published(spec, arrays, load_predictor)
+
+
 LEARNERS: dict[str, _Make] = {"online": _online, "batch": _batch}
 """Kinds that are learners of their own; every other kind is a network of the microbatch learner."""
 
 PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {
     "online": _online_predictor,
     "microbatch": _microbatch_predictor,
+    "contest": _contest_predictor,
 }
 """``spec["learner"]`` → what makes the predictor."""
 
@@ -120,6 +129,32 @@ def create_learner(
     if options.key and options.kind in LEARNERS:
         raise LearnerOptionsInvalid(f"key: kind {options.kind} has no small models beside it; take another kind")
     return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip, drift, scratch)
+
+
+def create_contest(
+    contenders: Mapping[str, LearnerOptions],
+    rules: ContestRules,
+    task: Task,
+    make: Callable[[LearnerOptions], Learner],
+) -> Learner:
+    """Return a new learner with its challengers, or the learner alone where it has none.
+
+    Parameters
+    ----------
+    contenders
+        Name → what it is built from; the model's own learner is :data:`models.contest_rules.FIRST`.
+    rules
+        What makes a challenger the champion.
+    task
+        What is predicted.
+    make
+        Builds one of them: :func:`create_learner`, whose errors are raised.
+    """
+    if len(contenders) == 1:
+        return make(contenders[FIRST])
+    from models.contest import Contest
+
+    return Contest(contenders, task, make, rules)
 
 
 def load_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
