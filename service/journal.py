@@ -41,7 +41,7 @@ __all__ = ["RESERVED_BLOCK", "Decision", "Entry", "Journal", "JournalTail", "Upd
 
 
 class Journal:
-    """Appends entries. `append` and `rotate` belong to the learning thread; `sync` and `prune` may run in another.
+    """Appends entries. `append` and `rotate` belong to the learning thread; `sync` and `prune` may run in any.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ class Journal:
         self._files = files or Files()
         self._lock = threading.Lock()  # guards the open file; held for microseconds
         self._reserving = threading.Lock()
+        self._syncing = threading.Lock()
         self._reserved = tail.reserved
         self._version = base_version
         self._chain = list(tail.chain)
@@ -103,6 +104,10 @@ class Journal:
         ------
         StorageFailed, DurabilityLost
         """
+        with self._syncing:
+            self._sync()
+
+    def _sync(self) -> None:
         with self._lock:
             retired, self._retired = self._retired, []
             named, self._named = self._named, True

@@ -23,12 +23,14 @@ from service.learning.housekeeping import Housekeeping
 from service.learning.model import Model
 from service.learning.training import Training
 from service.learning.versions import Versions
+from service.operating.desk import Desk
+from service.operating.operator import Operator
+from service.operating.rolling_back import go_back
 from service.repair.device_loss import note_loss
 from service.repair.fallback import Fallback
 from service.repair.memory_pressure import MemoryPressure
 from service.repair.self_repair import SelfRepair
 from service.restart.recovery import Recovered
-from service.restart.rollback import roll_back
 
 _log = structlog.get_logger("headrace.trainer")
 
@@ -59,7 +61,15 @@ class Trainer:
         self._model = model
         self._recovered = recovered
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
-        self.training = Training(recovered.lane, recovered.totals, journal, versions, recovered.noted, model.recipe())
+        self.training = Training(
+            recovered.lane,
+            recovered.totals,
+            journal,
+            versions,
+            recovered.noted,
+            model.recipe(),
+            operated=recovered.operated,
+        )
         self._adapting = Adapting(model, self.training)
         self._fallback = Fallback(model, self.training)
         self._memory = MemoryPressure(model, self.training)
@@ -67,6 +77,8 @@ class Trainer:
         self._housekeeping = Housekeeping(
             model, self.training, self._repair, relearned_seconds=recovered.relearned_seconds
         )
+        self._desk = Desk(model, self.training, self._housekeeping, self._repair)
+        self._operator = Operator(self._desk)
 
     def stop(self) -> None:
         """Have the loop end after the microbatch in hand."""
@@ -85,8 +97,8 @@ class Trainer:
         try:
             self._begin()
             while not self._stop.is_set():
-                self._adapting.prepare()
-                batch = self.training.lane.batcher.next(_TICK)
+                self._operator.look()
+                batch = self._next()
                 if batch is not None:
                     self._take(batch)
                 try:
@@ -122,9 +134,9 @@ class Trainer:
             The learner cannot be built.
         OwnershipLost, StorageFailed, ConfigurationInvalid
         """
-        self._instead(lambda: self._roll_back(checkpoint))
+        self._instead(lambda: go_back(self._desk, checkpoint))
 
-    def _instead(self, act: Callable[[], None]) -> None:
+    def _instead(self, act: Callable[[], object]) -> None:
         try:
             if self._recovered.device_error is not None:
                 raise self._recovered.device_error
@@ -134,11 +146,15 @@ class Trainer:
         finally:
             self._close()
 
-    def _roll_back(self, checkpoint: Checkpoint) -> None:
-        training = self.training
-        roll_back(training.lane, checkpoint.learner, self._model.build_learner)
-        training.totals.rollbacks += 1
-        training.versions.rolled_back(training.learner, checkpoint.version, None)
+    def _next(self) -> MicroBatch[Examples] | None:
+        """Return the next microbatch; None where none comes in time, or learning is paused."""
+        # While learning is paused, too: else what came meanwhile would look like a flood afterwards.
+        self._adapting.prepare()
+        if self.training.operated.paused is not None:
+            # What is read waits in bounded buffers: once they are full, nothing more is.
+            self._stop.wait(_TICK)
+            return None
+        return self.training.lane.batcher.next(_TICK)
 
     def _take(self, batch: MicroBatch[Examples]) -> None:
         """Learn a microbatch: test, train, journal, publish. One that holds no example is passed by."""
@@ -254,13 +270,14 @@ class Trainer:
 
     def _finish(self) -> None:
         """Learn the microbatch in hand, and leave everything durable."""
-        batch = self.training.lane.batcher.flush()
+        batch = None if self.training.operated.paused is not None else self.training.lane.batcher.flush()
         if batch is not None:
             self._take(batch)
         self._flush()
         self._housekeeping.finish()
 
     def _close(self) -> None:
+        self._operator.close()
         self._fallback.close()
         self.training.lane.close()
         self._housekeeping.close()

@@ -76,6 +76,11 @@ def model_paths(settings: Settings, model: str) -> ModelPaths:
     return ModelPaths(settings.data_dir / "models" / model, settings.resolved_publish_dir() / model)
 
 
+def commands_path(settings: Settings) -> Path:
+    """Return the file of the commands to all trainers of this data directory."""
+    return settings.data_dir / "commands.sqlite"
+
+
 def log_path(settings: Settings, topic: str) -> Path:
     """Return the file of the embedded log that holds `topic`."""
     return settings.data_dir / "log" / f"{topic}.sqlite"

@@ -163,6 +163,8 @@ class Housekeeping:
             self._metrics.close()
 
     def _state(self, *, idle: bool) -> State:
+        if self._training.operated.paused is not None:
+            return "paused"
         if self._training.lane.ingest.waiting_for_source:
             return "waiting_for_source"
         return "idle" if idle else "learning"
@@ -205,6 +207,7 @@ class Housekeeping:
                 "model": self._model.name,
                 **training.noted.to_json(),
                 "canary": verdict,
+                "operated": training.operated.to_json(),
                 "learner": learner.name,
                 "options": self._model.learner_options(),
                 "lane": lane.count.to_json(),

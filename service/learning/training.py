@@ -1,6 +1,6 @@
 """Where a trainer is: what its loop, its fallback and its housekeeping share. Owned by the learning thread."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.learner import Learner
 from service.journal import Journal
@@ -8,6 +8,7 @@ from service.learning.adaptive import Plan
 from service.learning.lane import Lane
 from service.learning.totals import Totals
 from service.learning.versions import Versions
+from service.operating.operated import Operated
 from service.restart.noted import Noted
 
 
@@ -29,6 +30,8 @@ class Training:
         Whether the online learner is served because the device is out of order.
     plan
         What the next microbatch is to be; None where sizes are not adapted.
+    operated
+        What commands have made of the model.
     """
 
     lane: Lane
@@ -39,6 +42,7 @@ class Training:
     recipe: str
     standing_in: bool = False
     plan: Plan | None = None
+    operated: Operated = field(default_factory=Operated)
 
     @property
     def learner(self) -> Learner:

@@ -79,8 +79,14 @@ class Versions:
         self._publish(learner, flush=True)
 
     def rolled_back(
-        self, learner: Learner, restored_from: int, batch: MicroBatch[Examples] | None, effort: Effort = FULL
-    ) -> None:
+        self,
+        learner: Learner,
+        restored_from: int,
+        batch: MicroBatch[Examples] | None = None,
+        effort: Effort = FULL,
+        *,
+        data: Json | None = None,
+    ) -> Decision:
         """Write down that `learner` is that of an earlier version again, and publish it under a number of its own.
 
         Parameters
@@ -93,6 +99,8 @@ class Versions:
             What was learned last, if it is not written down yet: it gets a number that is never published.
         effort
             With which it was learned.
+        data
+            What the decision says besides: which command it obeys.
         """
         entries: list[Entry] = []
         if batch is not None:
@@ -101,13 +109,16 @@ class Versions:
             self._waiting.append(batch.track.appended)
         self.current += 1
         self.restored_from = restored_from
-        entries.append(Decision(ROLLBACK, self.current, {"restored_from": restored_from}))
-        self._append(*entries)
+        decision = Decision(ROLLBACK, self.current, {**(data or {}), "restored_from": restored_from})
+        self._append(*entries, decision)
         self._publish(learner, flush=True)
+        return decision
 
-    def note(self, kind: str, data: Json) -> None:
-        """Write down a decision that changes no parameters."""
-        self._append(Decision(kind, self.current, data))
+    def note(self, kind: str, data: Json) -> Decision:
+        """Write down a decision that changes no parameters, and return it."""
+        decision = Decision(kind, self.current, data)
+        self._append(decision)
+        return decision
 
     def flush(self, learner: Learner) -> None:
         """Publish what a learner has held back; with nothing held back this does nothing."""

@@ -14,7 +14,7 @@ from service.monitoring.status import HistogramStatus, Status
 LEARNERS = ("microbatch", "online")
 """Values of the label ``learner``, rendered even at 0 so that a rate over them is never missing."""
 
-PAUSES = ("dead_letters",)
+PAUSES = ("dead_letters", "command")
 """Values of the label ``reason`` of a pause, rendered even at 0 so that an alert on them is never missing."""
 
 WINDOWS = {"stream": "stream", "window": "recent"}

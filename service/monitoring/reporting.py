@@ -67,7 +67,7 @@ def report(
         dead_letters=letters.counts,
         dead_letters_unsent=letters.unsent,
         dead_letters_unsent_pruned=letters.unsent_pruned,
-        paused=_pause(letters.pause),
+        paused=_pause(training, letters.pause),
         unlabelled=_unlabelled(training.totals, letters),
         duplicates=training.totals.duplicates,
         limited=training.totals.limited,
@@ -121,5 +121,9 @@ def _last_drift(totals: Totals) -> DriftStatus | None:
     return DriftStatus(events_learned=totals.drifted_at, noticed_at=totals.drift_noticed_at)
 
 
-def _pause(pause: Pause | None) -> PauseStatus | None:
+def _pause(training: Training, pause: Pause | None) -> PauseStatus | None:
+    paused = training.operated.paused
+    if paused is not None:
+        detail = f"{paused['caller']} has paused learning; POST …/resume, or `headrace resume`, has it go on"
+        return PauseStatus(reason="command", detail=detail, since=paused["since"])
     return None if pause is None else PauseStatus(reason=pause.reason, detail=pause.detail, since=pause.since)

@@ -53,6 +53,10 @@ class SelfRepair:
         if self._is_on:
             self._canary.remember(learned, seconds)
 
+    def trust_current(self) -> None:
+        """Compare with the learner that there is from now on: an operator has chosen it."""
+        self._canary.trust(self._training.learner.predictor())
+
     @property
     def condemns(self) -> bool:
         """Whether it was time to look at what was learned last, and it must not be published."""
@@ -135,8 +139,10 @@ class SelfRepair:
         return better
 
     def _candidates(self) -> Iterator[tuple[int, LearnerState]]:
-        """Yield version and learner of each kept checkpoint, newest first."""
+        """Yield version and learner of each kept checkpoint that no operator went back from, newest first."""
         for info in self._model.store.list():
+            if self._training.operated.has_left(info.version):
+                continue
             try:
                 checkpoint = self._model.store.load(info)
             except CheckpointInvalid as error:

@@ -7,7 +7,7 @@ two different sets of parameters.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,7 @@ from service.errors import ConfigurationInvalid
 from service.learning.count import Count
 from service.learning.lane import Lane
 from service.learning.totals import Totals
+from service.operating.operated import Operated, is_obeyed
 from service.repair.canary import is_trusted
 from service.restart.history import History, history, is_rollback
 from service.restart.noted import Noted
@@ -57,6 +58,8 @@ class Recovered:
         Answers from the checkpoint's parameters: what the canary compares with.
     relearned_seconds
         How long it took to learn again what came after the checkpoint.
+    operated
+        What commands have made of the model.
     """
 
     noted: Noted
@@ -69,6 +72,7 @@ class Recovered:
     restored_from: int | None = None
     reference: Predictor | None = None
     relearned_seconds: float = 0.0
+    operated: Operated = field(default_factory=Operated)
 
 
 @dataclass(slots=True)
@@ -109,7 +113,7 @@ class Recovery:
         lane = self.relearning.begin(checkpoint, noted)
         past = self._past(tail, noted, lane.learner)
         try:
-            reference = lane.learner.predictor() if lane.learner is not None and is_trusted(checkpoint) else None
+            reference = self._reference(lane.learner, checkpoint, past.steps)
             began = time.perf_counter()
             again = self.relearning.follow(lane, past.steps, max(tail.follows, 0), noted, _tally(totals))
         except Exception:  # whatever it is: the lane's reading program must not outlive it
@@ -126,9 +130,9 @@ class Recovery:
         version = max(tail.resume_version, again.version)
         _log.info("recovered", version=version, learned_again=updates, events=lane.learned, checkpoint=tail.follows)
         restored_from = _restored_from(checkpoint, past.steps)
-        return Recovered(
-            noted, lane, version, again.version, totals, tail, None, restored_from, reference, relearned_seconds
-        )
+        operated = Operated.of(checkpoint, tail.entries)
+        found = (noted, lane, version, again.version, totals, tail, None, restored_from, reference, relearned_seconds)
+        return Recovered(*found, operated)
 
     def run_without_device(self, error: DeviceFailed) -> Recovered:
         """Return the model at the place where the journal ends, but without a learner."""
@@ -138,7 +142,21 @@ class Recovery:
         positions = updates[-1].positions if updates else checkpoint.positions if checkpoint else noted.begin
         count = replace(count, consumed=totals.events_consumed)
         lane = self.relearning.open(None, noted.start(positions), count, self.relearning.screen(checkpoint))
-        return Recovered(noted, lane, tail.resume_version, tail.resume_version, totals, tail, error)
+        operated = Operated.of(checkpoint, tail.entries)
+        version = tail.resume_version
+        return Recovered(noted, lane, version, version, totals, tail, error, operated=operated)
+
+    def _reference(
+        self, learner: Learner | None, checkpoint: Checkpoint | None, steps: Sequence[Entry]
+    ) -> Predictor | None:
+        """Return the answers of the checkpoint's learner; None where it is bad, or somebody went back from it."""
+        if (
+            learner is None
+            or not is_trusted(checkpoint)
+            or any(is_rollback(step) and is_obeyed(step) for step in steps)
+        ):
+            return None
+        return learner.predictor()
 
     def _begin(self) -> tuple[Checkpoint | None, JournalTail, Noted, Totals]:
         """Read what there is."""
