@@ -6,12 +6,13 @@ is built from: a challenger that is new begins with nothing, one that is gone is
 """
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from models.contest_contender import Contender
 from models.contest_rules import FIRST
 from models.errors import StateMismatch
-from models.learner import Array, Json, Learner, LearnerState
+from models.learner import Array, Json, Learner, LearnerOptions, LearnerState
 
 if TYPE_CHECKING:
     from models.contest import Contest
@@ -156,9 +157,13 @@ def _goes_on(champion: str) -> str:
     )
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Return whether two are the same as JSON, in which checkpoints keep them."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+def _same(saved: Json | None, options: Json) -> bool:
+    """Return whether options that were saved are these; one that they lack had its default when they were."""
+    if saved is None:
+        return False
+    whole = {**asdict(LearnerOptions()), **saved}
+    # As JSON, in which checkpoints keep them.
+    return json.dumps(whole, sort_keys=True) == json.dumps(options, sort_keys=True)
 
 
 def _marked(name: str, arrays: Any) -> dict[str, Array]:

@@ -3,21 +3,22 @@
 Nothing here reads a file or the environment: ``service/config.py`` puts the sections together and fills them.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from models.contest_rules import FIRST
 from models.learner import LearnerOptions
 from service.settings.canary import CanarySettings
+from service.settings.challengers import ChallengerSettings, ContestSettings, Name, checked_learner
 from service.settings.dead_letters import DeadLetterSettings
 from service.settings.drift import DriftSettings
 from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
 from service.settings.key import KeySettings, keyed
-from service.settings.learner import check_learner, check_loss_fits
+from service.settings.learner import check_loss_fits
 from service.settings.section import Section, Topic
 from service.settings.teacher import TaskName, TeacherSettings
 
@@ -127,6 +128,8 @@ class ModelSettings(Section):
     drift: DriftSettings = Field(default_factory=DriftSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     teacher: TeacherSettings | None = None
+    challengers: Mapping[Name, ChallengerSettings] = Field(default_factory=dict)
+    contest: ContestSettings = Field(default_factory=ContestSettings)
     warm_start: Path | None = None
 
     @field_validator("warm_start")
@@ -138,10 +141,8 @@ class ModelSettings(Section):
     @field_validator("learner", mode="before")
     @classmethod
     def _check_learner(cls, value: Any) -> Any:
-        """Check the learner's settings here: its dataclass belongs to ``models`` and takes what it is given."""
-        if isinstance(value, LearnerOptions):
-            value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
-        return check_learner(value) if isinstance(value, Mapping) else value
+        """Check the learner's settings where their dataclass does not."""
+        return checked_learner(value)
 
     @field_validator("learner", mode="after")
     @classmethod
@@ -159,6 +160,16 @@ class ModelSettings(Section):
     def _check_task(self) -> Self:
         check_loss_fits(self.learner.loss, self.task)
         return self
+
+    @model_validator(mode="after")
+    def _check_challengers(self) -> Self:
+        self.contest.check(self.challengers, self.task)
+        return self
+
+    @property
+    def contenders(self) -> Mapping[str, LearnerOptions]:
+        """What the learner and its challengers are built from, by their names."""
+        return {FIRST: self.learner, **{name: each.learner for name, each in self.challengers.items()}}
 
     @model_validator(mode="after")
     def _check_dead_letters(self) -> Self:
