@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 def list_checkpoints(*, model: ModelOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Show the checkpoints that are kept, newest first."""
     from service.commands.checkpoint_commands import list_command
-    from service.config import load_settings
+    from service.roster.roster import load_with_added
 
-    answer = list_command(load_settings(config), model)
+    answer = list_command(load_with_added(config), model)
     typer.echo(answer.as_json() if as_json else answer.text)
 
 
@@ -49,10 +49,10 @@ def verify(
     May run while the model is being trained. The status is 1 where one is damaged or differs.
     """
     from service.commands.checkpoint_commands import verify_command
-    from service.config import load_settings
     from service.logs import configure_logs
+    from service.roster.roster import load_with_added
 
-    settings = load_settings(config)
+    settings = load_with_added(config)
     configure_logs()
     answer = verify_command(settings, model, replay, (lambda _line: None) if as_json else typer.echo)
     typer.echo(answer.as_json() if as_json else answer.text)
@@ -76,10 +76,10 @@ def restore(
     The place in the log stays, so that what came after the checkpoint is forgotten, and what comes next is learned.
     """
     from service.commands.checkpoint_commands import restore_command
-    from service.config import load_settings
     from service.logs import configure_logs
+    from service.roster.roster import load_with_added
 
-    settings = load_settings(config)
+    settings = load_with_added(config)
     configure_logs()
     answer = restore_command(settings, model, version, with_positions=with_positions)
     typer.echo(answer.as_json() if as_json else answer.text)

@@ -22,17 +22,19 @@ class Answer:
 
 
 def model_of(settings: Settings, model: str | None) -> str:
-    """Return the model that is meant.
+    """Return the model that is meant: where none is named, the only one that the configuration declares.
 
     Raises
     ------
     ConfigurationInvalid
         There is none of that name, or several and none was named.
     """
-    names = ", ".join(settings.models)
-    if model is None and len(settings.models) > 1:
+    declared = settings.declared().models
+    if model is None and len(declared) > 1:
+        names = ", ".join(settings.models)
         raise ConfigurationInvalid(f"several models are configured: say which one is meant, --model one of {names}")
-    name = next(iter(settings.models)) if model is None else model
+    name = next(iter(declared)) if model is None else model
     if name not in settings.models:
-        raise ConfigurationInvalid(f"--model {name}: there is no such model; the configuration has {names}")
+        known = ", ".join(settings.models)
+        raise ConfigurationInvalid(f"--model {name}: there is no such model; the configuration has {known}")
     return name

@@ -46,9 +46,9 @@ def list_letters(
 ) -> None:
     """Show the newest dead letters: their number, their place in the log, when and why they were refused."""
     from service.commands.dead_letter_commands import list_command
-    from service.config import load_settings
+    from service.roster.roster import load_with_added
 
-    answer = list_command(load_settings(config), model, reason, None if state is None else state.value, limit)
+    answer = list_command(load_with_added(config), model, reason, None if state is None else state.value, limit)
     typer.echo(answer.as_json() if as_json else answer.text)
 
 
@@ -63,9 +63,9 @@ def show(
 ) -> None:
     """Show one dead letter whole: what was wrong, and key, headers and bytes as they came."""
     from service.commands.dead_letter_commands import show_command
-    from service.config import load_settings
+    from service.roster.roster import load_with_added
 
-    answer = show_command(load_settings(config), model, letter)
+    answer = show_command(load_with_added(config), model, letter)
     typer.echo(answer.as_json() if as_json else answer.text)
 
 
@@ -86,16 +86,16 @@ def redrive(
 ) -> None:
     """Send dead letters to their topic again, as they came and once each, after what was wrong has been put right."""
     from service.commands.dead_letter_redriving import redrive_command
-    from service.config import load_settings
+    from service.roster.roster import load_with_added
 
-    answer = redrive_command(load_settings(config), model, reason, letters, limit, again=again)
+    answer = redrive_command(load_with_added(config), model, reason, letters, limit, again=again)
     typer.echo(answer.as_json() if as_json else answer.text)
 
 
 def resume(model: ModelOption = None, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Have learning go on that paused because too many events could not be used. What comes next is counted afresh."""
     from service.commands.dead_letter_commands import resume_command
-    from service.config import load_settings
+    from service.roster.roster import load_with_added
 
-    answer = resume_command(load_settings(config), model)
+    answer = resume_command(load_with_added(config), model)
     typer.echo(answer.as_json() if as_json else answer.text)

@@ -66,21 +66,23 @@ def register(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(serve)
     app.command(hidden=True)(spare)
+    app.command(hidden=True)(trainers)
 
 
 def up(config: ConfigOption = None) -> None:
     """Run everything: a trainer for each model, and the server, started again when they die."""
     settings = _prepare(config)
-    from service.supervision.supervisor import run_supervisor
+    from service.supervision.supervisor import make_supervisor, run_supervisor
 
-    raise typer.Exit(run_supervisor(settings, config))
+    address = settings.serve.address()
+    raise typer.Exit(run_supervisor(make_supervisor(settings, config), address=address))
 
 
 def train(
     *,
     config: ConfigOption = None,
     model: Annotated[
-        str | None, typer.Option(help="Which model to train; needed only where several are configured.")
+        str | None, typer.Option(help="Which model to train; without it all of them, those that are added included.")
     ] = None,
     origin: Annotated[
         str,
@@ -105,7 +107,7 @@ def train(
     from service.replaying.replay_events import Roles
 
     beginning = Beginning(origin, warm_start, history, Roles(label, id_column, timestamp), epochs)
-    raise typer.Exit(train_command(settings, model, beginning, leave=leave))
+    raise typer.Exit(train_command(settings, model, beginning, config, leave=leave))
 
 
 def spare(config: ConfigOption = None) -> None:
@@ -114,6 +116,14 @@ def spare(config: ConfigOption = None) -> None:
     from service.learning.trainer_process import run_spare
 
     raise typer.Exit(run_spare(settings))
+
+
+def trainers(config: ConfigOption = None) -> None:
+    """Train the models that are added while it runs, until stdin ends: what ``train`` without ``--model`` starts."""
+    settings = _prepare(config)
+    from service.supervision.companion import run_companion
+
+    raise typer.Exit(run_companion(settings, config))
 
 
 def serve(config: ConfigOption = None) -> None:
@@ -126,11 +136,12 @@ def serve(config: ConfigOption = None) -> None:
 
 def _prepare(config: ConfigOption) -> "Settings":
     """Load the settings, and set up logs: these commands talk to operators."""
-    from service.config import load_settings, wants_traceback
+    from service.config import wants_traceback
     from service.durability.ownership import make_private
     from service.logs import configure_logs
+    from service.roster.roster import load_with_added
 
-    settings = load_settings(config)
+    settings = load_with_added(config)
     configure_logs(verbose=wants_traceback())
     make_private(settings.resolved_publish_dir())
     return settings

@@ -1,5 +1,6 @@
 """What ``headrace train`` does before it trains: the model begins anew, or with what is known already."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from service.learning import trainer_process
 from service.replaying.replay_events import Roles
 from service.restart.history_file import HistoryOrder
 from service.restart.starting_over import start_over
+from service.supervision.companion import companion
+from service.supervision.supervisor import make_supervisor, run_supervisor
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,19 @@ class Beginning:
         return None
 
 
-def train_command(settings: Settings, model: str | None, beginning: Beginning, *, leave: bool) -> int:
+def train_command(
+    settings: Settings, model: str | None, beginning: Beginning, config: Path | None, *, leave: bool
+) -> int:
     """Have a model begin as it is to, and train it unless that is left to others; return the exit status.
+
+    Without a name all models are trained: the configuration's only one by this process, all others by processes of it.
 
     Raises
     ------
     ServiceError, ConsumerError, ModelError
     """
+    if model is None and not leave and beginning == Beginning() and len(settings.declared().models) > 1:
+        return run_supervisor(make_supervisor(settings, config, serve=False), models=sorted(settings.models))
     name, history = model_of(settings, model), beginning.order()
     if beginning.warm_start is not None:
         settings = _with_warm_start(settings, name, beginning.warm_start)
@@ -67,7 +76,8 @@ def train_command(settings: Settings, model: str | None, beginning: Beginning, *
         kept = start_over(settings, name, beginning.origin)
         typer.echo(f"{name} begins anew, from {beginning.origin}; what it was is in {kept}", err=True)
     if not leave:
-        return trainer_process.run_trainer(settings, name, history=history)
+        with companion(settings, config) if model is None else nullcontext():
+            return trainer_process.run_trainer(settings, name, history=history)
     if history is not None or settings.models[name].warm_start is not None:
         trainer_process.begin_only(settings, name, history)
     return 0
@@ -76,4 +86,4 @@ def train_command(settings: Settings, model: str | None, beginning: Beginning, *
 def _with_warm_start(settings: Settings, name: str, path: Path) -> Settings:
     """Return settings in which the model `name` begins with what is at `path`."""
     own = settings.models[name].model_copy(update={"warm_start": path.expanduser()})
-    return settings.model_copy(update={"models": {**settings.models, name: own}})
+    return settings.with_added({**settings.models, name: own}, settings.added)

@@ -34,6 +34,7 @@ from service.repair.device_loss import LOST_AGAIN, is_lost_again
 from service.restart.beginning import begin
 from service.restart.history_file import HistoryOrder
 from service.restart.starting_over import finish_starting_over
+from service.roster.following import Following
 from service.trainer import Trainer
 from service.wiring import make_source, model_paths, open_dead_letters
 
@@ -72,34 +73,44 @@ def run_trainer(
     ServiceError, ConsumerError, ModelError
         It cannot go on; the message says what to do.
     """
-    if name not in settings.models:
-        raise ConfigurationInvalid(f"there is no model {name!r}; the configuration has {', '.join(settings.models)}")
+    following = Following(settings, name)
+    if not following.exists():
+        raise ConfigurationInvalid(f"there is no model {name!r}; there is {', '.join(settings.models)}")
     stop = threading.Event()
     running: list[Trainer] = []
+
+    def stop_trainer() -> None:
+        for trainer in running:
+            trainer.stop()
 
     def end(signal_number: int, frame: object) -> None:
         del signal_number, frame
         stop.set()
-        for trainer in running:
-            trainer.stop()
+        stop_trainer()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     programs = programs or prepare_trainer(settings)
     _log.info("everything is imported", model=name)
     try:
-        while not stop.is_set():
-            lease = claim(settings, name, stop, lambda reason: _log.info(reason, model=name))
-            if lease is None:
-                break
-            try:
-                _own(open_model(settings, name, lease, programs), stop, running, history)
-            except OwnershipLost as error:
-                _log.warning("ownership lost; standing by", error=str(error))
-                programs.prepare()
-            finally:
-                running.clear()
-                lease.release()
+        with following.looking(stop_trainer):
+            while not stop.is_set():
+                lease = claim(settings, name, stop, lambda reason: _log.info(reason, model=name))
+                if lease is None:
+                    break
+                try:
+                    current = following.owned()
+                    if current is None:
+                        _log.info("the model was removed", model=name)
+                        break
+                    _own(open_model(current, name, lease, programs), stop, running, history)
+                except OwnershipLost as error:
+                    _log.warning("ownership lost; standing by", error=str(error))
+                finally:
+                    running.clear()
+                    lease.release()
+                if settings.ingest.processes and not stop.is_set():
+                    programs.prepare()
     finally:
         programs.close()
     return 0

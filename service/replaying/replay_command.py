@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from service.config import Settings, client_key, load_settings
+from service.config import Settings, client_key
 from service.errors import ConfigurationInvalid
 from service.monitoring.live_state import LiveState, describe, headline
 from service.replaying.message_forms import Format, check_arrow
@@ -17,6 +17,7 @@ from service.replaying.replay_events import Roles, as_json, events_of
 from service.replaying.replay_http import HttpTarget
 from service.replaying.replay_targets import SinkTarget, Target
 from service.replaying.stream_files import StreamFile, open_stream_file
+from service.roster.roster import load_with_added
 
 KAFKA = "kafka"
 
@@ -106,7 +107,7 @@ def _target(order: ReplayOrder, key: str | None) -> tuple[Target, str]:
     """Return where the events go, and the address of the server that knows the score."""
     if order.to != KAFKA:
         return _server(order, key), order.to
-    settings = load_settings(order.config)
+    settings = load_with_added(order.config)
     return _topic(order, settings), settings.serve.address()
 
 

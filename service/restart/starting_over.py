@@ -105,6 +105,30 @@ def start_over(settings: Settings, name: str, origin: str, source: Source | None
     return paths.aside / aside
 
 
+def set_aside(paths: ModelPaths, aside: str) -> None:
+    """Have a model that is no more leave nothing in its place but the numbers it has given; for its owner only.
+
+    May be done again after a crash. Whoever has the name next begins with the earliest event, and counts on.
+
+    Parameters
+    ----------
+    paths
+        Where the model is.
+    aside
+        Name of the folder that what it was goes to.
+
+    Raises
+    ------
+    StorageFailed, DurabilityLost, JournalInvalid, ConsumerError
+    """
+    finish_starting_over(paths)
+    version, _ = _past(paths)
+    # Whoever comes next may learn from another log: places in this one mean nothing then.
+    intent = _Intent({}, version, new_identity(), same_log=False, aside=aside)
+    Files().write(_intent_path(paths), [msgspec.json.encode(intent)])
+    finish_starting_over(paths)
+
+
 def positions_at(origin: str, source: Source) -> Positions:
     """Return the positions that `origin` means; see :func:`start_over`."""
     if origin == "earliest":

@@ -1,6 +1,12 @@
-"""One supervised child process: started, started again when it dies, and ended in order. See ``supervisor.py``."""
+"""One supervised child process: started, started again when it dies, and ended in order. See ``supervisor.py``.
 
+What dies over and over is not to be felt by the others: it loses its right to the spare, waits longer each time, and
+goes behind the others from its start on.
+"""
+
+import contextlib
 import ctypes
+import os
 import random
 import signal
 import subprocess
@@ -22,6 +28,9 @@ _STEADY_AFTER = 30.0
 
 _WORKED_AFTER = 1.0
 """Seconds after which a half that dies has been at work, so that there is no harm in starting it again at once."""
+
+_HASTY_MOST = 3
+"""Deaths in a row, none of them after :data:`_STEADY_AFTER`, from which on a half is not started again at once."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -59,15 +68,30 @@ class Half:
         What to run.
     spare
         Gives a process that has imported everything and is this half from now on; None where there is none now.
+    essential
+        Whether nothing goes on where it cannot be started because of wrong settings.
+    niceness
+        How far it goes behind others while it dies over and over; see ``train.niceness``.
     """
 
-    def __init__(self, name: str, command: Sequence[str], spare: TakeSpare = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        spare: TakeSpare = lambda: None,
+        *,
+        essential: bool = True,
+        niceness: int = 0,
+    ) -> None:
         self.name = name
         self._command = list(command)
         self._spare = spare
+        self._essential = essential
+        self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self._back_off = _BACK_OFF_FIRST
+        self._deaths = 0
         self._not_before = 0.0
 
     @property
@@ -77,11 +101,18 @@ class Half:
 
     def start(self) -> None:
         """Start the process, or have a spare one take its place."""
-        self._run(self._spare())
+        self._run(None if self._dies_over_and_over else self._spare())
+
+    @property
+    def _dies_over_and_over(self) -> bool:
+        return self._deaths >= _HASTY_MOST
 
     def _run(self, spare: "subprocess.Popen[bytes] | None") -> None:
         self._process = spare or start_child(self._command)
         self._started = time.monotonic()
+        if self._dies_over_and_over:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, self._niceness)
         _log.info("started", half=self.name, pid=self._process.pid, spare=spare is not None)
 
     def watch(self) -> int | None:
@@ -93,14 +124,20 @@ class Half:
         status = self._process.poll()
         if status is None:
             if time.monotonic() - self._started > _STEADY_AFTER:
-                self._back_off = _BACK_OFF_FIRST
+                # What has worked once was configured right: from now on it may fail without ending the others.
+                self._back_off, self._deaths, self._essential = _BACK_OFF_FIRST, 0, False
             return None
         self._process = None
-        if status == USAGE:
+        if status == USAGE and self._essential:
             _log.error("cannot start", half=self.name, status=status)
             return status
+        self._deaths += 1
         self._start_again(status)
         return None
+
+    def gone(self) -> bool:
+        """Whether the process has ended, or was never started."""
+        return self._process is None or self._process.poll() is not None
 
     def end(self) -> None:
         """Ask the process to end."""
@@ -114,7 +151,7 @@ class Half:
 
     def _start_again(self, status: int) -> None:
         """Start what died: at once where a spare one is there or it asks for that, else when its time comes."""
-        if time.monotonic() - self._started >= _WORKED_AFTER:
+        if time.monotonic() - self._started >= _WORKED_AFTER and not self._dies_over_and_over:
             spare = self._spare()
             if spare is not None or status == DEVICE_LOST:
                 _log.warning("died; starting again at once", half=self.name, status=status)

@@ -138,7 +138,7 @@ def test_what_kafka_may_have_is_left_to_the_operator(
 
     kafka = settings.source.model_copy(update={"kind": "kafka"})
     monkeypatch.setattr(
-        "service.config.load_settings", lambda *_: settings.model_copy(update={"source": kafka}), raising=True
+        "service.roster.roster.load_settings", lambda *_: settings.model_copy(update={"source": kafka}), raising=True
     )
     monkeypatch.setattr(dead_letter_redriving, "make_sink", lambda *_: Timeout())
     status, _, err = headrace("redrive", "--letter", "1")

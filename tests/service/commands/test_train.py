@@ -51,7 +51,7 @@ def test_where_it_begins_with_nothing_an_end_without_training_does_nothing(
     called: list[tuple[str, Settings, HistoryOrder | None]],
 ) -> None:
     """If this fails, ``--from earliest --exit`` imports everything for nothing."""
-    assert train_command(Settings(), None, Beginning(), leave=True) == 0
+    assert train_command(Settings(), None, Beginning(), None, leave=True) == 0
     assert not called
 
 
@@ -59,7 +59,7 @@ def test_where_it_begins_with_nothing_an_end_without_training_does_nothing(
 def test_what_says_something_of_no_history_is_refused(said: dict[str, Any]) -> None:
     """If this fails, a forgotten --history is a model that begins at nothing."""
     with pytest.raises(ConfigurationInvalid, match=r"name its file: --history"):
-        train_command(Settings(), None, Beginning(**said), leave=True)
+        train_command(Settings(), None, Beginning(**said), None, leave=True)
 
 
 def test_a_warm_start_is_a_setting_too(tmp_path: Path) -> None:
