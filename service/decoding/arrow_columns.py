@@ -135,7 +135,7 @@ class _Reader:
         return self._values(column) if vectors is None else ArrayColumn(Kind.VECTOR, vectors)
 
     def part(self, leaf: Leaf) -> Column:
-        """Return the column of a label, an id, a timestamp or a weight."""
+        """Return the column of one of an event's parts."""
         return self._values(self._column(leaf.path))
 
     def _column(self, path: tuple[int, ...]) -> Any:

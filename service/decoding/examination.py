@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.examples import Examples, Features
+from service.decoding.answer_columns import WRONG, answers_in
 from service.decoding.columns import assemble, compact
 from service.decoding.event_names import ids_of, sources_of
 from service.decoding.event_problems import Problem
@@ -73,6 +74,8 @@ def examine(
         blame = f"feature {problem.name[:100]!r}: " if problem.name else ""
         problems.setdefault(problem.row, Problem("feature", blame + problem.message))
     weights, times = _examine_parts(table, problems)
+    answered, bad = answers_in(table.parts["prediction"])
+    _note(problems, bad, "prediction", WRONG)
     bare = table.without_features if options.format == "envelope" else _rows_without_value(features)
     waiting = _examine_bare(table, bare, options, batch, problems)
     labels = table.parts["label"]
@@ -87,7 +90,15 @@ def examine(
         wanted |= ids.any(axis=1)
     wanted[list(problems)] = False
     examples = Examples(
-        features, labels, weights, times, ids, sources_of(table, options, batch), labelled, featured=featured
+        features,
+        labels,
+        weights,
+        times,
+        ids,
+        sources_of(table, options, batch),
+        labelled,
+        featured=featured,
+        answered=answered,
     )
     if wanted.all():
         return Verdict(_marked(examples), table.origins, 0)

@@ -31,6 +31,8 @@ PART_TYPES: dict[str, Any] = {
     "id": str | int | None,
     "timestamp": float | str | None,
     "weight": float | None,
+    # Whatever it is, the event is as it would be without it; a form of its own would send all others the slow way.
+    "prediction": Any,
 }
 
 

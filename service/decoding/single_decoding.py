@@ -26,6 +26,7 @@ class Envelope(msgspec.Struct):
     id: Any = None
     timestamp: Any = None
     weight: Any = None
+    prediction: Any = None
 
 
 class Event:
@@ -63,7 +64,7 @@ class SingleDecoder:
             return Problem("feature", str(invalid))
 
     def _from_envelope(self, envelope: Envelope) -> Event | Problem:
-        parts = {"label": envelope.label, "id": envelope.id, "timestamp": envelope.timestamp, "weight": envelope.weight}
+        parts = {part: getattr(envelope, part) for part in PARTS}
         if envelope.features is None:
             return Event(None, parts, {})
         if type(envelope.features) is not dict:

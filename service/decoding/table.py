@@ -16,7 +16,7 @@ from service.decoding.array_columns import FeatureColumn, python_values, take_ro
 from service.decoding.extent import check_cells
 from service.decoding.record_batch import Origins
 
-PARTS = ("label", "id", "timestamp", "weight")
+PARTS = ("label", "id", "timestamp", "weight", "prediction")
 """What an event may have beside its features."""
 
 Column = Sequence[Any]

@@ -98,6 +98,7 @@ class TypedDecoder:
             "id": [row.id for row in rows],
             "timestamp": [row.timestamp for row in rows],
             "weight": [row.weight for row in rows],
+            "prediction": [row.prediction for row in rows],
         }
         return Table(origins, features, parts, np.array(absent, np.intp))
 

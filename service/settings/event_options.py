@@ -1,7 +1,8 @@
 """How a topic's messages are to be read: the section ``models.NAME.events`` of the configuration.
 
-Two formats. An *envelope* names its parts (``features``, ``label``, ``id``, ``timestamp``, ``weight``). A *flat* event
-is JSON that knows nothing of Headrace: the options say where its label is, and every other field is a feature.
+Two formats. An *envelope* names its parts (``features``, ``label``, ``id``, ``timestamp``, ``weight``, and what was
+answered of it: ``prediction``). A *flat* event is JSON that knows nothing of Headrace: the options say where its label
+is, and every other field is a feature.
 """
 
 from typing import Literal, Self
@@ -25,7 +26,7 @@ class EventOptions(BaseModel):
     ----------
     format
         ``envelope`` or ``flat``.
-    label, id, timestamp, weight
+    label, id, timestamp, weight, prediction
         Paths into a flat event, nested names joined by dots (``order.customer.id``). An envelope has fixed names, so
         there only `id` may be set, to ``$key``: the record's key is the id.
     include
@@ -53,6 +54,7 @@ class EventOptions(BaseModel):
     id: str | None = Field(default=None, min_length=1)
     timestamp: str | None = Field(default=None, min_length=1)
     weight: str | None = Field(default=None, min_length=1)
+    prediction: str | None = Field(default=None, min_length=1)
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     dedup_window: int = Field(default=0, ge=0, le=MOST_REMEMBERED)
@@ -67,17 +69,18 @@ class EventOptions(BaseModel):
             return self._check_envelope()
         if self.label is None:
             raise ValueError("format: flat needs `label`, the path of the field to learn, such as `label: order.late`")
-        paths = [path for path in (self.label, self.id, self.timestamp, self.weight) if path is not None]
+        found = (self.label, self.id, self.timestamp, self.weight, self.prediction)
+        paths = [path for path in found if path is not None]
         if (RECORD_KEY in paths and self.id != RECORD_KEY) or paths.count(RECORD_KEY) > 1:
             raise ValueError(f"only `id` may be {RECORD_KEY}, the record's key; the others are paths into the event")
         if len(set(paths)) < len(paths):
-            raise ValueError("label, id, timestamp and weight must be different fields of the event")
+            raise ValueError("label, id, timestamp, weight and prediction must be different fields of the event")
         if self.dedup_window and self.id is None:
             raise ValueError("dedup_window compares ids: set `id`, the path of the field that names an event, or $key")
         return self
 
     def _check_envelope(self) -> Self:
-        for name in ("label", "timestamp", "weight"):
+        for name in ("label", "timestamp", "weight", "prediction"):
             if getattr(self, name) is not None:
                 raise ValueError(f"`{name}` is a path into a flat event; an envelope has fixed names: set format: flat")
         if self.id not in (None, RECORD_KEY):

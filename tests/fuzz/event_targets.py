@@ -26,7 +26,9 @@ GOOD = {"features": {"a": 1, "b": "x", "c": {"d": [1, 2]}}, "label": 1, "x": {"y
 
 OPTIONS = [
     EventOptions(),
-    EventOptions(format="flat", label="label", id="id", timestamp="timestamp", weight="weight"),
+    EventOptions(
+        format="flat", label="label", id="id", timestamp="timestamp", weight="weight", prediction="prediction"
+    ),
     EventOptions(id="$key", include=("a", "c*"), exclude=("c.d",)),
     EventOptions(format="flat", label="x.y", id="$key", features={"b": Kind.CATEGORY, "a": Kind.NUMBER}),
 ]

@@ -38,6 +38,11 @@ VALUES = st.recursive(st.one_of(SCALARS, LISTS), lambda inner: st.dictionaries(N
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=5)
 LABELS = st.one_of(st.sampled_from([0, 1, "late", True, 1.0, 2.5, None]), SCALARS)
 TIMES = st.sampled_from([0, 1.5, 1763683200123, "2025-11-21", "2025-11-21T00:00:00+02:00", "soon", 1e15, None, True])
+SHARES = st.one_of(st.sampled_from([0, 1, 0.25, 1.0005, 2, "much"]), SCALARS)
+PREDICTIONS = st.fixed_dictionaries(
+    {"model_version": st.one_of(st.integers(0, 5), st.sampled_from([0, -1, 2**63, 1.0, True]))},
+    optional={"probabilities": st.dictionaries(NAMES, SHARES, max_size=3), "value": NUMBERS},
+)
 ENVELOPES = st.fixed_dictionaries(
     {"features": st.one_of(OBJECTS, OBJECTS, OBJECTS, VALUES)},
     optional={
@@ -45,6 +50,7 @@ ENVELOPES = st.fixed_dictionaries(
         "id": st.one_of(st.sampled_from(["i", 3]), VALUES),
         "timestamp": TIMES,
         "weight": st.one_of(st.sampled_from([1, 0.5, 0]), SCALARS),
+        "prediction": st.one_of(PREDICTIONS, PREDICTIONS, VALUES),
         "else": VALUES,
     },
 )
@@ -63,6 +69,7 @@ OPTIONS = st.sampled_from(
         EventOptions(id="$key"),
         EventOptions(format="flat", label="label", id="id", timestamp="timestamp", weight="weight"),
         EventOptions(format="flat", label="a.b", id="$key", exclude=("c", "x.a"), features={"x": Kind.BOOLEAN}),
+        EventOptions(format="flat", label="label", prediction="x"),
         EventOptions(format="flat", label="label", include=("a", "b.?"), exclude=("a.c",)),
         EventOptions(dedup_window=8, source="a"),
         EventOptions(format="flat", label="label", id="$key", dedup_window=8, source="$key"),

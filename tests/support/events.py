@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from consumers.source import StoredRecord
+from models.answered import Answered
 from service.decoding.decoded import DecodedEvents
 from service.events import EventDecoder
 from service.settings.event_options import EventOptions
@@ -61,8 +62,16 @@ def seen(decoded: DecodedEvents) -> dict[str, Any]:
         "timestamps": list(map(str, examples.timestamps.tolist())),
         "names": [None if names is None else names.tolist() for names in (examples.ids, examples.sources)],
         "marks": [None if marks is None else marks.tolist() for marks in (examples.labelled, examples.featured)],
+        "answered": _answered(examples.answered),
         "positions": (dict(decoded.positions), track.positions()),
         "next": (track.next_offsets.tolist(), track.next_events.tolist(), track.sizes.tolist()),
         "rejected": decoded.rejected,
         "counts": (decoded.events, decoded.unlabelled),
     }
+
+
+def _answered(answered: Answered | None) -> Any:
+    if answered is None:
+        return None
+    rows = zip(answered.versions.tolist(), answered.probabilities.tolist(), map(str, answered.values), strict=True)
+    return answered.classes, list(rows)
