@@ -13,7 +13,7 @@ owner, and what a former owner captured then, its successor has reproduced under
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,7 @@ from consumers.source import Positions
 from models.learner import Array, Json, LearnerState
 from service.durability.files import Files
 from service.durability.manifest import Manifest, decode_manifest, encode_manifest
+from service.durability.pins import Pins
 from service.durability.segments import Segment, SegmentStore
 from service.errors import CheckpointInvalid, SchemaUnknown
 
@@ -70,6 +71,8 @@ class CheckpointInfo:
         Of the manifest.
     size
         Bytes of its segments, those included that it shares with others.
+    names
+        That were given to it: while it has one it stays.
     """
 
     version: int
@@ -77,10 +80,11 @@ class CheckpointInfo:
     created: float
     path: Path
     size: int
+    names: tuple[str, ...] = ()
 
 
 class CheckpointStore:
-    """Writes checkpoints, keeps the newest few, and finds the newest that is whole.
+    """Writes checkpoints, keeps the newest few and those that have a name, and finds the newest that is whole.
 
     Parameters
     ----------
@@ -92,6 +96,11 @@ class CheckpointStore:
         The steps of writing; tests make them fail.
     on_problem
         Told, in one line, of each checkpoint that cannot be used; logs it by default.
+
+    Attributes
+    ----------
+    pins
+        Names that were given to checkpoints.
     """
 
     def __init__(
@@ -108,6 +117,7 @@ class CheckpointStore:
         self._series_length = (keep + 1) // 2
         self._saved = 0
         self._segments = SegmentStore(folder / "segments", self._files)
+        self.pins = Pins(folder / "pins", self._files)
         self._on_problem = on_problem or (lambda problem: _log.error("a checkpoint cannot be used", problem=problem))
 
     def save(self, checkpoint: Checkpoint) -> CheckpointInfo:
@@ -183,15 +193,43 @@ class CheckpointStore:
 
     def list(self) -> Sequence[CheckpointInfo]:
         """Return the checkpoints whose manifests can be read, newest first; their segments are not looked at."""
-        found = []
+        found, names = [], self._names()
         for path in self._paths():
             with contextlib.suppress(CheckpointInvalid):
-                found.append(_info(path, decode_manifest(path)))
+                info = _info(path, decode_manifest(path))
+                found.append(replace(info, names=names.get(info.version, ())))
         return found
 
+    def recent(self) -> Sequence[CheckpointInfo]:
+        """Return the newest few, which a restart may begin with: what journal and log must lead on from."""
+        return self.list()[: self._keep]
+
     def verify(self) -> Sequence[tuple[CheckpointInfo, str | None]]:
-        """Read every checkpoint in full; return each, newest first, with what is wrong with it (None: nothing)."""
-        return [self._verify(path) for path in self._paths()]
+        """Read every checkpoint in full; return each, newest first, with what is wrong with it (None: nothing).
+
+        A name that keeps nothing is a checkpoint that is missing.
+        """
+        names = self._names()
+        found = [self._verify(path) for path in self._paths()]
+        lost = names.keys() - {info.version for info, _ in found}
+        return [
+            *((replace(info, names=names.get(info.version, ())), problem) for info, problem in found),
+            *(self._missing(version, names[version]) for version in sorted(lost, reverse=True)),
+        ]
+
+    def _names(self) -> Mapping[int, tuple[str, ...]]:
+        """Return version → names; none where they cannot be read."""
+        names: dict[int, tuple[str, ...]] = {}
+        try:
+            for pin in self.pins.list():
+                names[pin.version] = (*names.get(pin.version, ()), pin.name)
+        except CheckpointInvalid as error:
+            self._on_problem(str(error))
+        return names
+
+    def _missing(self, version: int, names: tuple[str, ...]) -> tuple[CheckpointInfo, str]:
+        info = CheckpointInfo(version, -1, 0.0, self._folder, 0, names)
+        return info, f"the checkpoint that is called {' and '.join(names)} is not there"
 
     def _verify(self, path: Path) -> tuple[CheckpointInfo, str | None]:
         info = CheckpointInfo(*_version_and_epoch(path), 0.0, path, 0)
@@ -240,15 +278,26 @@ class CheckpointStore:
                 yield path
 
     def _prune(self, epoch: int) -> None:
-        """Keep the newest few that can be read, and what they need; broken ones among them stay to be looked at."""
+        """Keep the newest few that can be read, those with a name, and what they need.
+
+        Broken ones among them stay to be looked at. Where a name cannot be read nothing goes: it might be meant.
+        """
         kept: dict[Path, Manifest] = {}
         surplus = []
+        try:
+            pinned = {pin.version for pin in self.pins.list()}
+        except CheckpointInvalid as error:
+            self._on_problem(str(error))
+            return
+        recent = 0
         for path in self._paths():
-            if len(kept) == self._keep:
+            named = _version_and_epoch(path)[0] in pinned
+            if recent == self._keep and not named:
                 surplus.append(path)
                 continue
             with contextlib.suppress(CheckpointInvalid):
                 kept[path] = decode_manifest(path)
+                recent += recent < self._keep
         for path in [*surplus, *self._unfinished(epoch)]:
             self._files.remove(path)
         if surplus:

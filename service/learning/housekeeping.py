@@ -221,8 +221,8 @@ class Housekeeping:
         """Tell everybody how far the state is durable; runs in the checkpointer's thread."""
         self._checkpoint = CheckpointStatus(version=info.version, written_at=checkpoint.created, seconds=seconds)
         self._checkpoint_seconds.append(seconds)
-        kept = self._model.store.list()
-        self._training.journal.prune(min(each.version for each in kept))
+        # What only has a name is kept to go back to, not to learn on from: neither journal nor log is kept for it.
+        self._training.journal.prune(min(each.version for each in self._model.store.recent()))
         self._training.lane.ingest.commit(checkpoint.positions)
         if time.monotonic() - self._retained > _RETENTION_EVERY:
             self._retained = time.monotonic()

@@ -16,6 +16,7 @@ from service.errors import DurabilityLost, OwnershipLost, RequestInvalid, Storag
 from service.operating.command_table import Command, CommandTable
 from service.operating.desk import Desk
 from service.operating.operated import PAUSE, RESUME, paused_by
+from service.operating.pinning import PIN, UNPIN, obey_pin, obey_unpin
 from service.operating.rolling_back import obey_rollback
 from service.restart.rollback import DECISION as ROLLBACK
 from service.wiring import commands_path
@@ -127,5 +128,11 @@ def _unchanged(desk: Desk, *, paused: bool) -> Json:
     return {"status": 200, "model_version": desk.training.versions.current, "paused": paused, "changed": False}
 
 
-HANDLERS: Mapping[str, Handler] = {PAUSE: _pause, RESUME: _resume, ROLLBACK: obey_rollback}
+HANDLERS: Mapping[str, Handler] = {
+    PAUSE: _pause,
+    RESUME: _resume,
+    ROLLBACK: obey_rollback,
+    PIN: obey_pin,
+    UNPIN: obey_unpin,
+}
 """Kind of a command → who obeys it."""

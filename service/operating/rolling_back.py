@@ -90,6 +90,6 @@ def obey_rollback(desk: Desk, command: Command) -> Json:
 
 def _checkpoint(desk: Desk, command: Command) -> Checkpoint:
     try:
-        return find_checkpoint(desk.model.store, command.data["version"])
+        return find_checkpoint(desk.model.store, command.data["checkpoint"])
     except CheckpointInvalid as error:
         raise RequestInvalid(str(error), 404, "version") from error

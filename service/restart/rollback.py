@@ -4,11 +4,11 @@ The one place where that is done: for the canary, for an operator, and for a res
 journal. So all of them come to the same parameters, bit for bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from models.examples import Task
 from models.learner import Learner, LearnerState
-from service.checkpoints import Checkpoint, CheckpointStore
+from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
 from service.errors import CheckpointInvalid
 from service.learning.lane import Lane
 
@@ -32,8 +32,8 @@ def roll_back(lane: Lane, state: LearnerState, make_learner: Callable[[Task], Le
     lane.learner = learner
 
 
-def find_checkpoint(store: CheckpointStore, version: int) -> Checkpoint:
-    """Return the kept checkpoint of `version`.
+def find_checkpoint(store: CheckpointStore, which: int | str) -> Checkpoint:
+    """Return a kept checkpoint by its version, or by a name that was given to it.
 
     Raises
     ------
@@ -42,9 +42,15 @@ def find_checkpoint(store: CheckpointStore, version: int) -> Checkpoint:
     """
     kept = store.list()
     for info in kept:
-        if info.version == version:
+        if info.version == which or which in info.names:
             checkpoint = store.load(info)
             assert checkpoint is not None, "one that is asked for by name is there"  # noqa: S101
             return checkpoint
-    versions = ", ".join(str(info.version) for info in kept) or "none"
-    raise CheckpointInvalid(f"there is no checkpoint of version {version} (any more); those that are kept: {versions}")
+    raise CheckpointInvalid(not_kept(kept, which))
+
+
+def not_kept(kept: Sequence[CheckpointInfo], which: int | str) -> str:
+    """Return what to say where none of those that are kept is the one that is meant."""
+    versions = ", ".join(" = ".join([str(info.version), *info.names]) for info in kept) or "none"
+    meant = f"of version {which}" if isinstance(which, int) else f"called {which}"
+    return f"there is no checkpoint {meant} (any more); those that are kept: {versions}"

@@ -67,7 +67,7 @@ def test_a_rollback_brings_the_learner_back_under_a_new_version(tmp_path: Path) 
         before = run.trainer.training.learner.state()
         source.append(0, *events(100, first=200))
         newest = run.wait_for(learned(300)).version
-        outcome = ordered(run, "rollback", {"version": old, "then": "pause"})
+        outcome = ordered(run, "rollback", {"checkpoint": old, "then": "pause"})
         assert outcome == {
             "status": 200,
             "model_version": newest + 1,
@@ -118,7 +118,7 @@ def test_a_command_is_done_once_wherever_its_trainer_dies(
             killing.setattr(Journal, "append", die_appending)
         else:
             killing.setattr(CommandTable, "finish", die_answering)
-        number = table.order("default", "rollback", {"version": old, "then": "pause"}, "ann")
+        number = table.order("default", "rollback", {"checkpoint": old, "then": "pause"}, "ann")
         with pytest.raises(_Killed):
             run.wait_for(lambda _: False)
         run.end()
@@ -160,7 +160,7 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(tmp_path: Path) -> N
     with running(open_model(settings(tmp_path, checkpoint=KEEP), MemorySource({0: events(100)}))) as run:
         old, version = checkpointed(run, 100), run.status().version
         for kind, data, said, status in (
-            ("rollback", {"version": 4711}, f"no checkpoint of version 4711.*{old}", 404),
+            ("rollback", {"checkpoint": 4711}, f"no checkpoint of version 4711.*{old}", 404),
             ("dance", {}, "knows no command 'dance'", 422),
             ("rollback", {}, "must not", 503),
         ):
@@ -198,8 +198,40 @@ def test_the_canary_goes_to_no_version_that_an_operator_left(tmp_path: Path) -> 
         old = checkpointed(run, 200)
         source.append(0, *events(100, first=200))
         newer = checkpointed(run, 300)
-        assert ordered(run, "rollback", {"version": old, "then": "pause"})["restored_from"] == old
+        assert ordered(run, "rollback", {"checkpoint": old, "then": "pause"})["restored_from"] == old
         candidates = [version for version, _ in run.trainer._repair._candidates()]
         assert old in candidates
         assert newer not in candidates
         assert newer in [info.version for info in run.model.store.list()]
+
+
+def test_a_name_is_given_to_a_checkpoint_and_gone_back_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator could not keep the version of this morning, or a trainer that is killed would keep another one."""
+    source = MemorySource({0: events(100)})
+    chosen = settings(tmp_path, checkpoint={"every_seconds": 1000, "keep": 1})
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(learned(100))
+        outcome = ordered(run, "pin", {"name": "good", "version": None})
+        assert outcome == {"status": 200, "name": "good", "version": run.status().version}
+        assert ordered(run, "pin", {"name": "bad", "version": 4711})["status"] == 404
+        source.append(0, *events(100, first=100))
+        run.wait_for(learned(200))
+        ordered(run, "pin", {"name": "late", "version": None})
+        back = ordered(run, "rollback", {"checkpoint": "good"})
+        assert back["restored_from"] == outcome["version"]
+        with monkeypatch.context() as killing:
+            killing.setattr(CommandTable, "finish", _die)
+            with pytest.raises(_Killed):
+                ordered(run, "pin", {"name": "good", "version": None})
+    moved = {info.names: info.version for info in run.model.store.list()}[("good",)]
+    source.append(0, *events(100, first=200))
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(learned(300))
+        (command,) = CommandTable(tmp_path / "data" / "commands.sqlite").recent("default", 1)
+        assert command.outcome == {"status": 200, "name": "good", "version": moved}
+        ordered(run, "unpin", {"name": "good"})
+        assert {name for info in run.model.store.list() for name in info.names} == {"late"}
+
+
+def _die(*_: object, **__: object) -> None:
+    raise _Killed
