@@ -9,9 +9,9 @@ down, as it may depend on more than state and log: see :meth:`Contest.take_news`
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +20,7 @@ from models.contest_contender import LEAST_SECONDS, LOOK_EVERY, MOST_SECONDS, Co
 from models.contest_pair import Pair
 from models.contest_published import Arm, Merging
 from models.contest_rules import FIRST, ContestRules
+from models.contesting import News
 from models.devices import choose_device
 from models.effort import FULL, Effort
 from models.errors import DeviceFailed, DeviceOutOfMemory
@@ -40,15 +41,6 @@ TRIED = 64  # microbatches after which a challenger's parameters are looked at, 
 
 Result = TypeVar("Result")
 MakeLearner = Callable[[LearnerOptions], Learner]
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """Something that happened to a contender of itself: it was ``put_out``, or ``promoted``."""
-
-    kind: Literal["put_out", "promoted"]
-    name: str
-    reason: str
 
 
 class Contest:
@@ -369,11 +361,6 @@ class Contest:
     def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`: the champion's, and those of who answers some of the requests."""
         return self._merging.make(self.champion, self.answering, self._arms(), flush=flush)
-
-
-def answering(learner: Learner) -> Learner:
-    """Return the learner whose answers are served: the champion's where there are challengers."""
-    return learner.answering if isinstance(learner, Contest) else learner
 
 
 def _device_of(options: LearnerOptions) -> torch.device:

@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from models.contest_contender import Contender
 from models.contest_rules import FIRST
+from models.contesting import KEY, MARK, alone, goes_on
 from models.errors import StateMismatch
-from models.learner import Array, Json, Learner, LearnerOptions, LearnerState
+from models.learner import Array, Json, LearnerOptions, LearnerState
 
 if TYPE_CHECKING:
     from models.contest import Contest
-
-KEY = "contest"
-MARK = "@"
-"""Segments of a challenger are called as its learner calls them, with this and the challenger's name behind."""
 
 SCHEMA = 1
 
@@ -105,39 +102,6 @@ def _restore(contest: "Contest", challenger: Contender, known: Json, state: Lear
     contest.begin_test(challenger)
 
 
-def alone(state: LearnerState) -> LearnerState:
-    """Return what of a state is the champion's own: that of a learner without challengers."""
-    if KEY not in state.meta:
-        return state
-    meta = {name: value for name, value in state.meta.items() if name != KEY}
-    arrays = {name: array for name, array in state.arrays.items() if MARK not in name.partition("/")[0]}
-    return LearnerState(meta, arrays)
-
-
-def champions_options(state: LearnerState) -> Json | None:
-    """Return what the champion of a state is built from; None where it had no challengers."""
-    if KEY not in state.meta:
-        return None
-    found: Json = state.meta[KEY]["contenders"][state.meta[KEY]["champion"]]["options"]
-    return found
-
-
-def restore_alone(learner: Learner, state: LearnerState) -> None:
-    """Restore a learner that has no challengers, from the state of one that had some too.
-
-    Raises
-    ------
-    StateMismatch
-    """
-    champion = state.meta.get(KEY, {}).get("champion", FIRST)
-    try:
-        learner.restore(alone(state))
-    except StateMismatch as error:
-        if champion == FIRST:
-            raise
-        raise StateMismatch(f"{_goes_on(champion)} ({error})") from error
-
-
 def _champion_of_now(contest: "Contest", saved: Json) -> str:
     """Return who of these is the champion of then: whoever is built from the very same, best by the same name."""
     champion: str = saved["champion"]
@@ -146,15 +110,8 @@ def _champion_of_now(contest: "Contest", saved: Json) -> str:
     if champion in alike or (not alike and champion in contest.contenders):
         return champion
     if not alike:
-        raise StateMismatch(_goes_on(champion))
+        raise StateMismatch(goes_on(champion))
     return alike[0]
-
-
-def _goes_on(champion: str) -> str:
-    return (
-        f"the challenger {champion!r} was promoted and is the champion: keep it under challengers, or make its learner "
-        "the model's own (learner: …)"
-    )
 
 
 def _same(saved: Json | None, options: Json) -> bool:
