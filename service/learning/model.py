@@ -202,7 +202,7 @@ class Model:
 
     def forget(self) -> None:
         """Let the embedded log forget what is past its retention and no kept checkpoint needs."""
-        kept = self.store.list()
+        kept = self.store.recent()
         if self.service.source.kind != "log" or not kept:
             return
         # The same topic may have other readers: the floor is kept in the log even where this one never deletes.
