@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
+from models.contesting import tell_time
 from models.distillation import marks_of
 from models.effort import FULL, Effort
 from models.examples import Examples
@@ -85,6 +86,7 @@ class Lane:
         assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
         screened = self.screen.look(given)
         taken = screened.examples if screened.examples.taught is not None else screened.examples.known()
+        tell_time(self.learner, float(batch.track.appended.max(initial=0)) / 1000)
         report = self.learner.learn(taken, effort)
         self.screen.learned(given, screened)
         duplicates, track = int(screened.duplicates.sum()), batch.track

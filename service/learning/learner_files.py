@@ -12,9 +12,10 @@ from typing import Any
 from models.learner import LearnerOptions
 
 
-def digests_of(options: LearnerOptions) -> dict[str, dict[str, str]]:
+def digests_of(*learners: LearnerOptions) -> dict[str, dict[str, str]]:
     """Return ``{"files": {path: SHA-256}}`` of the files that are there, or nothing where none is named."""
-    paths = {Path(name).expanduser() for name in _named({"kind": options.kind, **options.network})}
+    named = (name for options in learners for name in _named({"kind": options.kind, **options.network}))
+    paths = {Path(name).expanduser() for name in named}
     found = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths) if path.is_file()}
     return {"files": found} if found else {}
 

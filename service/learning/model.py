@@ -149,8 +149,10 @@ class Model:
 
         So they do with another network in the file that the settings name, or with other weights.
         """
-        shaping = self.settings.model_dump(mode="json", exclude=_SHAPES_NO_UPDATE)
-        shaping |= digests_of(self.settings.learner)
+        shaping = self.settings.model_dump(
+            mode="json", exclude={**dict.fromkeys(_SHAPES_NO_UPDATE, True), "contest": {"answers", "slowest"}}
+        )
+        shaping |= digests_of(*self.settings.contenders.values())
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
     def make_screen(self) -> Screen:

@@ -7,12 +7,14 @@ and is made again under the same number.
 
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from consumers.microbatch import MicroBatch
+from models.contesting import Contesting
 from models.effort import FULL, Effort
 from models.examples import Examples
 from models.learner import Json, Learner
@@ -22,6 +24,7 @@ from service.journal import Journal
 from service.learning.lessons import encode_lesson
 from service.learning.model import Model
 from service.learning.totals import Totals
+from service.restart.contest_steps import PUT_OUT
 from service.restart.rollback import DECISION as ROLLBACK
 
 _log = structlog.get_logger("headrace.trainer")
@@ -68,15 +71,26 @@ class Versions:
         """Give the parameters after `batch`, learned with an effort, a number, and leave them unpublished."""
         self.current += 1
         self.restored_from = None
-        self._append(_update(self.current, learner, batch, effort))
+        self._append(_update(self.current, learner, batch, effort), *self._put_out(learner))
         self._waiting.append(batch.track.appended)
 
-    def decided(self, learner: Learner, kind: str, data: Json, *, restored_from: int | None = None) -> None:
-        """Write down a decision that brings other parameters, and publish them under a number of their own."""
+    def _put_out(self, learner: Learner) -> Iterator[Decision]:
+        """Tell what became of challengers in the update at hand, and yield what is to be written down of it."""
+        for news in learner.take_news() if isinstance(learner, Contesting) else ():
+            words = "was put out" if news.kind == "put_out" else "is the champion now"
+            _log.warning(f"the challenger {words}", challenger=news.name, reason=news.reason)
+            self._model.notice(f"the challenger {news.name} {words}: {news.reason}")
+            if news.kind == "put_out":
+                yield Decision(PUT_OUT, self.current, {"challenger": news.name, "reason": news.reason})
+
+    def decided(self, learner: Learner, kind: str, data: Json, *, restored_from: int | None = None) -> Decision:
+        """Write down a decision that brings other parameters, publish them under a new number, and return it."""
         self.current += 1
         self.restored_from = restored_from
-        self._append(Decision(kind, self.current, data))
+        decision = Decision(kind, self.current, data)
+        self._append(decision)
         self._publish(learner, flush=True)
+        return decision
 
     def rolled_back(
         self,

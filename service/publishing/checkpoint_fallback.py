@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from models.contesting import champions_options, restore
 from models.errors import ModelError
 from models.examples import Task
 from models.learner import LearnerOptions, Predictor
@@ -77,11 +78,13 @@ class CheckpointFallback:
 
 
 def _predictor_of(checkpoint: Checkpoint) -> Predictor:
-    options = msgspec.convert(checkpoint.service["options"], LearnerOptions)
+    # Without a trainer the champion answers all, whoever it is.
+    built_from = champions_options(checkpoint.learner) or checkpoint.service["options"]
+    options = msgspec.convert(built_from, LearnerOptions)
     # The server has no use for a device, and may have none.
     options = replace(options, device="cpu")
-    if checkpoint.service["learner"] == "online":
+    if checkpoint.service["learner"] == "online" and champions_options(checkpoint.learner) is None:
         options = replace(options, kind="online")
     learner = create_learner(options, Task(checkpoint.service["task"]))
-    learner.restore(checkpoint.learner)
+    restore(learner, checkpoint.learner)
     return learner.predictor()

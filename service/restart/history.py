@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from service.durability.journal_format import Decision, Entry, Update
+from service.restart.contest_steps import is_of_contest
 from service.restart.rollback import DECISION as ROLLBACK
 
 RENUMBER = "renumber"
@@ -27,7 +28,7 @@ class History:
     ----------
     steps
         In order: updates to learn again, and decisions ``rollback`` (the learner of checkpoint ``restored_from`` comes
-        back) and ``renumber`` (the parameters stay, and get a new number).
+        back), ``renumber`` (the parameters stay, and get a new number), and those about challengers (``contest_steps``).
     others
         The journal's entries after the last step: what was served, but cannot be reached from here.
     gap
@@ -80,6 +81,6 @@ def history(version: int, entries: Sequence[Entry], learner: str) -> History:
         if is_renumbering(entry):
             # What came after that version could not be learned again, and what came of it is lost.
             steps = [step for step in steps if step.version <= entry.data["restored_from"]]
-        if isinstance(entry, Update) or is_rollback(entry) or is_renumbering(entry):
+        if isinstance(entry, Update) or is_rollback(entry) or is_renumbering(entry) or is_of_contest(entry):
             steps.append(entry)
     return History(steps)

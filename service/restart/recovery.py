@@ -188,7 +188,7 @@ def _restored_from(checkpoint: Checkpoint | None, again: Sequence[Entry]) -> int
     """Return the version that the newest one repeats, if it does."""
     if again:
         last = again[-1]
-        return last.data["restored_from"] if isinstance(last, Decision) else None
+        return last.data.get("restored_from") if isinstance(last, Decision) else None
     return checkpoint.service.get("restored_from") if checkpoint else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
 from consumers.track import Track
+from models.contesting import restore
 from models.effort import effort_of
 from models.examples import Examples, Task
 from models.learner import Learner, LearnerState
@@ -22,6 +23,7 @@ from service.learning.lessons import decode_lesson
 from service.learning.screen import Screen
 from service.learning.teaching import Teacher
 from service.reading.ingest import Ingest, Start
+from service.restart.contest_steps import forget_news, is_of_contest, take_again
 from service.restart.history import is_rollback
 from service.restart.noted import Noted
 from service.restart.rebatching import Chained, Rebatcher
@@ -87,7 +89,7 @@ class Relearning:
         if noted.task is not None:
             learner = self.make_learner(noted.task)
             if checkpoint is not None:
-                learner.restore(checkpoint.learner)
+                restore(learner, checkpoint.learner)
         positions = checkpoint.positions if checkpoint else noted.begin
         return self.open(learner, noted.start(positions), counted(checkpoint), self.screen(checkpoint))
 
@@ -147,6 +149,8 @@ class Relearning:
                     learned(lane, self._learn(lane, rebatcher, step))
                 elif is_rollback(step):
                     self._roll_back(lane, step.data["restored_from"], states)
+                elif is_of_contest(step):
+                    take_again(lane.learner, step)
                 # Else it only gave the parameters another number.
             except (JournalInvalid, CheckpointInvalid) as error:
                 lane.close()
@@ -162,7 +166,9 @@ class Relearning:
         _check_same(track, update)
         # Nobody is asked: what a teacher said then is what was learned.
         examples = replace(examples, taught=decode_lesson(update.lesson, len(examples)))
-        return lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"), effort_of(update.effort))
+        learned = lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"), effort_of(update.effort))
+        forget_news(lane.learner)
+        return learned
 
     def _roll_back(self, lane: Lane, version: int, states: Mapping[int, LearnerState]) -> None:
         """Go back to the learner of a version: the one that was passed on the way here, or a checkpoint's."""

@@ -27,6 +27,7 @@ from service.errors import CheckpointInvalid
 from service.learning.lane import Lane
 from service.learning.model import Model
 from service.learning.trainer_process import open_model
+from service.restart.contest_steps import is_put_out
 from service.restart.history import history, is_renumbering
 from service.restart.noted import Noted
 from service.restart.relearning import Relearning, counted
@@ -120,7 +121,9 @@ def _steps(model: Model, base: Checkpoint, target: Checkpoint) -> Sequence[Entry
         raise _Impossible(past.gap)
     version = base.version
     for step in past.steps:
-        follows = step.data["restored_from"] if is_renumbering(step) else step.version - 1
+        # Who was put out was so in the update before, at its version.
+        before = step.version if is_put_out(step) else step.version - 1
+        follows = step.data["restored_from"] if is_renumbering(step) else before
         if follows != version:
             break
         version = step.version

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from models.contesting import restore
 from models.errors import StateMismatch
 from models.examples import Task
 from models.learner import Learner
@@ -42,7 +43,7 @@ def warm_started(model: Model, path: Path) -> Known:
     task = _check(model, path, found)
     learner = model.build_learner(task)
     try:
-        learner.restore(found.learner)
+        restore(learner, found.learner)
     except StateMismatch as error:
         raise ConfigurationInvalid(f"warm_start: {path}: {error}; or leave warm_start out") from None
     _check_features(model, path, learner)
