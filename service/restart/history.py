@@ -28,7 +28,7 @@ class History:
     ----------
     steps
         In order: updates to learn again, and decisions ``rollback`` (the learner of checkpoint ``restored_from`` comes
-        back), ``renumber`` (the parameters stay, and get a new number), and those about challengers (``contest_steps``).
+        back), ``renumber`` (the parameters stay, and get a new number), and those of ``contest_steps``.
     others
         The journal's entries after the last step: what was served, but cannot be reached from here.
     gap
