@@ -135,7 +135,7 @@ def create_contest(
     contenders: Mapping[str, LearnerOptions],
     rules: ContestRules,
     task: Task,
-    make: Callable[[LearnerOptions], Learner],
+    make: Callable[[LearnerOptions, Task], Learner],
 ) -> Learner:
     """Return a new learner with its challengers, or the learner alone where it has none.
 
@@ -151,10 +151,10 @@ def create_contest(
         Builds one of them: :func:`create_learner`, whose errors are raised.
     """
     if len(contenders) == 1:
-        return make(contenders[FIRST])
+        return make(contenders[FIRST], task)
     from models.contest import Contest
 
-    return Contest(contenders, task, make, rules)
+    return Contest(contenders, task, lambda options: make(options, task), rules)
 
 
 def load_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:

@@ -17,7 +17,7 @@ from consumers.source import Source
 from models.errors import DeviceFailed
 from models.examples import Task
 from models.learner import Learner, LearnerOptions
-from models.registry import create_learner, prepare
+from models.registry import create_contest, create_learner, prepare
 from service.checkpoints import CheckpointStore
 from service.config import Settings
 from service.durability.claiming import claim, claimed
@@ -203,6 +203,10 @@ def open_model(
         identity = own_identity(paths.root)
     else:
         identity = known_identity(paths.root)
+
+    def make(options: LearnerOptions, task: Task) -> Learner:
+        return create_learner(options, task, event_clip, drift, paths.root)
+
     return Model(
         name=name,
         identity=identity,
@@ -216,7 +220,7 @@ def open_model(
         dead_letters=dead_letters or open_dead_letters(settings, name),
         programs=programs if settings.ingest.processes else None,
         teacher=make_teacher(settings, name),
-        make_learner=make_learner or (lambda task: create_learner(chosen.learner, task, event_clip, drift, paths.root)),
+        make_learner=make_learner or (lambda task: create_contest(chosen.contenders, chosen.contest.rules(), task, make)),
         make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task, event_clip, drift),
     )
 
