@@ -220,7 +220,8 @@ def open_model(
         dead_letters=dead_letters or open_dead_letters(settings, name),
         programs=programs if settings.ingest.processes else None,
         teacher=make_teacher(settings, name),
-        make_learner=make_learner or (lambda task: create_contest(chosen.contenders, chosen.contest.rules(), task, make)),
+        make_learner=make_learner
+        or (lambda task: create_contest(chosen.contenders, chosen.contest.rules(), task, make)),
         make_stand_in=lambda task: create_learner(stand_in_options(chosen.learner), task, event_clip, drift),
     )
 
