@@ -29,7 +29,8 @@ MEMORIES = (100.0, 5_000.0)
 FAR = 4.0  # mean errors beyond which an error counts as it: one garbled event must not turn a key's weights
 LEAST_CURVATURE = 0.05  # of a row: where the shared model is sure and wrong, Newton's step would be far too long
 NOISE_ROWS = 2_000.0  # rows after which an error counts half in the mean squared one
-SPREAD_KEYS = 5_000.0  # keys after which one counts half in τ²
+ASKED = 64  # keys of a wave, roughly, from which τ² is learned: every so many'th
+SPREAD_KEYS = 1_000.0  # of these, after which one counts half
 BELIEVED = 10.0  # weights that what τ² begins with counts as much as;
 SPREAD = 0.25  # that is, in units of the target's scale or of logarithms of odds
 LEAST_SPREAD, MOST_SPREAD = 1e-6, 1e2
@@ -163,9 +164,9 @@ class KeySolutions:
         )
         weight = (counted * curvature).unsqueeze(3)
         kept = (self._kept.view(-1) ** counts.unsqueeze(1)).view(keys, -1, 1, 1)
-        squares = before[0] * kept + (x * weight).mT @ x
-        products = before[1] * kept + x.mT @ (weight * present + counted.unsqueeze(3) * errors)
-        self._settle(slots, before, squares, products)
+        squares = before[0].mul_(kept).add_((x * weight).mT @ x)
+        products = before[1].mul_(kept).add_(x.mT @ (weight * present + counted.unsqueeze(3) * errors))
+        self._settle(slots, squares, products, before[2])
 
     def _errors(self, answers: Tensor, targets: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
         """Return what is missing in answers, shape (keys, solutions, width, outputs), and h without the outputs."""
@@ -181,24 +182,32 @@ class KeySolutions:
         curvature = 2 * (probable * (1 - probable)).amax(3)
         return one_hot(targets, answers.shape[3]) - probable, curvature.clamp_(min=LEAST_CURVATURE)
 
-    def _settle(self, slots: Tensor, before: list[Tensor], squares: Tensor, products: Tensor) -> None:
-        """Solve for the weights of some keys, keep them, and learn from them how far keys are apart."""
+    def _settle(self, slots: Tensor, squares: Tensor, products: Tensor, before: Tensor) -> None:
+        """Keep the sums of some keys, solve for their weights, and learn from these how far keys are apart.
+
+        Sums are of bounded terms, so they are finite; weights that rounding spoils stay as they were `before`.
+        """
         penalties = self.penalties()
-        diagonal = squares.diagonal(dim1=2, dim2=3)
-        added = penalties + RIDGE * diagonal.mean(2, keepdim=True)
-        factor, failed = torch.linalg.cholesky_ex(squares + torch.diag_embed(added))
-        inverse = torch.cholesky_inverse(factor)
-        weights = inverse @ products
-        sound = ((failed == 0) & torch.isfinite(weights.sum((2, 3)))).view(*failed.shape, 1, 1)
-        for tensor, old, new in zip(
-            (self.squares, self.products, self.weights), before, (squares, products, weights), strict=True
-        ):
-            tensor.index_copy_(0, slots, torch.where(sound, new, old))
-        sound = sound.squeeze(3)
+        damped = squares.clone()
+        diagonal = damped.diagonal(dim1=2, dim2=3)
+        diagonal.add_(penalties + RIDGE * diagonal.mean(2, keepdim=True))
+        factor, failed = torch.linalg.cholesky_ex(damped)
+        solved = torch.cholesky_solve(products, factor)
+        sound = ((failed == 0) & torch.isfinite(solved.sum((2, 3)))).view(*failed.shape, 1, 1)
+        weights = torch.where(sound, solved, before)
+        for tensor, new in ((self.squares, squares), (self.products, products), (self.weights, weights)):
+            tensor.index_copy_(0, slots, new)
+        self._learn_spread(penalties, factor, weights, sound.squeeze(3))
+
+    def _learn_spread(self, penalties: Tensor, factor: Tensor, weights: Tensor, sound: Tensor) -> None:
+        """Learn from the weights of some keys, and from Cholesky factors of A + Λ, how far keys are apart."""
+        step = max(1, len(weights) // ASKED)  # an inverse takes four times as long as a solution
+        sound, weights = sound[::step], weights[::step]
+        inverse = torch.cholesky_inverse(factor[::step]).diagonal(dim1=2, dim2=3)
         squared = torch.where(sound, weights.square().sum(3), 0.0).sum(0)
-        determined = torch.where(sound, 1 - penalties * inverse.diagonal(dim1=2, dim2=3), 0.0).sum(0)
-        fresh = torch.stack([squared, determined.clamp_(min=0) * weights.shape[3]])
-        self.spread = self.spread * 0.5 ** (len(slots) / SPREAD_KEYS) + fresh
+        determined = torch.where(sound, 1 - penalties * inverse, 0.0).sum(0).clamp_(min=0)
+        fresh = torch.stack([squared, determined * weights.shape[3]])
+        self.spread = self.spread * 0.5 ** (len(weights) / SPREAD_KEYS) + fresh
 
     def pack(self, slots: Tensor) -> Tensor:
         """Return all that some slots, int64, hold: float32, shape (slots, numbers)."""

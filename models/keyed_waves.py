@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 RUN = 32  # rows of a key that are learned at once, unless they are so many that there would be more
 WAVES = 8  # waves than these
+NARROW = 4  # rows of a key up to which its run is handled with those of the keys that have a single row
 
 
 class Wave(NamedTuple):
@@ -48,10 +49,12 @@ def yield_waves(slots: NDArray[np.int64]) -> Iterator[Wave]:
     run = max(RUN, -(-int(counts.max()) // WAVES))
     for begun in range(0, int(counts.max()), run):
         lengths = np.minimum(counts - begun, run)
-        # The smallest power of two that is no less: frexp's exponent of an integer is the number of its bits.
-        widths = np.where(lengths > 0, np.int64(1) << np.frexp(lengths - 1)[1].astype(np.int64).clip(0), 0)
-        for width in np.unique(widths[widths > 0]).tolist():
-            keys = np.flatnonzero(widths == width)
+        shorter = 0
+        for width in (NARROW, RUN, run):
+            keys = np.flatnonzero((lengths > shorter) & (lengths <= width))
+            shorter = width
+            if not len(keys):
+                continue
             steps = np.arange(width)
             inside = steps < lengths[keys, None]
             rows = order[np.where(inside, (starts[keys] + begun)[:, None] + steps, 0)]
