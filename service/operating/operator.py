@@ -17,7 +17,9 @@ from service.operating.command_table import Command, CommandTable
 from service.operating.desk import Desk
 from service.operating.operated import PAUSE, RESUME, paused_by
 from service.operating.pinning import PIN, UNPIN, obey_pin, obey_unpin
+from service.operating.promoting import obey_promotion
 from service.operating.rolling_back import obey_rollback
+from service.restart.contest_steps import PROMOTE
 from service.restart.rollback import DECISION as ROLLBACK
 from service.wiring import commands_path
 
@@ -134,5 +136,6 @@ HANDLERS: Mapping[str, Handler] = {
     ROLLBACK: obey_rollback,
     PIN: obey_pin,
     UNPIN: obey_unpin,
+    PROMOTE: obey_promotion,
 }
 """Kind of a command → who obeys it."""
