@@ -22,7 +22,7 @@ from service.decoding.event_problems import Problem
 from service.decoding.payloads import ARROW, JSON, NDJSON
 from service.errors import RequestInvalid
 from service.events import EventDecoder
-from service.rest.answers import MAX_KEY_LENGTH
+from service.rest.idempotency import KEY_PARAMETER, key_of
 from service.rest.problems import problems
 from service.rest.request_body import read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
@@ -30,8 +30,6 @@ from service.rest.schemas import Event, EventsAnswer
 from service.rest.serving_context import Context, ServedModel
 from service.security.judge import CALLER
 from service.settings.event_options import RECORD_KEY, EventOptions
-
-_KEY = "Idempotency-Key"
 
 NOT_APPENDED = "not_appended"
 """Reason of an event that the log did not acknowledge, where it did others: it may be sent again by itself."""
@@ -60,13 +58,13 @@ class EventRoutes:
                 description=_DESCRIPTION,
                 operation_id="events" if "{model}" in path else "events_default",
                 responses={202: {"model": EventsAnswer}, **problems(400, 404, 409, 413, 415, 422, 503)},
-                openapi_extra={"parameters": [*model_parameter(path), _KEY_PARAMETER], "requestBody": _BODY},
+                openapi_extra={"parameters": [*model_parameter(path), KEY_PARAMETER], "requestBody": _BODY},
             )
 
     async def events(self, request: Request) -> Response:
         """Take the events of one request."""
         model = self._context.model_of(request)
-        key = _key_of(request)
+        key = key_of(request)
         context = self._context
         held = context.admission.body_bytes
         body = await read_body(request, context.settings.serve.max_body_bytes, held)
@@ -172,31 +170,11 @@ def _as_key(found: Any) -> bytes | None:
     return str(found).encode() if isinstance(found, str | int) else None
 
 
-def _key_of(request: Request) -> str | None:
-    """Return the ``Idempotency-Key``, told apart from those of other clients: none may read another one's answers."""
-    key = request.headers.get(_KEY)
-    if key is None:
-        return None
-    if not 0 < len(key) <= MAX_KEY_LENGTH:
-        raise RequestInvalid(f"must have 1 to {MAX_KEY_LENGTH} characters", 422, _KEY)
-    caller = request.scope.get(CALLER)
-    # No header holds a line break, so nobody can name a key of another's.
-    return key if caller is None else f"{caller}\n{key}"
-
-
 _DESCRIPTION = (
     "One event, an array of them, or lines of them. Answered once the accepted ones are durable in the log, or "
     "acknowledged by Kafka. Only their shape is checked here. Send an `Idempotency-Key` to be able to send the same "
     "request again after a timeout without sending its events twice."
 )
-
-_KEY_PARAMETER = {
-    "name": _KEY,
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH},
-    "description": "Makes a retry safe: the same key and body get the same answer, and are stored once.",
-}
 
 _BODY = {
     "required": True,
