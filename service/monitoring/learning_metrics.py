@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
+from service.monitoring.contest_metrics import contest_metrics
 from service.monitoring.status import HistogramStatus, Status
 
 LEARNERS = ("microbatch", "online")
@@ -107,6 +108,7 @@ class LearningCollector:
         yield from _plans(statuses)
         yield from _experts(statuses)
         yield from _scores(statuses)
+        yield from contest_metrics(statuses)
         yield from _histograms(statuses)
 
 

@@ -85,6 +85,7 @@ def report(
         microbatch=None if training.plan is None else training.plan.status(),
         scores={scope: dict(scores) for scope, scores in status.scores.items()} if status else {},
         experts={name: dict(measures) for name, measures in status.experts.items()} if status else {},
+        contest=None if status is None or status.contest is None else dict(status.contest),
         checkpoint=checkpoint,
         device_memory_bytes=status.device_memory if status else 0,
         errors=list(model.notices),

@@ -156,6 +156,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         ``stream`` and ``window`` → score's name → value (None where it is not a number).
     experts
         Expert → measure (``weight``, ``loss``) → value, where several are mixed.
+    contest
+        How a champion and its challengers stand (:meth:`models.contest.Contest.status`); None without challengers.
     checkpoint
         The newest one, or None.
     device_memory_bytes
@@ -207,6 +209,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     microbatch: PlanStatus | None = None
     scores: dict[str, dict[str, float | None]] = {}
     experts: dict[str, dict[str, float]] = {}
+    contest: dict[str, Any] | None = None
     checkpoint: CheckpointStatus | None = None
     device_memory_bytes: int = 0
     errors: list[ErrorStatus] = []

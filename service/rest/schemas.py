@@ -4,6 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from service.rest.schemas_contest import ContestState
+
 FeatureName = Annotated[str, Field(max_length=1_000)]
 FeatureText = Annotated[str, Field(max_length=65_536)]
 
@@ -258,6 +260,7 @@ class ModelState(_Schema):
     )
     duplicates: int = Field(description="Events not learned because they had been: `events.dedup_window`.")
     limited: int = Field(description="Events scored, not learned, because of `influence.key_share`.")
+    contest: ContestState | None = Field(default=None, description="Champion and challengers; null without any.")
     updates: dict[str, int]
     updates_skipped: dict[str, int]
     dead_letters: dict[str, int]
