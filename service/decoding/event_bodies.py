@@ -68,7 +68,7 @@ def events_from_body(
         raise RequestInvalid(problem.detail, _STATUS.get(problem.reason, 400)) from None
     if limits is not None:
         refused |= {index: beyond for index, event in enumerate(events) if (beyond := limits.problem_in(event))}
-    return [(index, refused.get(index) or _one_line(event)) for index, event in enumerate(events)]
+    return [(index, refused.get(index) or one_line(event)) for index, event in enumerate(events)]
 
 
 def _refused(events: list[bytes], body: Record, decoder: "EventDecoder | None") -> dict[int, Problem]:
@@ -79,5 +79,6 @@ def _refused(events: list[bytes], body: Record, decoder: "EventDecoder | None") 
     return {index: each for index, each in enumerate(decoded) if isinstance(each, Problem)}
 
 
-def _one_line(event: bytes) -> bytes:
+def one_line(event: bytes) -> bytes:
+    """Return an event without line breaks, so that many of them can be decoded in one call."""
     return msgspec.json.format(event, indent=-1) if b"\n" in event or b"\r" in event else event

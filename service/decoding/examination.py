@@ -157,10 +157,11 @@ def _bad_ids(ids: Column) -> list[int]:
     types = set(map(type, ids))
     if types == {NoneType}:
         return []
-    return [row for row, name in enumerate(ids) if not _id_usable(name)]
+    return [row for row, name in enumerate(ids) if not id_usable(name)]
 
 
-def _id_usable(name: Any) -> bool:
+def id_usable(name: Any) -> bool:
+    """Return whether an event may be called so; None is no name."""
     if type(name) is str:
         return len(name) <= MAXIMUM_LABEL
     return name is None or (type(name) is int and abs(name) <= _LARGEST_INTEGER)

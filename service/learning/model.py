@@ -45,7 +45,9 @@ MakeLearner = Callable[[Task], Learner]
 _READ_AHEAD = 8
 """Microbatches that may wait, decoded, for the learner: enough to smooth a slow step, little enough to stay fresh."""
 
-_SHAPES_NO_UPDATE = {"topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters", "warm_start"}
+_SHAPES_NO_UPDATE = {
+    "topic", "task", "microbatch", "fallback", "checkpoint", "canary", "dead_letters", "warm_start", "remember"
+}  # fmt: skip
 """Settings that may change without anything being learned in another way; one that is not named here may not."""
 
 

@@ -19,6 +19,7 @@ from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
 from service.settings.key import KeySettings, keyed
 from service.settings.learner import check_loss_fits
+from service.settings.remember import Remember, check_remember
 from service.settings.section import Section, Topic
 from service.settings.teacher import TaskName, TeacherSettings
 
@@ -111,6 +112,9 @@ class ModelSettings(Section):
 
     Attributes
     ----------
+    remember
+        ``log``: a prediction that is asked with an id is appended to the topic, with the features that it was answered
+        from, before it is answered; so its label is learned with them, and it is scored on what was answered.
     warm_start
         A model's folder, or one checkpoint, whose learner a new model begins with; of no meaning once it has learned.
     """
@@ -122,6 +126,7 @@ class ModelSettings(Section):
     microbatch: MicrobatchSettings = Field(default_factory=MicrobatchSettings)
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     events: EventOptions = Field(default_factory=EventOptions)
+    remember: Remember = "none"
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
     canary: CanarySettings = Field(default_factory=CanarySettings)
     influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
@@ -154,6 +159,11 @@ class ModelSettings(Section):
     def _check_source(self) -> Self:
         if self.influence.key_share is not None and self.events.source is None:
             raise ValueError("influence.key_share bounds sources: set events.source, to $key or the name of a feature")
+        return self
+
+    @model_validator(mode="after")
+    def _check_remember(self) -> Self:
+        check_remember(self.remember, self.events)
         return self
 
     @model_validator(mode="after")
