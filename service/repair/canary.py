@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from models.contesting import answering
 from models.examples import Examples, Joint
 from models.learner import Json, Learner, Predictor
 from service.checkpoints import Checkpoint
@@ -128,7 +129,7 @@ class Canary:
         trial = learner.try_out(events.features, at_once)
         if not trial.finite:
             return Finding("bad", reason="parameters or answers are not finite")
-        if learner.name == "online":
+        if answering(learner).name == "online":
             return Finding("good")
         if len(events) * _FEWEST < self._settings.window or not (events.weights > 0).any():
             return Finding()
