@@ -10,9 +10,11 @@ and writing then let other threads run: a checkpoint must not stop the thread th
 import hashlib
 import json
 import math
+import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self, TypeGuard
 
 import numpy as np
 from safetensors import SafetensorError
@@ -38,6 +40,8 @@ _NAMES = {
     "float64": "F64",
 }
 
+LASTING = 100  # series after which what never changes is written anew all the same: see the module
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:
@@ -58,6 +62,47 @@ class Segment:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Constant:
+    """Arrays that cannot be written to, known again by identity, and where they were saved.
+
+    Attributes
+    ----------
+    key
+        Their identities, of no meaning once one of them is gone.
+    arrays
+        The arrays, not kept alive by this.
+    epoch, generation
+        Of whom, and since when, they may be relied on.
+    segment
+        None before they are saved.
+    """
+
+    key: tuple[int, ...]
+    arrays: tuple[weakref.ref[Array], ...]
+    epoch: int
+    generation: int
+    segment: Segment | None = None
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array], epoch: int, generation: int) -> Self | None:
+        """Return arrays that nobody can write to; None for others."""
+        if any(array.flags.writeable for array in arrays.values()):
+            return None
+        found = list(arrays.values())
+        return cls(tuple(map(id, found)), tuple(map(weakref.ref, found)), epoch, generation)
+
+    def is_alive(self) -> bool:
+        """Return whether all arrays are still there."""
+        return all(array() is not None for array in self.arrays)
+
+    def same(self, other: Self) -> bool:
+        """Return whether another's arrays are these, to be relied on as long."""
+        mine = (self.epoch, self.generation, [array() for array in self.arrays])
+        others = (other.epoch, other.generation, [array() for array in other.arrays])
+        return mine[:2] == others[:2] and all(one is each for one, each in zip(mine[2], others[2], strict=True))
+
+
 class SegmentStore:
     """Writes and reads segments.
 
@@ -68,9 +113,13 @@ class SegmentStore:
     def __init__(self, folder: Path, files: Files) -> None:
         self._folder = folder
         self._files = files
+        self._constant: dict[tuple[int, ...], _Constant] = {}
 
     def save(self, arrays: Mapping[str, Array], epoch: int, series: int) -> Segment:
         """Write `arrays` unless the series has a file with this very content; durable when this returns.
+
+        Arrays that cannot be written to are taken for what they were when they were saved last: they are neither read
+        nor written again, but for every so many series.
 
         Raises
         ------
@@ -78,17 +127,32 @@ class SegmentStore:
             An array's type cannot be kept.
         StorageFailed, DurabilityLost
         """
+        constant = _Constant.of(arrays, epoch, series // LASTING)
+        if constant is not None:
+            known = self._constant.get(constant.key)
+            if known is not None and known.same(constant) and self._is_there(known.segment):
+                return known.segment
         parts = list(_serialized(arrays))
         digest = hashlib.sha256()
         for part in parts:
             digest.update(part)
         name = digest.hexdigest()
         segment = Segment(f"{epoch:06d}/{name}-{series}.safetensors", name, sum(part.nbytes for part in parts))
-        path = self._folder / segment.path
-        if not (path.exists() and path.stat().st_size == segment.size):
+        if not self._is_there(segment):
+            path = self._folder / segment.path
             self._files.make_folder(path.parent)
             self._files.write(path, parts)
+        if constant is not None:
+            self._constant = {key: each for key, each in self._constant.items() if each.is_alive()}
+            self._constant[constant.key] = replace(constant, segment=segment)
         return segment
+
+    def _is_there(self, segment: Segment | None) -> TypeGuard[Segment]:
+        """Return whether a segment's file is there as long as it should be."""
+        if segment is None:
+            return False
+        path = self._folder / segment.path
+        return path.exists() and path.stat().st_size == segment.size
 
     def load(self, segment: Segment) -> dict[str, Array]:
         """Return a segment's arrays, which are the caller's own.
