@@ -95,12 +95,13 @@ class Track:
         that of the whole, and anybody who reads the log can compute them: a message's event number i has
         ``(offset, i + 1)`` for the next one, and the last of its events that can be used has ``(offset + 1, 0)``.
         """
-        if not len(self):
-            return 0
+        return int(self.checksums().sum(dtype=np.uint64))
+
+    def checksums(self) -> NDArray[np.uint64]:
+        """Return what each row adds to the checksum, uint64, shape (rows,)."""
         hashed = _mix(self.partitions.astype(np.uint64))
         hashed = _mix(hashed + self.next_offsets.astype(np.uint64))
-        hashed = _mix(hashed + self.next_events.astype(np.uint64))
-        return int(hashed.sum(dtype=np.uint64))
+        return _mix(hashed + self.next_events.astype(np.uint64))
 
     def runs(self) -> list[Run]:
         """Return the rows as runs of one partition each, in order: what the journal keeps of a microbatch."""

@@ -8,7 +8,7 @@ tokens are columns of lists of strings. Columns may come and go from one chunk t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +174,9 @@ class Examples:
     featured
         bool, shape (rows,); which have features. None: all. The others are labels of what was observed at another time,
         and have an id; the label join leaves none of them. So a row is an example, an observation, or a label.
+    checksums
+        uint64, shape (rows,); what each row's event adds to the checksum of what was learned, where the rows are no
+        longer those that came in one microbatch. None: they are. It does not outlast joining.
     """
 
     features: Features
@@ -186,6 +189,7 @@ class Examples:
     taught: Taught | None = None
     answered: Answered | None = None
     featured: NDArray[np.bool_] | None = None
+    checksums: NDArray[np.uint64] | None = None
 
     @classmethod
     def empty(cls) -> Self:
@@ -212,6 +216,7 @@ class Examples:
             None if self.taught is None else self.taught.take(slice(start, stop)),
             None if self.answered is None else self.answered.take(slice(start, stop)),
             None if self.featured is None else self.featured[start:stop],
+            None if self.checksums is None else self.checksums[start:stop],
         )
 
     def take(self, rows: NDArray[np.intp]) -> Self:
@@ -227,6 +232,7 @@ class Examples:
             None if self.taught is None else self.taught.take(rows),
             None if self.answered is None else self.answered.take(rows),
             None if self.featured is None else self.featured[rows],
+            None if self.checksums is None else self.checksums[rows],
         )
 
     def known(self) -> Self:
@@ -279,6 +285,18 @@ def _join_marks(marks: Sequence[NDArray[np.bool_] | None], rows: Sequence[int]) 
     )
 
 
+class Columns(Protocol):
+    """Of rows, what takes room where they are joined."""
+
+    @property
+    def features(self) -> Features:
+        """Of the rows."""
+
+    @property
+    def answered(self) -> Answered | None:
+        """About the rows."""
+
+
 class Joint:
     """How much room some rows take once they are joined, told piece by piece before they are.
 
@@ -290,7 +308,7 @@ class Joint:
         self._columns: set[tuple[str, str]] = set()
         self._keys: tuple[FeatureKey, ...] = ()
 
-    def takes(self, part: Examples, rows: int) -> bool:
+    def takes(self, part: Columns, rows: int) -> bool:
         """Take so many rows of a piece in, if the whole stays small enough; the first piece always is."""
         features, columns = part.features, self._columns
         strings: list[tuple[str, str]] = [(name, Kind.CATEGORY) for name in features.categories]
