@@ -52,6 +52,14 @@ _EXPERTS = {
     "loss": "An expert's own loss of late, where several are mixed.",
     "asleep": "1 while an expert sleeps: it would hardly be missed, or there is no time for it.",
 }
+_AMONG_EXPERTS = "keys"  # what keys are called in a status
+_KEYS = {
+    "known": ("keys_known", "Keys that have a small model each, at hand or spilled.", GaugeMetricFamily),
+    "resident": ("keys_resident", "Keys whose small model is at hand.", GaugeMetricFamily),
+    "spilled": ("keys_spilled", "Keys whose small model is on disk.", GaugeMetricFamily),
+    "evictions": ("keys_evictions", "Small models that were spilled, each time.", CounterMetricFamily),
+    "forgotten": ("keys_forgotten", "Spilled small models that had to be forgotten.", CounterMetricFamily),
+}
 _PLAN = {
     "target_events": ("microbatch_target_events", "Events that the next microbatch is to have at most."),
     "effort": ("effort_level", "Effort with which the next microbatch is learned: 0 is full, more is less."),
@@ -107,6 +115,7 @@ class LearningCollector:
         yield from _gauges(statuses)
         yield from _plans(statuses)
         yield from _experts(statuses)
+        yield from _keys(statuses)
         yield from _scores(statuses)
         yield from contest_metrics(statuses)
         yield from _histograms(statuses)
@@ -184,6 +193,17 @@ def _experts(statuses: list[Status]) -> Iterator[Metric]:
             for expert, measures in status.experts.items():
                 if measure in measures:
                     family.add_metric([status.model, expert], measures[measure])
+        yield family
+
+
+def _keys(statuses: list[Status]) -> Iterator[Metric]:
+    """Yield what there is of keys, for models that have any."""
+    for measure, (name, text, make) in _KEYS.items():
+        family = make(f"headrace_{name}", text, labels=["model"])
+        for status in statuses:
+            found = status.experts.get(_AMONG_EXPERTS, {})
+            if measure in found:
+                family.add_metric([status.model], found[measure])
         yield family
 
 
