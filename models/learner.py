@@ -7,7 +7,7 @@ What it publishes, a JSON description and flat arrays, is mapped by serving proc
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,6 +240,17 @@ class Predictor(Protocol):
 
     def predict(self, features: Features) -> Predictions:
         """Return predictions for all rows; with no class known yet, probabilities of shape (rows, 0)."""
+
+
+@runtime_checkable
+class SharingPredictor(Protocol):
+    """One in which a champion and challengers share the rows among them: see ``contest_published.py``."""
+
+    def predict(self, features: Features) -> Predictions:
+        """Return the champion's predictions for all rows."""
+
+    def predict_by(self, features: Features, keys: NDArray[np.uint64]) -> Predictions:
+        """Return predictions, each row's by whom its key, shape (rows,), belongs to, and who that was."""
 
 
 class Learner(Protocol):

@@ -5,7 +5,7 @@ computes over mapped memory and looks afterwards whether that still held one ver
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,7 @@ import structlog
 
 from models.errors import ModelError
 from models.examples import Features
-from models.learner import Json, Predictions, Predictor
+from models.learner import Json, Predictions, Predictor, SharingPredictor
 from models.registry import load_predictor
 from service.errors import CheckpointInvalid, PublicationMissing
 from service.publishing.checkpoint_fallback import CheckpointFallback
@@ -97,8 +97,16 @@ class ServingModel:
         self._problem = problem
         self._looked = True
 
-    def predict(self, features: Features) -> tuple[Served, Predictions]:
+    def predict(self, features: Features, keys: Sequence[int] | None = None) -> tuple[Served, Predictions]:
         """Return predictions for all rows, and which parameters all of them come from.
+
+        Parameters
+        ----------
+        features
+            Of the rows.
+        keys
+            One number a row, from 0 to 2^64 - 1: where challengers answer some of them, by these. None: the champion
+            answers all, as it does where there is no publication.
 
         Raises
         ------
@@ -106,7 +114,7 @@ class ServingModel:
             There are parameters, but they cannot be used now.
         """
         try:
-            header, predictions = self._subscription.read(lambda view: _predictor_over(view).predict(features))
+            header, predictions = self._subscription.read(lambda view: _answer(_predictor_over(view), features, keys))
         except PublicationMissing:
             return self._predict_unpublished(features)
         return _published(header), predictions
@@ -153,6 +161,12 @@ def _predictor_over(view: View) -> Predictor:
     if predictor is None:
         predictor = view.cache[_PREDICTOR] = load_predictor(view.spec, view.arrays)
     return predictor
+
+
+def _answer(predictor: Predictor, features: Features, keys: Sequence[int] | None) -> Predictions:
+    if keys is None or not isinstance(predictor, SharingPredictor):
+        return predictor.predict(features)
+    return predictor.predict_by(features, np.array(keys, np.uint64))
 
 
 def _published(header: Json) -> Served:

@@ -19,6 +19,9 @@ Rows = Sequence[Mapping[str, Any]]
 Answer = tuple[Served, Predictions]
 
 
+Keys = Sequence[int]
+"""One number a row, by which it is said who answers it: see ``arms.py``."""
+
 Settle = Callable[[Answer | Exception], None]
 """Takes what was answered, or what went wrong; it must not raise."""
 
@@ -26,6 +29,7 @@ Settle = Callable[[Answer | Exception], None]
 class _Waiting(NamedTuple):
     rows: Rows
     settle: Settle
+    keys: Keys | None
 
 
 class Coalescer:
@@ -35,14 +39,19 @@ class Coalescer:
     ----------
     predict
         Computes for some rows; raises :class:`~service.decoding.flattening.FeatureInvalid` for one that it cannot use.
+    predict_by
+        The same where rows have keys; needed where somebody asks with any.
     """
 
-    def __init__(self, predict: Callable[[Rows], Answer]) -> None:
+    def __init__(
+        self, predict: Callable[[Rows], Answer], predict_by: Callable[[Rows, Keys], Answer] | None = None
+    ) -> None:
         self._predict = predict
+        self._predict_by = predict_by
         self._waiting: list[_Waiting] = []
         self._times = PassTimes()
 
-    async def predict(self, rows: Rows) -> Answer:
+    async def predict(self, rows: Rows, keys: Keys | None = None) -> Answer:
         """Return what `predict` returns for `rows`, and raise what it raises for them."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
@@ -54,14 +63,14 @@ class Coalescer:
             else:
                 answer.set_result(found)
 
-        self.ask(rows, settle)
+        self.ask(rows, settle, keys)
         return await answer
 
-    def ask(self, rows: Rows, settle: Settle) -> None:
+    def ask(self, rows: Rows, settle: Settle, keys: Keys | None = None) -> None:
         """Have `settle` called with the same, within the next turn of the event loop."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._compute)
-        self._waiting.append(_Waiting(rows, settle))
+        self._waiting.append(_Waiting(rows, settle, keys))
 
     def _compute(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -71,7 +80,7 @@ class Coalescer:
     def _answer(self, group: Sequence[_Waiting]) -> None:
         began = time.perf_counter()
         try:
-            served, predictions = self._predict([row for each in group for row in each.rows])
+            served, predictions = self._of(group)
         except FeatureInvalid as error:
             if len(group) == 1:
                 _fail(group, error)
@@ -85,6 +94,13 @@ class Coalescer:
         else:
             self._times.note(sum(map(_values_of, group)), time.perf_counter() - began)
             _share_out(group, served, predictions)
+
+    def _of(self, group: Sequence[_Waiting]) -> Answer:
+        """Compute for all of a group; a model's requests all have keys, or none has."""
+        rows = [row for each in group for row in each.rows]
+        if self._predict_by is None or group[0].keys is None:
+            return self._predict(rows)
+        return self._predict_by(rows, [key for each in group for key in each.keys or ()])
 
 
 def _values_of(waiting: _Waiting) -> int:
@@ -125,4 +141,5 @@ def _slice(predictions: Predictions, start: int, stop: int) -> Predictions:
         predictions.classes,
         None if predictions.probabilities is None else predictions.probabilities[start:stop],
         None if predictions.values is None else predictions.values[start:stop],
+        None if predictions.contenders is None else predictions.contenders[start:stop],
     )

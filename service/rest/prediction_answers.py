@@ -12,11 +12,12 @@ InstanceId = str | int | None
 
 
 class ClassPrediction(msgspec.Struct, omit_defaults=True):
-    """The most probable class; `probabilities` and `id` are left out where there are none."""
+    """The most probable class; `probabilities`, `id` and `arm` are left out where there are none."""
 
     label: Label | None
     probabilities: dict[str, float] | None = None
     id: InstanceId = None
+    arm: str | None = None
 
 
 class NumberPrediction(msgspec.Struct, omit_defaults=True):
@@ -24,6 +25,7 @@ class NumberPrediction(msgspec.Struct, omit_defaults=True):
 
     value: float
     id: InstanceId = None
+    arm: str | None = None
 
 
 class Answer(msgspec.Struct):
@@ -47,6 +49,14 @@ def encode_answer(model: str, served: Served, predictions: Predictions, ids: Seq
 
 def answer_rows(predictions: Predictions, ids: Sequence[InstanceId]) -> Sequence[ClassPrediction | NumberPrediction]:
     """Return one prediction for each of `ids`."""
+    made = _rows(predictions, ids)
+    if predictions.contenders is not None:
+        for row, contender in zip(made, predictions.contenders, strict=True):
+            row.arm = contender
+    return made
+
+
+def _rows(predictions: Predictions, ids: Sequence[InstanceId]) -> Sequence[ClassPrediction | NumberPrediction]:
     if predictions.values is not None:
         return [NumberPrediction(value, key) for value, key in zip(predictions.values.tolist(), ids, strict=True)]
     if predictions.probabilities is None or not predictions.classes:

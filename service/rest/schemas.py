@@ -60,6 +60,11 @@ class Instances(_Schema):
     instances: list[Instance]
 
 
+_ARM: str | None = Field(
+    default=None, description="Who answered, where challengers answer some of the requests: `contest.answers`."
+)
+
+
 class ClassPrediction(_Schema):
     """The most probable class, and how probable each one is."""
 
@@ -70,6 +75,7 @@ class ClassPrediction(_Schema):
         description="Class → probability; booleans are `true` and `false`. Absent before any label was seen.",
         examples=[{"late": 0.81, "on-time": 0.19}],
     )
+    arm: str | None = _ARM
 
 
 class NumberPrediction(_Schema):
@@ -77,6 +83,7 @@ class NumberPrediction(_Schema):
 
     id: str | int | None = Field(default=None, description="The instance's; absent where it had none.")
     value: float = Field(examples=[3.7])
+    arm: str | None = _ARM
 
 
 class PredictionAnswer(_Schema):
