@@ -31,11 +31,12 @@ class _RawBody(msgspec.Struct):
 
 
 class _Given(msgspec.Struct, omit_defaults=True):
-    """What was answered."""
+    """What was answered, and by which arm of a contest if there is one."""
 
     model_version: int
     probabilities: dict[str, float] | None = None
     value: float | None = None
+    arm: str | None = None
 
 
 class _Observation(msgspec.Struct, omit_defaults=True):
@@ -99,8 +100,8 @@ def _given(served: Served, answer: ClassPrediction | NumberPrediction) -> _Given
     if served.version == 0:
         return None
     if isinstance(answer, NumberPrediction):
-        return _Given(served.version, value=answer.value)
-    return None if answer.probabilities is None else _Given(served.version, answer.probabilities)
+        return _Given(served.version, value=answer.value, arm=answer.arm)
+    return None if answer.probabilities is None else _Given(served.version, answer.probabilities, arm=answer.arm)
 
 
 def _flat_maker(options: EventOptions) -> Any:

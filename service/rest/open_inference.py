@@ -10,11 +10,13 @@ from typing import Any
 
 import msgspec
 
+from models.answered import class_name
 from models.examples import Label
 from models.learner import Predictions
 from service.errors import RequestInvalid
-from service.rest.prediction_answers import class_names
+from service.rest.prediction_requests import Asked
 
+_IDS = (str, int, type(None))
 _NUMBERS = ("FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
 _TYPES: Mapping[str, tuple[type, ...]] = {"BOOL": (bool,), "BYTES": (str,)} | dict.fromkeys(_NUMBERS, (int, float))
 
@@ -66,6 +68,27 @@ def rows_of(inputs: Sequence[Tensor]) -> list[dict[str, Any]]:
             message = f"its first dimension must be {rows}, as that of {inputs[0].name!r} is"
             raise RequestInvalid(message, 422, f"inputs[{index}].shape")
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def named_rows(asked: InferenceRequest, rows: Sequence[dict[str, Any]]) -> Asked:
+    """Return what is asked, with what each row is called: by ``parameters.ids``, or a single one by the request's id.
+
+    Raises
+    ------
+    RequestInvalid
+        422 where the parameters that are looked at are none.
+    """
+    parameters = asked.parameters or {}
+    ids, remember = parameters.get("ids"), parameters.get("remember")
+    if remember is not None and type(remember) is not bool:
+        raise RequestInvalid("must be true or false", 422, "parameters.remember")
+    if ids is None:
+        ids = [asked.id if len(rows) == 1 else None] * len(rows)
+    if type(ids) is not list or len(ids) != len(rows) or any(type(each) not in _IDS for each in ids):
+        raise RequestInvalid(
+            f"must be a list of {len(rows)} texts, integers or nulls, one a row", 422, "parameters.ids"
+        )
+    return Asked(rows, ids, "parameters.ids[{}]", [None] * len(rows), remember)
 
 
 def _column(tensor: Tensor, where: str) -> Sequence[Any]:
@@ -120,7 +143,7 @@ def _all_outputs(predictions: Predictions, rows: int) -> list[dict[str, Any]]:
         return [_tensor("label", "BYTES", [rows], [None] * rows)]
     best = predictions.probabilities.argmax(axis=1).tolist()
     datatype = _datatype_of(predictions.classes)
-    names = class_names(predictions.classes)
+    names = list(map(class_name, predictions.classes))
     labels = [names[column] if datatype == "BYTES" else predictions.classes[column] for column in best]
     shape = list(predictions.probabilities.shape)
     probabilities = _tensor("probabilities", "FP32", shape, predictions.probabilities.ravel().tolist())

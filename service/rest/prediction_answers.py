@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from models.answered import class_name
 from models.examples import Label
 from models.learner import Predictions
 from service.predictor import Served
@@ -41,9 +42,8 @@ class Answer(msgspec.Struct):
 _encoder = msgspec.json.Encoder()
 
 
-def encode_answer(model: str, served: Served, predictions: Predictions, ids: Sequence[InstanceId]) -> bytes:
-    """Return the body of the answer."""
-    made = answer_rows(predictions, ids)
+def encode_answer(model: str, served: Served, made: Sequence[ClassPrediction | NumberPrediction]) -> bytes:
+    """Return the body of the answer that consists of what :func:`answer_rows` made."""
     return _encoder.encode(Answer(model, served.version, served.age(), served.learner, made))
 
 
@@ -61,14 +61,9 @@ def _rows(predictions: Predictions, ids: Sequence[InstanceId]) -> Sequence[Class
         return [NumberPrediction(value, key) for value, key in zip(predictions.values.tolist(), ids, strict=True)]
     if predictions.probabilities is None or not predictions.classes:
         return [ClassPrediction(None, None, key) for key in ids]
-    names = class_names(predictions.classes)
+    names = list(map(class_name, predictions.classes))
     best = predictions.probabilities.argmax(axis=1).tolist()
     return [
         ClassPrediction(predictions.classes[column], dict(zip(names, row, strict=True)), key)
         for column, row, key in zip(best, predictions.probabilities.tolist(), ids, strict=True)
     ]
-
-
-def class_names(classes: Sequence[Label]) -> list[str]:
-    """Return the classes as keys of a JSON object: booleans as JSON writes them."""
-    return [str(label).lower() if isinstance(label, bool) else str(label) for label in classes]

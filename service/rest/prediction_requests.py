@@ -65,8 +65,9 @@ class Asked:
     remember: bool | None = None
 
     def place(self, row: int, field: str) -> str:
-        """Return where in the request a row's other fields are."""
-        return self.path.format(row).removesuffix("features") + field
+        """Return where in the request a row's other fields are; there may be one of them alone."""
+        where = self.path.format(row)
+        return where.removesuffix("features") + field if where.endswith("features") else where
 
     def to_remember(self, remember: Remember) -> bool:
         """Return whether any answer is to be remembered: those of rows with an id are.

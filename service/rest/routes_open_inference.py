@@ -5,6 +5,7 @@ It is the same prediction behind another door: see ``open_inference.py`` for wha
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -17,10 +18,19 @@ from models.learner import Predictions
 from service.decoding.flattening import FeatureInvalid
 from service.errors import RequestInvalid
 from service.predictor import Served
-from service.rest.open_inference import DATATYPES, InferenceRequest, Tensor, metadata_of, outputs_of, rows_of
+from service.rest.open_inference import (
+    DATATYPES,
+    InferenceRequest,
+    Tensor,
+    metadata_of,
+    named_rows,
+    outputs_of,
+    rows_of,
+)
+from service.rest.prediction_answers import answer_rows
 from service.rest.problems import problems
 from service.rest.request_body import decode_json
-from service.rest.routes_predict import INLINE_BYTES, answer_counted
+from service.rest.routes_predict import INLINE_BYTES, LargeAnswer, answer_counted, answer_in_thread
 from service.rest.routing import DirectRoute, json_response, model_parameter
 from service.rest.serving_context import Context, ServedModel
 
@@ -89,21 +99,29 @@ class OpenInferenceRoutes:
 
     async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
         if len(body) > INLINE_BYTES:
-            return await anyio.to_thread.run_sync(
-                self._answer_large, model, body, limiter=self._context.prediction_threads
-            )
+            return await answer_in_thread(self._context, model, partial(self._answer_large, model, body))
         asked = decode_json(body, _decoder)
         rows = self._rows_of(asked, body)
+        naming = named_rows(asked, rows)
+        remembered = naming.to_remember(model.settings.remember)
         with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
             served, predictions = await model.coalescer.predict(rows)
+            if remembered:
+                made = answer_rows(predictions, naming.ids)
+                await model.remembering.remember(model.observations(naming, rows, served, made))
         return _encode(model, asked, served, predictions, len(rows))
 
-    def _answer_large(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
+    def _answer_large(self, model: ServedModel, body: bytes) -> LargeAnswer:
         asked = decode_json(body, _decoder)
         rows = self._rows_of(asked, body)
+        naming = named_rows(asked, rows)
+        remembered = naming.to_remember(model.settings.remember)
         with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
             served, predictions = model.predict(rows)
-        return _encode(model, asked, served, predictions, len(rows))
+            records = []
+            if remembered:
+                records = model.observations(naming, rows, served, answer_rows(predictions, naming.ids))
+        return *_encode(model, asked, served, predictions, len(rows)), records
 
     def _rows_of(self, asked: InferenceRequest, body: bytes) -> list[dict[str, Any]]:
         """Return the rows that the tensors hold, none of them out of bounds."""
@@ -149,7 +167,18 @@ _BODY: dict[str, Any] = {
                 "required": ["inputs"],
                 "properties": {
                     "id": {"type": ["string", "null"]},
-                    "parameters": {"type": ["object", "null"]},
+                    "parameters": {
+                        "type": ["object", "null"],
+                        "properties": {
+                            "ids": {
+                                "type": ["array", "null"],
+                                "items": {"type": ["string", "integer", "null"]},
+                                "description": "What the rows are called, where they are remembered; the request's "
+                                "`id` names a single one.",
+                            },
+                            "remember": {"type": ["boolean", "null"], "description": "As in /v1/models/…/predict."},
+                        },
+                    },
                     "inputs": {
                         "type": "array",
                         "minItems": 1,

@@ -1,51 +1,37 @@
 """``POST …/predict``: the path from a request's bytes to its answer, as short as it can be."""
 
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio.to_thread
-import msgspec
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from service.decoding.flattening import FeatureInvalid
-from service.errors import RequestInvalid
-from service.rest.prediction_answers import InstanceId, encode_answer
+from consumers.source import NewRecord
+from service.rest.observations import raw_features
+from service.rest.prediction_answers import answer_rows, encode_answer
+from service.rest.prediction_requests import asked_in, blaming
 from service.rest.problems import problems, status_of
-from service.rest.request_body import content_type_of, decode_json, read_body, weight_of
+from service.rest.request_body import content_type_of, read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.rest.schemas import Instance, Instances, PredictionAnswer
 from service.rest.serving_context import Context, ServedModel
 from service.security.judge import CALLER
-from service.security.limits_rows import RowLimits
 
 INLINE_BYTES = 65_536
 """Larger bodies take long enough to hold up other requests: they get a thread."""
 
-IN_INSTANCES = "instances[{}].features"
-
 JSON = ("application/json",)
+
+FAILURE = "headrace.failure"
+"""In a request's scope: why its answer cannot be given, where the short way has found that out already."""
+
+LargeAnswer = tuple[bytes, int, Sequence[NewRecord]]
+"""An encoded answer, the predictions in it, and what is to be remembered of it."""
 
 Answering = Callable[[ServedModel, bytes], Awaitable[tuple[bytes, int]]]
 """Makes of a model and a body the answer's body and the number of predictions in it."""
-
-
-class _Instance(msgspec.Struct):
-    features: dict[str, Any]
-    id: InstanceId = None
-
-
-class _Body(msgspec.Struct):
-    """Either form of the body: one instance, or a list of them."""
-
-    features: dict[str, Any] | None = None
-    id: InstanceId = None
-    instances: list[_Instance] | None = None
-
-
-_decoder = msgspec.json.Decoder(_Body)
 
 
 class PredictRoutes:
@@ -76,34 +62,36 @@ class PredictRoutes:
 
     async def _answer(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
         if len(body) > INLINE_BYTES:
-            return await anyio.to_thread.run_sync(
-                self._answer_large, model, body, limiter=self._context.prediction_threads
-            )
-        rows, ids, path = rows_in(body, self._context.limits)
-        with blaming(path), self._context.holding_rows(len(rows)):
-            served, predictions = await model.coalescer.predict(rows)
-        return encode_answer(model.name, served, predictions, ids), len(ids)
+            return await answer_in_thread(self._context, model, partial(self._answer_large, model, body))
+        asked = asked_in(body, self._context.limits)
+        remembered = asked.to_remember(model.settings.remember)
+        with blaming(asked.path), self._context.holding_rows(len(asked.rows)):
+            served, predictions = await model.coalescer.predict(asked.rows)
+            made = answer_rows(predictions, asked.ids)
+            if remembered:
+                await model.remembering.remember(model.observations(asked, raw_features(body), served, made))
+        return encode_answer(model.name, served, made), len(made)
 
-    def _answer_large(self, model: ServedModel, body: bytes) -> tuple[bytes, int]:
-        """Return the encoded answer and how many predictions are in it."""
-        rows, ids, path = rows_in(body, self._context.limits)
-        with blaming(path), self._context.holding_rows(len(rows)):
-            served, predictions = model.predict(rows)
-        return encode_answer(model.name, served, predictions, ids), len(ids)
+    def _answer_large(self, model: ServedModel, body: bytes) -> LargeAnswer:
+        """Return the encoded answer, how many predictions are in it, and what is to be remembered of it."""
+        asked = asked_in(body, self._context.limits)
+        remembered = asked.to_remember(model.settings.remember)
+        with blaming(asked.path), self._context.holding_rows(len(asked.rows)):
+            served, predictions = model.predict(asked.rows)
+            made = answer_rows(predictions, asked.ids)
+            records = model.observations(asked, raw_features(body), served, made) if remembered else []
+        return encode_answer(model.name, served, made), len(made), records
 
 
-def rows_in(body: bytes, limits: RowLimits) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:
-    """Return the rows' features and ids, none of them out of bounds, and where in the request the features are.
-
-    Raises
-    ------
-    RequestInvalid
-    """
-    rows, ids, path = _rows_of(decode_json(body, _decoder))
-    limits.check_count(len(rows), "instances")
-    with blaming(path):
-        limits.check(rows, body)
-    return rows, ids, path
+async def answer_in_thread(
+    context: Context, model: ServedModel, answer: Callable[[], LargeAnswer]
+) -> tuple[bytes, int]:
+    """Return what `answer` makes of a large body in a thread, once what is to be remembered of it is durable."""
+    content, count, records = await anyio.to_thread.run_sync(answer, limiter=context.prediction_threads)
+    if records:
+        with context.holding_rows(len(records)):
+            await model.remembering.remember(records)
+    return content, count
 
 
 async def answer_counted(context: Context, request: Request, answer: Answering) -> Response:
@@ -111,6 +99,7 @@ async def answer_counted(context: Context, request: Request, answer: Answering) 
     started = time.perf_counter()
     model = context.model_of(request)
     try:
+        _check_failure(request)
         content_type_of(request, JSON)
         held = context.admission.body_bytes
         body = await read_body(request, context.settings.serve.max_body_bytes, held)
@@ -126,41 +115,21 @@ async def answer_counted(context: Context, request: Request, answer: Answering) 
     return Response(content, media_type="application/json")
 
 
+def _check_failure(request: Request) -> None:
+    """Raise what the short way has found out already."""
+    failure: Exception | None = request.scope.get(FAILURE)
+    if failure is not None:
+        raise failure
+
+
 _DESCRIPTION = (
     "Every prediction of an answer comes from one version of the parameters, which it names. Features need no "
-    "declaration; unknown ones are ignored. Before any label was seen, `label` is null and there are no probabilities."
+    "declaration; unknown ones are ignored. Before any label was seen, `label` is null and there are no probabilities. "
+    "Where the model remembers predictions (`remember: log`), one with an `id` is answered once it is durable in the "
+    "log: a label with that id is then learned with these features, and the score is that of this answer."
 )
 
 _BODY = {
     "required": True,
     "content": {"application/json": {"schema": {"anyOf": [reference(Instance), reference(Instances)]}}},
 }
-
-
-def _rows_of(asked: _Body) -> tuple[Sequence[dict[str, Any]], Sequence[InstanceId], str]:
-    """Return the rows' features and ids, and where in the request a row's features are."""
-    if asked.instances is not None:
-        if asked.features is not None:
-            raise RequestInvalid("send either features or instances, not both", 422, "features")
-        return [each.features for each in asked.instances], [each.id for each in asked.instances], IN_INSTANCES
-    if asked.features is None:
-        raise RequestInvalid(
-            'missing; send {"features": {…}} or {"instances": [{"features": {…}}, …]}', 422, "features"
-        )
-    return [asked.features], [asked.id], "features"
-
-
-@contextlib.contextmanager
-def blaming(path: str) -> Iterator[None]:
-    """Turn a feature that cannot be used into a 422 that says where it is.
-
-    Parameters
-    ----------
-    path
-        Of a row's features in the request, with ``{}`` for the row's number.
-    """
-    try:
-        yield
-    except FeatureInvalid as error:
-        field = path.format(error.index)
-        raise RequestInvalid(error.message, 422, f"{field}.{error.field}" if error.field else field) from error

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from anyio import CapacityLimiter
+from msgspec import Raw
 from starlette.requests import Request
 
-from consumers.source import Sink
+from consumers.source import NewRecord, Sink
 from models.learner import Predictions
 from service.checkpoints import CheckpointInfo, CheckpointStore
 from service.config import ModelSettings, Settings
@@ -23,6 +25,10 @@ from service.monitoring.status import Status, read_status
 from service.predictor import Served, ServingModel
 from service.rest.answers import Answers
 from service.rest.coalescing import Coalescer, Rows
+from service.rest.observations import observations
+from service.rest.prediction_answers import ClassPrediction, NumberPrediction
+from service.rest.prediction_requests import Asked
+from service.rest.remembering import Remembering
 from service.security.access import DEFAULT_MODEL
 from service.security.limits_admission import Admission
 from service.security.limits_rows import RowLimits
@@ -48,6 +54,8 @@ class ServedModel:
         Answers predictions.
     coalescer
         Answers those of small requests, several at a time; belongs to the event loop.
+    remembering
+        Makes what is to be remembered of them durable; belongs to the event loop.
     """
 
     def __init__(self, settings: Settings, name: str) -> None:
@@ -57,6 +65,7 @@ class ServedModel:
         learner = "online" if self.settings.learner.kind == "online" else "microbatch"
         self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner, self._identity)
         self.coalescer = Coalescer(self.predict)
+        self.remembering = Remembering(self.sink)
         self._checkpoints = CheckpointStore(self.paths.checkpoints)
         self._all_settings = settings
         self._sink: Sink | None = None
@@ -73,6 +82,17 @@ class ServedModel:
             There are parameters, but they cannot be reached now.
         """
         return self.serving.predict(features_from_rows(rows, self.settings.events))
+
+    def observations(
+        self,
+        asked: Asked,
+        features: Sequence[Raw | Mapping[str, Any]],
+        served: Served,
+        made: Sequence[ClassPrediction | NumberPrediction],
+    ) -> list[NewRecord]:
+        """Return what is to be remembered of some answers; see :func:`service.rest.observations.observations`."""
+        keyed = self._all_settings.source.kind == "kafka"
+        return observations(self.settings, asked, features, served, made, keyed=keyed)
 
     def sink(self) -> Sink:
         """Return where this model's events go. Made at the first call, which may wait for a broker.
@@ -101,6 +121,7 @@ class ServedModel:
 
     def close(self) -> None:
         """Let go of connections."""
+        self.remembering.close()
         with self._lock:
             if self._sink is not None:
                 self._sink.close()

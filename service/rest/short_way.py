@@ -8,15 +8,17 @@ why. So there is one place that words problems, and a defect here costs time and
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from starlette.types import Scope
 
 from service.errors import RequestInvalid
 from service.rest.coalescing import Answer
-from service.rest.prediction_answers import InstanceId, encode_answer
-from service.rest.routes_predict import INLINE_BYTES, rows_in
+from service.rest.observations import raw_features
+from service.rest.prediction_answers import answer_rows, encode_answer
+from service.rest.prediction_requests import Asked, asked_in
+from service.rest.routes_predict import FAILURE, INLINE_BYTES
 from service.rest.serving_context import Context, ServedModel
 from service.security.access import DEFAULT_MODEL
 from service.security.gate import JUDGED
@@ -98,33 +100,62 @@ class ShortWay:
             asking.hand_over()
             return
         try:
-            rows, ids, _ = rows_in(asking.body, self._limits)
-            self._rows.take(len(rows))
+            asked = asked_in(asking.body, self._limits)
+            remembered = asked.to_remember(asking.model.settings.remember)
+            self._rows.take(len(asked.rows))
         # Whatever it is, the application will find the same, and say it.
         except Exception:  # noqa: BLE001
             self._places.give_back(caller)
             asking.hand_over()
             return
 
-        def settle(found: Answer | Exception) -> None:
+        def finish(content: bytes | None) -> None:
             self._places.give_back(caller)
-            self._rows.give_back(len(rows))
-            self._settle(asking, found, ids, started)
+            self._rows.give_back(len(asked.rows))
+            if content is None:
+                asking.hand_over()
+                return
+            self._counts.predicted(asking.model.name, 200, len(asked.rows), time.perf_counter() - started)
+            asking.answer(content)
 
-        asking.model.coalescer.ask(rows, settle)
+        def settle(found: Answer | Exception) -> None:
+            self._settle(asking, asked, found, finish, remembered=remembered)
 
-    def _settle(self, asking: Asking, found: Answer | Exception, ids: Sequence[InstanceId], started: float) -> None:
+        asking.model.coalescer.ask(asked.rows, settle)
+
+    def _settle(
+        self,
+        asking: Asking,
+        asked: Asked,
+        found: Answer | Exception,
+        finish: Callable[[bytes | None], None],
+        *,
+        remembered: bool,
+    ) -> None:
+        """Have a request finished with its answer, or with None where the application is to give it."""
         if isinstance(found, Exception):
-            asking.hand_over()
+            finish(None)
             return
-        name = asking.model.name
+        served, predictions = found
+        model = asking.model
         try:
-            content = encode_answer(name, *found, ids)
+            made = answer_rows(predictions, asked.ids)
+            content = encode_answer(model.name, served, made)
+            records = model.observations(asked, raw_features(asking.body), served, made) if remembered else []
         except Exception:  # noqa: BLE001 - as above; and others that were computed with it wait for theirs
-            asking.hand_over()
+            finish(None)
             return
-        self._counts.predicted(name, 200, len(ids), time.perf_counter() - started)
-        asking.answer(content)
+        if not records:
+            finish(content)
+            return
+
+        def kept(error: Exception | None) -> None:
+            # It is not tried again there: the log may have it after all.
+            if error is not None:
+                asking.scope[FAILURE] = error
+            finish(None if error is not None else content)
+
+        model.remembering.keep(records, kept)
 
     def response(self, content: bytes, default: Headers, *, tls: bool, stays: bool) -> bytes:
         """Return an answer as it goes over the wire.

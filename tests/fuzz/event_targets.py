@@ -16,8 +16,8 @@ from service.decoding.flattening import FeatureInvalid
 from service.errors import RequestInvalid
 from service.events import EventDecoder
 from service.rest.open_inference import InferenceRequest, rows_of
+from service.rest.prediction_requests import decoder as predict_decoder
 from service.rest.request_body import decode_json
-from service.rest.routes_predict import _decoder as predict_decoder
 from service.settings.event_options import EventOptions
 from tests.support.events import ARROW, NDJSON, record, seen
 from tests.support.schema_registry import KnownSchemas

@@ -198,7 +198,7 @@ def test_a_key_is_needed_and_counts_once(settings: Settings, tmp_path: Path, tak
     assert 429 in found[3:]
 
 
-@pytest.mark.parametrize("step", ["encode_answer", "rows_in"])
+@pytest.mark.parametrize("step", ["encode_answer", "asked_in"])
 def test_a_defect_of_the_short_way_costs_time_alone(
     client: httpx.Client, taken: list[bytes], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
