@@ -1,9 +1,10 @@
 """The REST API: one FastAPI application over all models. It learns nothing and holds no parameters of its own.
 
 Each group of calls is a file in ``rest/``: ``routes_predict.py`` (start there), ``routes_events.py``,
-``routes_models.py``, ``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``. What they share is in
-``serving_context.py``; what goes wrong in any of them becomes a problem in ``problems.py``; ``serving.py`` runs the
-application. Before all of them stands ``security/gate.py``; predictions mostly take a shorter way (``short_way.py``).
+``routes_models.py``, ``routes_changes.py``, ``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``.
+What they share is in ``serving_context.py``; what goes wrong in any of them becomes a problem in ``problems.py``;
+``serving.py`` runs the application. Before all of them stands ``security/gate.py``; predictions mostly take a shorter
+way (``short_way.py``).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from fastapi import FastAPI
 from models.registry import prepare
 from service.config import Settings
 from service.rest.problems import install_problem_handlers
+from service.rest.routes_changes import ChangeRoutes
 from service.rest.routes_docs import DocsRoutes
 from service.rest.routes_events import EventRoutes
 from service.rest.routes_health import HealthRoutes
@@ -77,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     judge = Judge(settings, keys, context.admission)
     app.state.context = context
     app.state.short_way = ShortWay(context, judge)
-    for routes in (PredictRoutes, EventRoutes, ModelRoutes, HealthRoutes, OpenInferenceRoutes):
+    for routes in (PredictRoutes, EventRoutes, ModelRoutes, ChangeRoutes, HealthRoutes, OpenInferenceRoutes):
         routes(context).add_to(app)
     DocsRoutes().add_to(app)
     install_problem_handlers(app)

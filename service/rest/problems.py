@@ -110,9 +110,11 @@ def nothing_there(path: str) -> str:
 _DESCRIPTIONS = {
     400: "The request is malformed: it cannot be decoded.",
     401: "No API key was sent, or none that opens this API.",
-    403: "The API key has no role that opens this call.",
+    403: "The API key has no role that opens this call, or the configuration does not allow it.",
     404: "There is no model of that name.",
-    409: "A request with the same Idempotency-Key is being answered right now.",
+    409: "It contradicts what there is: `detail` says what, such as a request with the same Idempotency-Key that is "
+    "being answered right now, or a model that the configuration declares.",
+    412: "What `If-Match` or `If-None-Match` asks for is not so.",
     413: "The body is larger than `serve.max_body_bytes`, or has more rows than `limits.max_rows`.",
     415: "The body is of a content type that this call does not take.",
     422: "The request can be decoded but not used; `field` says where.",

@@ -27,7 +27,8 @@ from service.rest.problems import problems
 from service.rest.request_body import read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.rest.schemas import Event, EventsAnswer
-from service.rest.serving_context import Context, ServedModel
+from service.rest.served_model import ServedModel
+from service.rest.serving_context import Context
 from service.security.judge import CALLER
 from service.settings.event_options import RECORD_KEY, EventOptions
 
@@ -103,10 +104,11 @@ class EventRoutes:
 
     def _decoder(self, model: ServedModel) -> EventDecoder:
         """Return this thread's decoder of the model's events."""
-        decoder: EventDecoder | None = getattr(self._decoders, model.name, None)
-        if decoder is None:
+        of, decoder = getattr(self._decoders, model.name, (None, None))
+        # Another model may have the name by now, or this one other settings.
+        if of is not model or decoder is None:
             decoder = EventDecoder(model.settings.events, {})
-            setattr(self._decoders, model.name, decoder)
+            setattr(self._decoders, model.name, (model, decoder))
         return decoder
 
     def _records(self, model: ServedModel, events: Sequence[bytes]) -> Sequence[NewRecord]:

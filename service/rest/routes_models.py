@@ -12,7 +12,8 @@ from service.monitoring.status import Status
 from service.rest.problems import problems
 from service.rest.routing import MODEL_PREFIX, json_response, model_parameter
 from service.rest.schemas import Checkpoints, ModelList, ModelState
-from service.rest.serving_context import Context, ServedModel, state_of
+from service.rest.served_model import ServedModel
+from service.rest.serving_context import Context, state_of
 
 
 class ModelRoutes:
@@ -42,8 +43,14 @@ class ModelRoutes:
             )
 
     def models(self) -> Response:
-        """Trainers' last reports, and what this server answers from, for each configured model."""
-        return json_response({"models": [model_state(model) for model in self._context.models.values()]})
+        """Trainers' last reports, and what this server answers from, for each model."""
+        problems = self._context.served_models.roster.problems
+        return json_response(
+            {
+                "models": [model_state(model) for model in self._context.models.values()],
+                "unusable": [{"model": name, "problem": problem} for name, problem in problems.items()],
+            }
+        )
 
     def model(self, request: Request) -> Response:
         """Task, classes, features, learner, version, counters, positions, lag, scores, checkpoint, last errors."""
@@ -64,6 +71,7 @@ def model_state(model: ServedModel) -> dict[str, Any]:
     status = model.status()
     return {
         "model": model.name,
+        "declared_in": "file" if model.revision is None else "api",
         "state": state_of(status),
         "topic": model.settings.topic,
         **_learned(model, status),

@@ -32,7 +32,8 @@ from service.rest.problems import problems
 from service.rest.request_body import decode_json
 from service.rest.routes_predict import INLINE_BYTES, LargeAnswer, answer_counted, answer_in_thread
 from service.rest.routing import DirectRoute, json_response, model_parameter
-from service.rest.serving_context import Context, ServedModel
+from service.rest.served_model import ServedModel
+from service.rest.serving_context import Context
 
 PREFIX = "/v2/models/{model}"
 

@@ -16,7 +16,8 @@ from service.rest.problems import problems, status_of
 from service.rest.request_body import content_type_of, read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
 from service.rest.schemas import Instance, Instances, PredictionAnswer
-from service.rest.serving_context import Context, ServedModel
+from service.rest.served_model import ServedModel
+from service.rest.serving_context import Context
 from service.security.judge import CALLER
 
 INLINE_BYTES = 65_536

@@ -45,7 +45,7 @@ def model_parameter(path: str) -> list[dict[str, Any]]:
     """Return the OpenAPI description of the parameters in `path`."""
     if "{model}" not in path:
         return []
-    text = "Name of the model in the configuration."
+    text = "Name of the model."
     return [
         {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}, "description": text},
     ]

@@ -1,6 +1,6 @@
 """The shapes of requests and answers, for OpenAPI and for people. Decoding is done elsewhere, by faster means."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -246,6 +246,7 @@ class ModelState(_Schema):
     model_config = ConfigDict(protected_namespaces=(), extra="allow")
 
     model: str
+    declared_in: str = Field(description="`file`: the configuration; `api`: it was added while the service ran.")
     state: str = Field(
         description="`beginning`, `learning`, `idle`, `standby`, `paused`, `stopped`, `waiting_for_source`, `down`."
     )
@@ -297,10 +298,43 @@ class ModelState(_Schema):
     served: ServedState | None = Field(description="Null while no parameters can be reached.")
 
 
+class UnusableModel(_Schema):
+    """A model that was added and cannot be used any more, as the configuration is now."""
+
+    model: str
+    problem: str = Field(description="Why, and what would be right.")
+
+
 class ModelList(_Schema):
-    """All configured models."""
+    """All models."""
 
     models: list[ModelState]
+    unusable: list[UnusableModel] = Field(description="Left out; PUT mends them, DELETE removes them.")
+
+
+class AddedModel(_Schema):
+    """A model that was added, or changed."""
+
+    model: str
+    declared_in: str = Field(description="`api`.")
+    created: bool = Field(description="Whether there was none of that name.")
+    settings: dict[str, Any] = Field(description="All of them, those that were not given at their defaults.")
+
+
+class RemovedModel(_Schema):
+    """A model that is being removed."""
+
+    model: str
+    state: str = Field(description="`removing`: its trainer has not ended yet.")
+
+
+class ModelSettingsAnswer(_Schema):
+    """The settings of a model."""
+
+    model: str
+    declared_in: str = Field(description="`file` or `api`.")
+    settings: dict[str, Any] = Field(description="All of them, defaults included.")
+    given: dict[str, Any] | None = Field(description="What was PUT; null where the configuration declares the model.")
 
 
 class Health(_Schema):

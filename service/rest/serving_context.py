@@ -4,35 +4,25 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+import structlog
 from anyio import CapacityLimiter
-from msgspec import Raw
 from starlette.requests import Request
 
-from consumers.source import NewRecord, Sink
-from models.learner import Predictions
-from service.checkpoints import CheckpointInfo, CheckpointStore
-from service.config import ModelSettings, Settings
-from service.decoding.columns import features_from_rows
-from service.durability.model_identity import known_identity
+from service.config import Settings
 from service.errors import RequestInvalid
 from service.monitoring.learning_metrics import trainer_is_up
-from service.monitoring.prediction_counts import PredictionCounts
-from service.monitoring.status import Status, read_status
-from service.predictor import Served, ServingModel
+from service.monitoring.status import Status
 from service.rest.answers import Answers
-from service.rest.coalescing import Coalescer, Rows
-from service.rest.observations import observations
-from service.rest.prediction_answers import ClassPrediction, NumberPrediction
-from service.rest.prediction_requests import Asked
-from service.rest.remembering import Remembering
+from service.rest.served_model import ServedModel
+from service.rest.served_models import ServedModels
 from service.security.access import DEFAULT_MODEL
 from service.security.limits_admission import Admission
 from service.security.limits_rows import RowLimits
-from service.wiring import ModelPaths, make_sink, model_paths
+
+_log = structlog.get_logger("headrace.api")
 
 _EVENT_THREADS = 40
 _PREDICTION_THREADS = 4
@@ -43,90 +33,6 @@ def counts_folder(settings: Settings) -> Path:
     return settings.resolved_publish_dir() / ".serve" / f"{socket.gethostname()}-{settings.serve.port}"
 
 
-class ServedModel:
-    """One model as this process serves it. Threads may share it.
-
-    Attributes
-    ----------
-    name, settings, paths
-        Whose, how, and where.
-    serving
-        Answers predictions.
-    coalescer
-        Answers those of small requests, several at a time; belongs to the event loop.
-    remembering
-        Makes what is to be remembered of them durable; belongs to the event loop.
-    """
-
-    def __init__(self, settings: Settings, name: str) -> None:
-        self.name = name
-        self.settings: ModelSettings = settings.models[name]
-        self.paths: ModelPaths = model_paths(settings, name)
-        learner = "online" if self.settings.learner.kind == "online" else "microbatch"
-        self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner, self._identity)
-        self.coalescer = Coalescer(self.predict)
-        self.remembering = Remembering(self.sink)
-        self._checkpoints = CheckpointStore(self.paths.checkpoints)
-        self._all_settings = settings
-        self._sink: Sink | None = None
-        self._lock = threading.Lock()
-
-    def predict(self, rows: Rows) -> tuple[Served, Predictions]:
-        """Return predictions for decoded features, one mapping a row, and which parameters they come from.
-
-        Raises
-        ------
-        FeatureInvalid
-            A feature cannot be used.
-        PublicationMissing
-            There are parameters, but they cannot be reached now.
-        """
-        return self.serving.predict(features_from_rows(rows, self.settings.events))
-
-    def observations(
-        self,
-        asked: Asked,
-        features: Sequence[Raw | Mapping[str, Any]],
-        served: Served,
-        made: Sequence[ClassPrediction | NumberPrediction],
-    ) -> list[NewRecord]:
-        """Return what is to be remembered of some answers; see :func:`service.rest.observations.observations`."""
-        keyed = self._all_settings.source.kind == "kafka"
-        return observations(self.settings, asked, features, served, made, keyed=keyed)
-
-    def sink(self) -> Sink:
-        """Return where this model's events go. Made at the first call, which may wait for a broker.
-
-        Raises
-        ------
-        SourceUnavailable, TopicMissing
-            The log cannot be reached now; the next call tries again.
-        """
-        with self._lock:
-            if self._sink is None:
-                self._sink = make_sink(self._all_settings, self.name)
-            return self._sink
-
-    def status(self) -> Status | None:
-        """Return what the trainer last reported; nothing where that was another model of the same name."""
-        status = read_status(self.paths.status)
-        return status if status is not None and status.of_model == self._identity() else None
-
-    def _identity(self) -> str:
-        return known_identity(self.paths.root)
-
-    def checkpoints(self) -> Sequence[CheckpointInfo]:
-        """Return the checkpoints that are kept, newest first."""
-        return self._checkpoints.list()
-
-    def close(self) -> None:
-        """Let go of connections."""
-        self.remembering.close()
-        with self._lock:
-            if self._sink is not None:
-                self._sink.close()
-
-
 class Context:
     """What the routes share.
 
@@ -134,8 +40,8 @@ class Context:
     ----------
     settings
         The whole configuration.
-    models
-        By name.
+    served_models
+        Follows which models there are.
     counts
         Predictions answered by this process and its siblings.
     draining
@@ -152,9 +58,9 @@ class Context:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.models: Mapping[str, ServedModel] = {name: ServedModel(settings, name) for name in settings.models}
-        self.counts = PredictionCounts(counts_folder(settings), list(self.models))
+        self.settings = settings.declared()
+        self.served_models = ServedModels(settings, counts_folder(settings))
+        self.counts = self.served_models.counts
         self.draining = False
         self.started = time.time()
         self.admission = Admission(settings)
@@ -163,6 +69,11 @@ class Context:
         self.prediction_threads = CapacityLimiter(_PREDICTION_THREADS)
         self._answers: Answers | None = None
         self._lock = threading.Lock()
+
+    @property
+    def models(self) -> Mapping[str, ServedModel]:
+        """All that are served now, by name."""
+        return self.served_models.by_name
 
     def model_of(self, request: Request) -> ServedModel:
         """Return the model that a request's path names.
@@ -173,15 +84,21 @@ class Context:
             404 where there is none of that name.
         """
         name = request.path_params.get("model", DEFAULT_MODEL)
-        model = self.models.get(name)
+        # One that another process has just added is there from the moment on that its client was told so.
+        model = self.models.get(name) or self.served_models.find(name)
         if model is None:
             known = ", ".join(self.models)
             raise RequestInvalid(f"there is no model {name[:100]!r}; there is {known}", 404, "model")
         return model
 
     def ready(self) -> bool:
-        """Return whether every model can be asked and this process means to stay."""
-        return not self.draining and all(model.serving.attached for model in self.models.values())
+        """Return whether every model can be asked and this process means to stay.
+
+        One that was added can be out of order by itself; it must not take this process away from the others.
+        """
+        return not self.draining and all(
+            model.serving.attached for model in self.models.values() if model.revision is None
+        )
 
     def statuses(self) -> Mapping[str, Status | None]:
         """Return the trainers' last reports."""
@@ -225,13 +142,17 @@ class Context:
 
     def refresh(self) -> None:
         """Look for newer parameters where looking takes longer than a request may. Called every now and then."""
+        self.served_models.follow()
         for model in self.models.values():
-            model.serving.refresh()
+            try:
+                model.serving.refresh()
+            # Whatever it is, the others are looked for all the same, and the next look may fare better.
+            except Exception as error:  # noqa: BLE001
+                _log.error("looking for newer parameters failed", model=model.name, exc_info=error)
 
     def close(self) -> None:
         """Let go of everything."""
-        for model in self.models.values():
-            model.close()
+        self.served_models.close()
         with self._lock:
             if self._answers is not None:
                 self._answers.close()

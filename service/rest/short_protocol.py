@@ -12,7 +12,7 @@ from typing import Any, cast
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from service.rest.serving_context import ServedModel
+from service.rest.served_model import ServedModel
 from service.rest.short_way import ShortWay
 from service.security.limits_connection import GuardedProtocol
 

@@ -19,8 +19,8 @@ from service.rest.observations import raw_features
 from service.rest.prediction_answers import answer_rows, encode_answer
 from service.rest.prediction_requests import Asked, asked_in
 from service.rest.routes_predict import FAILURE, INLINE_BYTES
-from service.rest.serving_context import Context, ServedModel
-from service.security.access import DEFAULT_MODEL
+from service.rest.served_model import ServedModel
+from service.rest.serving_context import Context
 from service.security.gate import JUDGED
 from service.security.headers import Headers, add_security_headers
 from service.security.judge import CALLER, Judge
@@ -64,14 +64,12 @@ class ShortWay:
         self._places = context.admission.lanes["predict"]
         self._rows = context.admission.rows
         self._limits = context.limits
-        self._models = {f"/v1/models/{name}/predict".encode(): model for name, model in context.models.items()}
-        if DEFAULT_MODEL in context.models:
-            self._models[b"/predict"] = context.models[DEFAULT_MODEL]
+        self._models = context.served_models
         self._head: dict[bool, tuple[Headers, bytes]] = {}
 
     def model_for(self, url: bytes, headers: Headers) -> ServedModel | None:
         """Return the model that a POST asks; None where it is to go the usual way, for whatever reason."""
-        model = self._models.get(url)
+        model = self._models.by_url.get(url)
         if model is None:
             return None
         known_length = False

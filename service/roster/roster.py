@@ -4,6 +4,7 @@ What was added is looked at anew each time; the configuration was read at the st
 configuration wins, and where what was added does not fit (any more), it is left out and everything else goes on.
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,6 +56,7 @@ class Roster:
         self._known: Settings = self._declared
         self._unusable: Mapping[str, str] = {}
         self._looked_at = -1
+        self._lock = threading.Lock()
 
     def declares(self, name: str) -> bool:
         """Whether the configuration declares a model of this name."""
@@ -67,16 +69,17 @@ class Roster:
         ------
         StorageFailed
         """
-        changed = self.entries.changed()
-        if changed == self._looked_at:
+        with self._lock:
+            changed = self.entries.changed()
+            if changed == self._looked_at:
+                return self._known
+            entries = self.entries.read()
+            there = {name: entry for name, entry in entries.items() if entry.removal is None}
+            if {name: entry.revision for name, entry in there.items()} != self._revisions():
+                self._known, self.problems = self._together(there)
+            steady = changed < time.time_ns() - int(_STEADY * 1e9)
+            self._looked_at = changed if steady else -1
             return self._known
-        entries = self.entries.read()
-        there = {name: entry for name, entry in entries.items() if entry.removal is None}
-        if {name: entry.revision for name, entry in there.items()} != self._revisions():
-            self._known, self.problems = self._together(there)
-        steady = changed < time.time_ns() - int(_STEADY * 1e9)
-        self._looked_at = changed if steady else -1
-        return self._known
 
     def wanted(self) -> set[str]:
         """Return the names of added models that need a trainer: those there are, and those still to be cleared away.

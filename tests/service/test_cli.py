@@ -204,7 +204,10 @@ def test_the_model_to_train_is_chosen(headrace: Headrace, monkeypatch: pytest.Mo
     Path("headrace.yaml").write_text("models: {one: {}, two: {}}")
     assert headrace("train", "--model", "two").status == 0
     assert trained == ["default", "two"]
-    unsaid, unknown = headrace("train"), headrace("train", "--model", "three")
+    monkeypatch.setattr("service.commands.train.run_supervisor", lambda _, models: trained.extend(models) or 0)
+    assert headrace("train").status == 0
+    assert trained[2:] == ["one", "two"], "all of them, each in a process"
+    unsaid, unknown = headrace("train", "--from", "earliest"), headrace("train", "--model", "three")
     assert (unsaid.status, unknown.status) == (2, 2)
     assert "--model one of one, two" in unsaid.err
     assert "no such model" in unknown.err

@@ -19,7 +19,7 @@ from service.durability.files import Files
 from service.durability.model_identity import known_identity
 from service.errors import ConfigurationInvalid, ModelOwned, StorageFailed
 from service.predictor import ServingModel
-from service.rest.serving_context import ServedModel
+from service.rest.served_model import ServedModel
 from service.restart import starting_over
 from service.restart.starting_over import positions_at, start_over
 from service.wiring import model_paths

@@ -1,0 +1,112 @@
+"""One model as a serving process has it: answers predictions, and takes its events.
+
+On the path it stands between the routes and the parameters, and between the routes and the log.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec import Raw
+
+from consumers.source import NewRecord, Sink
+from models.learner import Predictions
+from service.checkpoints import CheckpointInfo, CheckpointStore
+from service.config import ModelSettings, Settings
+from service.decoding.columns import features_from_rows
+from service.durability.model_identity import known_identity
+from service.monitoring.status import Status, read_status
+from service.predictor import Served, ServingModel
+from service.rest.coalescing import Coalescer, Rows
+from service.rest.observations import observations
+from service.rest.prediction_answers import ClassPrediction, NumberPrediction
+from service.rest.prediction_requests import Asked
+from service.rest.remembering import Remembering
+from service.wiring import ModelPaths, make_sink, model_paths
+
+
+class ServedModel:
+    """One model as this process serves it. Threads may share it.
+
+    Attributes
+    ----------
+    name, settings, paths
+        Whose, how, and where.
+    serving
+        Answers predictions.
+    coalescer
+        Answers those of small requests, several at a time; belongs to the event loop.
+    remembering
+        Makes what is to be remembered of them durable; belongs to the event loop.
+    revision
+        Of its settings, where it was added while the service ran; None where the configuration declares it.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self.name = name
+        self.settings: ModelSettings = settings.models[name]
+        self.revision: str | None = settings.added.get(name)
+        self.paths: ModelPaths = model_paths(settings, name)
+        learner = "online" if self.settings.learner.kind == "online" else "microbatch"
+        self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner, self._identity)
+        self.coalescer = Coalescer(self.predict)
+        self.remembering = Remembering(self.sink)
+        self._checkpoints = CheckpointStore(self.paths.checkpoints)
+        self._all_settings = settings
+        self._sink: Sink | None = None
+        self._lock = threading.Lock()
+
+    def predict(self, rows: Rows) -> tuple[Served, Predictions]:
+        """Return predictions for decoded features, one mapping a row, and which parameters they come from.
+
+        Raises
+        ------
+        FeatureInvalid
+            A feature cannot be used.
+        PublicationMissing
+            There are parameters, but they cannot be reached now.
+        """
+        return self.serving.predict(features_from_rows(rows, self.settings.events))
+
+    def observations(
+        self,
+        asked: Asked,
+        features: Sequence[Raw | Mapping[str, Any]],
+        served: Served,
+        made: Sequence[ClassPrediction | NumberPrediction],
+    ) -> list[NewRecord]:
+        """Return what is to be remembered of some answers; see :func:`service.rest.observations.observations`."""
+        keyed = self._all_settings.source.kind == "kafka"
+        return observations(self.settings, asked, features, served, made, keyed=keyed)
+
+    def sink(self) -> Sink:
+        """Return where this model's events go. Made at the first call, which may wait for a broker.
+
+        Raises
+        ------
+        SourceUnavailable, TopicMissing
+            The log cannot be reached now; the next call tries again.
+        """
+        with self._lock:
+            if self._sink is None:
+                self._sink = make_sink(self._all_settings, self.name)
+            return self._sink
+
+    def status(self) -> Status | None:
+        """Return what the trainer last reported; nothing where that was another model of the same name."""
+        status = read_status(self.paths.status)
+        return status if status is not None and status.of_model == self._identity() else None
+
+    def _identity(self) -> str:
+        return known_identity(self.paths.root)
+
+    def checkpoints(self) -> Sequence[CheckpointInfo]:
+        """Return the checkpoints that are kept, newest first."""
+        return self._checkpoints.list()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self.remembering.close()
+        with self._lock:
+            if self._sink is not None:
+                self._sink.close()
