@@ -26,7 +26,13 @@ LIBRARIES = (
 )
 
 
-TITLES = {"recovery": "Recovery times", "kills": "Kills under load", "flood": "Floods", "steps": "Gradient steps"}
+TITLES = {
+    "recovery": "Recovery times",
+    "kills": "Kills under load",
+    "flood": "Floods",
+    "steps": "Gradient steps",
+    "challengers": "Challengers",
+}
 """What kinds of results there are, and what they are called."""
 
 
