@@ -61,6 +61,8 @@ class Trainer:
         self._model = model
         self._recovered = recovered
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
+        # Where it goes on under another number, that one is said to be what it repeats.
+        versions.restored_from = recovered.restored_from
         self.training = Training(
             recovered.lane,
             recovered.totals,

@@ -8,9 +8,11 @@ from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
 from service.commands.command_answers import Answer, model_of
 from service.commands.dead_letter_texts import when
 from service.config import Settings
-from service.durability.manifest import decode_manifest
 from service.errors import CheckpointInvalid
+from service.operating.checkpoint_records import checkpoint_records
 from service.wiring import model_paths
+
+_COLUMNS = ("VERSION", "EPOCH", "CREATED", "MIB", "CANARY", "FROM", "NAMES", "EVENTS", "POSITIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Verified:
 
     def as_line(self) -> str:
         """Return it for people."""
-        start = f"{self.info.version:>9}  "
+        names = "".join(f"{name}  " for name in self.info.names)
+        start = f"{self.info.version:>9}  {names}"
         if self.problem is not None:
             return f"{start}DAMAGED  {self.problem}"
         if self.outcome is None:
@@ -58,6 +61,7 @@ class Verified:
         return {
             "version": self.info.version,
             "epoch": self.info.epoch,
+            "names": self.info.names,
             "problem": self.problem,
             "replay": replay if self.outcome is not None else None,
             "ok": self.is_good,
@@ -73,13 +77,15 @@ def list_command(settings: Settings, model: str | None) -> Answer:
         There is no such model.
     """
     name = model_of(settings, model)
-    records = [_record(info) for info in _store(settings, name).list()]
-    rows: list[tuple[str, ...]] = [("VERSION", "EPOCH", "CREATED", "MIB", "CANARY", "EVENTS", "POSITIONS")]
+    records = checkpoint_records(_store(settings, name))
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     for each in records:
         positions = " ".join(f"{partition}:{offset}" for partition, (offset, _) in each["positions"].items())
         size = f"{each['bytes'] / 2**20:.1f}"
         columns = (each["version"], each["epoch"], when(each["written_at"]), size, each["canary"] or "-")
-        rows.append((*map(str, columns), str(each["events_learned"]), positions))
+        origin = "-" if each["restored_from"] is None else str(each["restored_from"])
+        names = " ".join(each["names"]) or "-"
+        rows.append((*map(str, columns), origin, names, str(each["events_learned"]), positions))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = ["  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows]
     text = "\n".join(lines) if records else f"no checkpoints of {name} in {settings.data_dir}"
@@ -161,20 +167,3 @@ def _load(store: CheckpointStore, info: CheckpointInfo) -> Checkpoint:
 
 def _store(settings: Settings, name: str) -> CheckpointStore:
     return CheckpointStore(model_paths(settings, name).checkpoints, on_problem=lambda _problem: None)
-
-
-def _record(info: CheckpointInfo) -> dict[str, Any]:
-    manifest = decode_manifest(info.path)
-    service = manifest.service
-    return {
-        "version": info.version,
-        "epoch": info.epoch,
-        "written_at": info.created,
-        "bytes": info.size,
-        "learner": service.get("learner"),
-        "restored_from": service.get("restored_from"),
-        "canary": (service.get("canary") or {}).get("verdict"),
-        "events_learned": service.get("lane", {}).get("learned"),
-        "events_checksum": service.get("lane", {}).get("events_checksum"),
-        "positions": {str(partition): tuple(position) for partition, position in manifest.positions.items()},
-    }

@@ -208,6 +208,7 @@ class Housekeeping:
                 **training.noted.to_json(),
                 "canary": verdict,
                 "operated": training.operated.to_json(),
+                "restored_from": training.versions.restored_from,
                 "learner": learner.name,
                 "options": self._model.learner_options(),
                 "lane": lane.count.to_json(),
