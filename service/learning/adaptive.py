@@ -33,20 +33,23 @@ LEARNED_PARTS = 8  # and the same of what was learned: at the beginning each lab
 SHARES = (1.0, 0.9, 0.4, 0.15)  # of the cost of full effort, until a level was tried: a mixture's, measured
 
 
-def most_events(usual: int, largest: int, waiting: float, learned: int) -> int:
+def most_events(usual: int, largest: int, waiting: float, learned: int, soon: float = 0.0) -> int:
     """Return how many events the next microbatch may have.
 
     Labels come late by a microbatch, which where labels tell of the next ones costs score. So it is no more than usual,
-    unless it is a small part of a large backlog: what a replay of some ten thousand events scores does not change.
+    unless it is a small part of a large backlog, or no more than what comes within a moment: what a replay of some ten
+    thousand events scores does not change.
 
     Parameters
     ----------
     usual, largest
-        Bounds without and with any backlog.
+        Bounds for any stream, and for the fastest and the largest backlog.
     waiting, learned
         Events that wait, and that were learned so far.
+    soon
+        Events that come within half of the freshness objective, which is what an update may take.
     """
-    bound = min(largest, waiting / BACKLOG_PARTS, learned / LEARNED_PARTS)
+    bound = min(largest, max(waiting / BACKLOG_PARTS, soon), learned / LEARNED_PARTS)
     most = usual
     while 2 * most <= bound:
         most *= 2

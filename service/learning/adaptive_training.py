@@ -59,7 +59,8 @@ class Adapting:
             self._learner, self._pace = name, self._begun()
         now, waiting = time.monotonic(), self._waiting(lane)
         self._pace.load.look(now, self._arrived, waiting)
-        most = most_events(self._model.max_size, self._model.largest_size, waiting, lane.learned)
+        soon = self._pace.load.rate * self._bounds.objective.freshness_ms / 2000
+        most = most_events(self._model.max_size, self._model.largest_size, waiting, lane.learned, soon)
         training.plan = self._pace.plan(now, most)
         lane.batcher.max_size, lane.batcher.max_delay = training.plan.size, training.plan.delay
 

@@ -2,9 +2,9 @@
 
 The trainer starts this module as a program (``reading_program.py``) at one end of a socket pair, or several of them,
 each for a share of the partitions (``ingest_programs.py``); over it come the settings and where to begin, and back go
-decoded chunks. What the socket and mapped memory (``shared_chunks.py``) may hold is the bound on what waits: beyond it,
-the program waits, and the log holds what is to come. It ends when the trainer does, however that ends, because its
-socket does.
+decoded chunks; over another one, past what waits in the first, goes how the log is doing. What the socket and mapped
+memory (``shared_chunks.py``) may hold is the bound on what waits: beyond it, the program waits, and the log holds what
+is to come. It ends when the trainer does, however that ends, because its socket does.
 """
 
 import signal
@@ -33,8 +33,8 @@ from service.wiring import make_decoder, make_source, open_dead_letters
 
 _log = structlog.get_logger("headrace.ingest")
 
-_REPORT_EVERY = 0.2
-"""Seconds between two reports of where the log ends; it moves with every poll."""
+_REPORT_EVERY = 0.05
+"""Seconds between two reports of where the log ends, which moves with every poll: sizes of microbatches follow it."""
 
 _MAPPED_BYTES = 4 * 1024 * 1024
 """What may be on the way to the trainer in mapped memory, beside what the socket holds; one chunk more may be."""
@@ -46,8 +46,8 @@ class _Pipe:
     The trainer is also the authority over task and classes (:class:`service.decoding.decisions.Authority`).
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, reports: Connection) -> None:
+        self._connection, self._reports = connection, reports
         self._commit: Positions | None = None
         self._on_the_way = 0
         self._waiting: bool | None = None
@@ -63,7 +63,7 @@ class _Pipe:
         now = time.monotonic()
         if waiting != self._waiting or now >= self._report_at:
             self._waiting, self._report_at = waiting, now + _REPORT_EVERY
-            self._send(Report(dict(ends), waiting))
+            self._reports.send(Report(dict(ends), waiting))
 
     def notice(self, message: str) -> None:
         self._send(Notice(message))
@@ -121,25 +121,25 @@ class _Pipe:
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Read for the trainer at the other end of the socket that the first argument is the descriptor of."""
+    """Read for the trainer at the other ends of the sockets that the arguments are the descriptors of."""
     # A terminal's Ctrl-C is for the trainer, which then ends this program by closing the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     keep_memory_steady()
     configure_logs()
-    connection = Connection(int(arguments[0]))
+    connection, reports = (Connection(int(each)) for each in arguments)
     try:
-        _read(connection)
+        _read(connection, reports)
     except (EOFError, OSError):
         sys.exit(0)
     sys.exit(1)
 
 
-def _read(connection: Connection) -> None:
+def _read(connection: Connection, reports: Connection) -> None:
     job: Job = connection.recv()
     model = job.settings.models[job.model]
     options = model.events
-    outlet = _Pipe(connection)
+    outlet = _Pipe(connection, reports)
     try:
         source = make_source(job.settings, job.model, job.share)
         table = open_dead_letters(job.settings, job.model)

@@ -126,7 +126,9 @@ class ProcessIngest:
     def take(self, timeout: float) -> Decoded[Examples] | None:
         """See :class:`service.reading.ingest.Ingest`."""
         give_up = time.monotonic() + timeout
-        while ready := wait([each.connection for each in self._readers], max(0.0, give_up - time.monotonic())):
+        while ready := wait(self._connections(), max(0.0, give_up - time.monotonic())):
+            for reader in [each for each in self._readers if each.program.reports in ready]:
+                self._take_report(reader)
             for reader in [each for each in self._readers if each.connection in ready]:
                 found = self._receive(reader)
                 if found is not None:
@@ -150,8 +152,25 @@ class ProcessIngest:
         for reader in self._readers:
             # All are told before the first is waited for.
             reader.connection.close()
+            reader.program.reports.close()
         for reader in self._readers:
             reader.program.close()
+
+    def _connections(self) -> list[Connection]:
+        """Return where anything may come from."""
+        reports = [each.program.reports for each in self._readers if not each.program.reports.closed]
+        return [*(each.connection for each in self._readers), *reports]
+
+    def _take_report(self, reader: _Reader) -> None:
+        """Take in how the log is doing."""
+        try:
+            report: Report = reader.program.reports.recv()
+        except (EOFError, OSError):
+            # It is dead: what it sent before is still to be heard over the other socket, and then its end.
+            reader.program.reports.close()
+            return
+        self._ends.update(report.ends)
+        reader.waiting = report.waiting
 
     def _receive(self, reader: _Reader) -> Decoded[Examples] | None:
         """Take in what a program says; return the chunk, where it is one."""
@@ -172,9 +191,6 @@ class ProcessIngest:
                 self._answer(reader, about, labels)
             case Opened(identity):
                 self._check(identity)
-            case Report(ends, waiting):
-                self._ends.update(ends)
-                reader.waiting = waiting
             case Notice(text):
                 self._tell(reader, text)
             case Failure(error):
@@ -219,6 +235,7 @@ class ProcessIngest:
         _log.warning("a reading program died; starting it again", status=reader.program.process.returncode)
         with self._lock:
             reader.connection.close()
+            reader.program.reports.close()
             reader.program, reader.started, reader.waiting = self._start_program(), time.monotonic(), True
         self._give_job(reader)
 

@@ -37,14 +37,19 @@ class ReadingProgram:
         The child.
     connection
         Our end of the socket. The first thing sent is the job.
+    reports
+        Our end of another one, over which nothing comes but how the log is doing: behind the chunks that wait in the
+        first one, it would be heard only when they are taken, and nobody would know how much waits.
     """
 
     process: "subprocess.Popen[bytes]"
     connection: Connection
+    reports: Connection
 
     def close(self) -> None:
         """Have it end, and wait until it has."""
         self.connection.close()
+        self.reports.close()
         try:
             self.process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -52,25 +57,32 @@ class ReadingProgram:
             self.process.wait()
 
 
-def socket_pair() -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a socket whose buffer is the bound on what waits."""
-    ends = socket.socketpair()
-    for end in ends:
+Ends = tuple[socket.socket, socket.socket]
+"""Ends of the socket whose buffer is the bound on what waits, and of that for reports, on one side."""
+
+
+def socket_pairs() -> tuple[Ends, Ends]:
+    """Return our ends and theirs."""
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BYTES)
-    return ends
+    hearing, reporting = socket.socketpair()
+    return (ours, hearing), (theirs, reporting)
 
 
 def start_program() -> ReadingProgram:
     """Start a program, which waits for its job."""
-    ours, theirs = socket_pair()
+    ours, theirs = socket_pairs()
     root = str(Path(__file__).parents[2])
+    files = [end.fileno() for end in theirs]
     process = subprocess.Popen(  # noqa: S603 -- our own interpreter
         # Not as ``-m``: what it sends must be of classes that the trainer finds under the same names.
-        [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno()), root],
-        pass_fds=[theirs.fileno()],
+        [sys.executable, "-P", "-c", _PROGRAM, *map(str, files), root],
+        pass_fds=files,
     )
-    theirs.close()
-    return ReadingProgram(process, Connection(ours.detach()))
+    for end in theirs:
+        end.close()
+    return ReadingProgram(process, *(Connection(end.detach()) for end in ours))
 
 
 class ReadingPrograms:

@@ -98,19 +98,22 @@ def _start_programs_by_forking(switch: Switch) -> None:
         if not first:
             return start()
         first = False
-        ours, theirs = reading_program.socket_pair()
+        ours, theirs = reading_program.socket_pairs()
 
         def read() -> int:
-            ours.close()
+            for end in ours:
+                end.close()
             switch.role = "reader"
             try:
-                ingest_process.main([str(theirs.detach())])
+                ingest_process.main([str(end.detach()) for end in theirs])
             except SystemExit as ending:
                 return int(ending.code or 0)
 
         child = Child(read)
-        theirs.close()
-        return ReadingProgram(cast("subprocess.Popen[bytes]", _Process(child)), Connection(ours.detach()))
+        for end in theirs:
+            end.close()
+        connections = (Connection(end.detach()) for end in ours)
+        return ReadingProgram(cast("subprocess.Popen[bytes]", _Process(child)), *connections)
 
     reading_program.start_program = fork_program
 

@@ -125,6 +125,7 @@ def test_only_a_large_backlog_is_learned_in_microbatches_that_are_larger_than_us
     assert most_events(1024, 16_384, 300_000, 10**6) == 4096
     assert most_events(1024, 16_384, 10**9, 10**6) == 16_384
     assert most_events(1024, 1024, 10**9, 10**6) == 1024
+    assert most_events(1024, 16_384, 0, 10**6, 5_000) == 4096, "they all come within half of the objective"
 
 
 @given(st.integers(1, 5_000), st.integers(0, 50_000), st.floats(0, 1e9), st.integers(0, 10**9))

@@ -65,6 +65,26 @@ def test_it_ends_with_the_trainer_and_not_before(tmp_path: Path) -> None:
     assert ingest._readers[0].program.process.returncode == 0
 
 
+def test_how_much_waits_is_heard_past_what_waits(tmp_path: Path) -> None:
+    """If this fails, a learner that is behind takes small microbatches, for it is told of the log as it once was."""
+    made = settings(tmp_path, 5000)
+    ingest = ProcessIngest(Job(made, "default", Start({})), lambda _: None)
+    assert ingest.take(60) is not None
+    assert ingest.ends == {0: 5000}
+    sink = LogSink(log_path(made, "events"))
+    sink.append([NewRecord(value) for value in events(10)])
+    sink.close()
+    reader, until = ingest._readers[0], time.monotonic() + 60
+    while ingest.ends != {0: 5010} and time.monotonic() < until:
+        if reader.program.reports.poll(1):
+            ingest._take_report(reader)
+    assert ingest.ends == {0: 5010}
+    following = ingest.take(0)
+    assert following is not None
+    assert following.track.next_offsets[-1] < 5000, "nothing was taken meanwhile"
+    ingest.close()
+
+
 def test_what_it_cannot_go_on_from_is_raised_in_the_trainer(tmp_path: Path) -> None:
     """If this fails, a log that lost its events is read in an endless loop of restarts."""
     made = settings(tmp_path, 10)
