@@ -45,12 +45,28 @@ class Memory(NamedTuple):
     inertia: float
 
 
+class Formed(NamedTuple):
+    """What is made of experts' answers, each of shape (rows, some, columns).
+
+    Attributes
+    ----------
+    by_weights, opinions
+        What the weighted opinions answer, and what all of them do.
+    mixed
+        The one answer.
+    """
+
+    by_weights: Tensor
+    opinions: Tensor
+    mixed: Tensor
+
+
 MEMORIES = (Memory(2_000, 10), Memory(10_000, 30), Memory(20_000, 300))
 """The first is ahead on short or drifting streams, the last on long ones on which experts hardly differ."""
 
 REPORTED = 1_000.0  # rows after which a loss counts half in what is reported
 QUICK = 0  # of these, by which it is judged who would be missed:
-MISSED = 1e-3  # mean loss,
+MISSED = 5e-4  # mean loss,
 SHARED = 0.05  # or share of the answer
 STEP = 16  # rows a step of the weights,
 LATER = 128  # and as many once
@@ -108,7 +124,8 @@ class Mixing:
         self.curvature = self._inertia.clone()
         self.losses = torch.zeros(experts + 2, device=device)
         self.rows = 0
-        self._latest = Latest[Tensor]()
+        self._latest = Latest[Formed]()
+        self._passing: tuple[int, Tensor] | None = None
 
     def answer(self, answers: Tensor) -> Tensor:
         """Return the mixed answer, float32, shape (rows, columns).
@@ -118,14 +135,15 @@ class Mixing:
         answers
             The experts', as ``blend.clean`` returned them, shape (rows, experts, columns).
         """
-        opinions = self._opinions(answers)
-        self._latest.keep(answers, opinions)
-        return self.blend.by_shares(opinions, self.choice).squeeze(1)
+        formed = self._formed(answers)
+        self._latest.keep(answers, formed)
+        return formed.mixed.squeeze(1)
 
-    def _opinions(self, answers: Tensor) -> Tensor:
-        """Return what each opinion answers, shape (rows, opinions, columns)."""
-        by_shares = self.blend.by_shares(answers, self.shares)
-        return torch.cat([by_shares, self.blend.by_weights(answers, self.weights)], 1)
+    def _formed(self, answers: Tensor) -> Formed:
+        """Return what is made of the experts' answers."""
+        by_shares, by_weights = self.blend.by_shares(answers, self.shares), self.blend.by_weights(answers, self.weights)
+        opinions = torch.cat([by_shares, by_weights], 1)
+        return Formed(by_weights, opinions, self.blend.by_shares(opinions, self.choice))
 
     def learn(self, answers: Tensor, targets: Tensor, relative: Tensor, step: int = 1) -> None:
         """Learn from what experts answered before they learned the rows.
@@ -141,31 +159,38 @@ class Mixing:
         """
         blend, rows = self.blend, len(targets)
         targets = blend.bounded(targets)
-        latest = self._latest.take(answers)
-        opinions = self._opinions(answers) if latest is None else latest
-        mixed = blend.by_shares(opinions, self.choice)
+        by_weights, opinions, mixed = self._latest.take(answers) or self._formed(answers)
         blend.settle(mixed, targets, relative)
-        everything = torch.cat([answers, mixed, opinions], 1)
-        losses = relative @ blend.losses(everything, targets)
-        experts = answers.shape[1]
+        each = blend.losses(torch.cat([answers, mixed, opinions], 1), targets)
+        losses, experts = relative @ each, answers.shape[1]
         self.shares = dealt(self.shares - self._rates * losses[:experts], rows)
         self.choice = dealt(self.choice - blend.choice_rate * losses[experts + 1 :], rows)
-        self.losses.mul_(0.5 ** (rows / REPORTED))
-        self.losses[:-1] += losses[: experts + 1]
-        self.losses[-1:] += relative.sum()
-        for start in range(0, rows, size := step * (STEP if self.rows < EARLY else LATER)):
-            part = slice(start, start + size)
-            self._step(answers[part], targets[part], relative[part])
+        self.losses.mul_(0.5 ** (rows / REPORTED)).add_(torch.cat([losses[: experts + 1], relative.sum().view(1)]))
+        size = step * (STEP if self.rows < EARLY else LATER)
+        if rows <= size:
+            self._step(answers, targets, relative, by_weights)
+        else:
+            for start in range(0, rows, size):
+                part = slice(start, start + size)
+                self._step(answers[part], targets[part], relative[part])
         self.rows = min(self.rows + rows, EARLY)
 
-    def _step(self, answers: Tensor, targets: Tensor, relative: Tensor) -> None:
-        """Take one Newton step of the weights."""
-        gradient, curvature = self.blend.derivatives(answers, self.weights, targets, relative)
-        kept = torch.pow(0.5, len(targets) / self._half_lives)
+    def _step(self, answers: Tensor, targets: Tensor, relative: Tensor, stacked: Tensor | None = None) -> None:
+        """Take one Newton step of the weights; `stacked` is what they make of the answers, where that is known."""
+        if stacked is None:
+            stacked = self.blend.by_weights(answers, self.weights)
+        gradient, curvature = self.blend.derivatives(answers, stacked, targets, relative)
+        kept = self._kept(targets.shape[0])
         # What is forgotten is replaced by what it was in the beginning, so it can always be solved.
         self.curvature = torch.lerp(self._inertia, self.curvature, kept) + curvature
         moved, _ = torch.linalg.solve_ex(self.curvature, gradient.double().unsqueeze(2))
         self.weights = self.weights - moved.squeeze(2).clamp_(-FARTHEST, FARTHEST).float()
+
+    def _kept(self, rows: int) -> Tensor:
+        """Return what is kept of the curvature while so many rows pass, float64, shape (weighted opinions, 1, 1)."""
+        if self._passing is None or self._passing[0] != rows:  # mostly, microbatches are of one size
+            self._passing = rows, torch.pow(0.5, rows / self._half_lives)
+        return self._passing[1]
 
     def rescale(self, factor: float) -> None:
         """Go on in other units of the target: a value that was v is now `factor` · v."""
@@ -204,13 +229,16 @@ class Mixing:
     def standing(self) -> Tensor:
         """Return what tells who would be missed, and last the level of the error: see :class:`mixture_sleep.Standing`.
 
-        Both are in units of what is hardly missed: a mean loss of MISSED, and a share of SHARED.
+        Both are in units of what is hardly missed: a mean loss of MISSED, and a share of SHARED. What the weights would
+        lose, the answer loses as far as opinions by weights are heeded.
         """
+        choice, sets = self.choice[0].exp(), self.shares.shape[0]
         unit = self.blend.in_losses(torch.ones((), device=self.weights.device)) * (
             math.log(2) / MEMORIES[QUICK].half_life / MISSED
         )
-        share = (self.choice[0, : len(self.shares), None].exp() * self.shares.exp()).sum(0) / SHARED
-        parts = (self.curvature[QUICK].flatten() * unit, self.weights[QUICK], share, self.level().view(1))
+        share = (choice[:sets] @ self.shares.exp()) / SHARED
+        heeded = unit * choice[sets:].sum()
+        parts = (self.curvature[QUICK].flatten() * heeded, self.weights[QUICK], share, self.level().view(1))
         return torch.cat([part.double() for part in parts])
 
     def running_losses(self) -> Tensor:

@@ -54,8 +54,15 @@ class Blend(Protocol):
     def losses(self, answers: Tensor, targets: Tensor) -> Tensor:
         """Return how wrong answers are, float32, shape (rows, experts)."""
 
-    def derivatives(self, answers: Tensor, weights: Tensor, targets: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
-        """Return gradient and curvature of the sum of the losses by `weights`, rows counting as `relative` says.
+    def derivatives(self, answers: Tensor, stacked: Tensor, targets: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
+        """Return gradient and curvature of the sum of the losses by the weights, rows counting as `relative` says.
+
+        Parameters
+        ----------
+        answers, stacked
+            The experts', and what :meth:`by_weights` made of them, shape (rows, opinions, columns).
+        targets, relative
+            Of the rows.
 
         Returns
         -------

@@ -57,20 +57,19 @@ class ClassBlend:
         places = targets.view(-1, 1, 1).expand(-1, answers.shape[1], 1)
         return answers.gather(2, places).squeeze(2).neg_()
 
-    def derivatives(self, answers: Tensor, weights: Tensor, targets: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
+    def derivatives(self, answers: Tensor, stacked: Tensor, targets: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`models.mixing_blend.Blend`.
 
         Those of multinomial logistic regression, whose inputs are the log probabilities.
         """
         experts = answers.shape[1]
-        probable = self.by_weights(answers, weights).exp_()
+        probable = stacked.exp()
         expected = probable @ answers.transpose(1, 2)  # rows, opinions, experts
         met = self.losses(answers, targets).unsqueeze(1)  # minus the inputs of the class that it was
-        counted = relative.view(-1, 1, 1)
-        gradient = (expected + met).mul_(counted).sum(0)
+        gradient = (relative @ (expected + met).flatten(1)).view(-1, experts)
         # Rows and classes become one dimension: Σ p x xᵀ − x̄ x̄ᵀ, opinion by opinion.
         inputs = answers.transpose(0, 1).reshape(experts, -1)
-        scaled = (probable * counted).transpose(0, 1).reshape(len(weights), 1, -1)
+        scaled = (probable * relative.view(-1, 1, 1)).transpose(0, 1).reshape(stacked.shape[1], 1, -1)
         squares = (inputs * scaled) @ inputs.T
         means = expected.permute(1, 2, 0)
         return gradient, squares - (means * relative) @ means.transpose(1, 2)

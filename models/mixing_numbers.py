@@ -84,10 +84,10 @@ class NumberBlend:
         # √(1 + x²) − 1, but exact where x is small.
         return squares / (squares + 1.0).sqrt_().add_(1.0).mul_(0.5 / self._knee**2)
 
-    def derivatives(self, answers: Tensor, weights: Tensor, targets: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
+    def derivatives(self, answers: Tensor, stacked: Tensor, targets: Tensor, relative: Tensor) -> tuple[Tensor, Tensor]:
         """See :class:`models.mixing_blend.Blend`: in units of the mean error."""
         inputs = answers.squeeze(2)
-        errors = inputs @ weights.T - targets.unsqueeze(1)
+        errors = stacked.squeeze(2) - targets.unsqueeze(1)
         counted = self._scaled(errors).square_().add_(1.0).rsqrt_().mul_(relative.unsqueeze(1)).T
         gradient = (counted * errors.T) @ inputs
         return gradient, (inputs.T * counted.unsqueeze(1)) @ inputs
