@@ -26,7 +26,7 @@ class _RawInstance(msgspec.Struct):
 
 
 class _RawBody(msgspec.Struct):
-    features: msgspec.Raw | None = None
+    features: msgspec.Raw = msgspec.Raw()
     instances: list[_RawInstance] | None = None
 
 
@@ -57,7 +57,7 @@ def raw_features(body: bytes) -> Sequence[msgspec.Raw]:
     asked = _raw.decode(body)
     if asked.instances is not None:
         return [each.features for each in asked.instances]
-    return [] if asked.features is None else [asked.features]
+    return [asked.features]
 
 
 def observations(
