@@ -10,7 +10,6 @@ down, as it may depend on more than state and log: see :meth:`Contest.take_news`
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -142,7 +141,7 @@ class Contest:
             if report.tested is not None and tested is not None and len(known):
                 self._compare(challenger, report.tested, tested, known)
         self._try_out(known)
-        self._judge()
+        self._judge(known)
         return report
 
     def _learn_beside(
@@ -188,15 +187,19 @@ class Contest:
 
     def _try_out(self, known: Examples) -> None:
         """Look at the challengers' parameters every so often, as the canary looks at the champion's."""
-        if self.microbatches % TRIED:
-            return
-        features = known.features.slice(0, TRIED)
-        for challenger, learner in list(self.challengers()):
-            trial = self.guarded(challenger, partial(learner.try_out, features))
-            if trial is not None and not trial.finite:
-                self._put_out(challenger, "parameters or answers are not finite")
+        if self.microbatches % TRIED == 0:
+            for challenger, learner in list(self.challengers()):
+                self._is_sound(challenger, learner, known)
 
-    def _judge(self) -> None:
+    def _is_sound(self, challenger: Contender, learner: Learner, known: Examples) -> bool:
+        """Return whether parameters and answers are finite; put out whose are not. May wait for the device."""
+        features = known.features.slice(0, TRIED)
+        trial = self.guarded(challenger, lambda: learner.try_out(features))
+        if trial is not None and not trial.finite:
+            self._put_out(challenger, "parameters or answers are not finite")
+        return challenger.learner is not None
+
+    def _judge(self, known: Examples) -> None:
         """Look who is significantly better, and have the best of them take the champion's place where it is time to."""
         best: Contender | None = None
         for challenger, _ in self.challengers():
@@ -209,7 +212,9 @@ class Contest:
                 best = challenger
             if self.rules.restart_events and pair.since is None and pair.sequence.count >= self.rules.restart_events:
                 self.begin_test(challenger)
-        if best is not None and best.pair is not None and self.rules.promote == "when-significant":
+        if best is None or best.pair is None or best.learner is None or self.rules.promote != "when-significant":
+            return
+        if self._is_sound(best, best.learner, known):
             low = best.pair.sequence.interval(self.level_of(best)).low
             self.promote(best.name)
             self._news.append(News("promoted", best.name, f"its loss is smaller, by {low:.4g} at least"))
