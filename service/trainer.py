@@ -194,7 +194,7 @@ class Trainer:
         training, totals, effort = self.training, self.training.totals, self._adapting.effort
         self._fallback.check_drill()
         batch = training.lane.ask(batch)
-        learned = training.lane.learn(batch, effort)
+        learned = training.lane.learn(batch, effort, training.versions.current)
         known = learned.known()
         self._repair.remember(known, time.perf_counter() - started)
         if not self._is_replaced(batch, effort):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
+from models.answered import UNANSWERED
 from models.contesting import tell_time
 from models.distillation import marks_of
 from models.effort import FULL, Effort
@@ -68,11 +69,12 @@ class Lane:
         said = self.teacher.ask(batch.examples.features, self.learner.task, self.ingest.classes)
         return replace(batch, examples=replace(batch.examples, taught=said))
 
-    def learn(self, batch: MicroBatch[Examples], effort: Effort = FULL) -> Examples:
+    def learn(self, batch: MicroBatch[Examples], effort: Effort = FULL, version: int = UNANSWERED) -> Examples:
         """Test and train on `batch`, which may hold no example, then move on; return the rows that were learned.
 
         These are all but duplicates, and events without a label of which no teacher said anything; those beyond their
-        source's share have weight 0.
+        source's share have weight 0. `version` is the newest at this moment, where that is known: it tells how old
+        answers are that were given before.
 
         Raises
         ------
@@ -87,7 +89,7 @@ class Lane:
         screened = self.screen.look(given)
         taken = screened.examples if screened.examples.taught is not None else screened.examples.known()
         tell_time(self.learner, float(batch.track.appended.max(initial=0)) / 1000)
-        report = self.learner.learn(taken, effort)
+        report = self.learner.learn(_dated(taken, version), effort)
         self.screen.learned(given, screened)
         duplicates, track = int(screened.duplicates.sum()), batch.track
         learned = track.take(~screened.duplicates) if duplicates else track
@@ -130,3 +132,10 @@ class Lane:
     def close(self) -> None:
         """Stop reading."""
         self.ingest.close()
+
+
+def _dated(examples: Examples, version: int) -> Examples:
+    """Return the same, with the newest version beside what was answered."""
+    if examples.answered is None:
+        return examples
+    return replace(examples, answered=replace(examples.answered, current=version))

@@ -166,7 +166,7 @@ class Relearning:
         _check_same(track, update)
         # Nobody is asked: what a teacher said then is what was learned.
         examples = replace(examples, taught=decode_lesson(update.lesson, len(examples)))
-        learned = lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"), effort_of(update.effort))
+        learned = lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"), effort_of(update.effort), update.version - 1)
         forget_news(lane.learner)
         return learned
 
