@@ -31,6 +31,7 @@ TITLES = {
     "kills": "Kills under load",
     "flood": "Floods",
     "steps": "Gradient steps",
+    "keyed": "One small model for each key",
     "challengers": "Challengers",
 }
 """What kinds of results there are, and what they are called."""

@@ -53,7 +53,8 @@ class Residence:
     def yield_seated(self, keys: Rows) -> Iterator[Rows]:
         """Yield for pieces of a microbatch the slot of each row, negative for rows without a key or of another piece.
 
-        A piece has no more keys than there can be slots. Its keys have theirs until the next piece is asked for.
+        A piece has all rows of some keys, no more of these than there can be slots; they have theirs until the next
+        piece is asked for. In what order keys are learned makes no difference to any of them.
 
         Parameters
         ----------
@@ -61,17 +62,15 @@ class Residence:
             Of each row, in order.
         """
         rows = np.flatnonzero(keys != NO_KEY)
-        while len(rows):
-            _, first, inverse = np.unique(keys[rows], return_index=True, return_inverse=True)
-            order = np.argsort(first)
-            cut = int(first[order[self.table.most]]) if len(order) > self.table.most else len(rows)
-            inside = order[: self.table.most]  # keys of the piece, as they came
-            slots = np.full(len(first), NOWHERE)
-            slots[inside] = self._seat(keys[rows[first[inside]]])
+        met, first, inverse = np.unique(keys[rows], return_index=True, return_inverse=True)
+        order = np.argsort(first)  # as they came
+        for start in range(0, len(order), self.table.most):
+            piece = order[start : start + self.table.most]
+            slots = np.full(len(met), NOWHERE)
+            slots[piece] = self._seat(met[piece])
             placed = np.full(len(keys), NOWHERE)
-            placed[rows[:cut]] = slots[inverse[:cut]]
+            placed[rows] = slots[inverse]
             yield placed
-            rows = rows[cut:]
 
     def _seat(self, keys: Rows) -> Rows:
         """Return the slots of keys that are learned now; what is known of them is there."""
