@@ -11,7 +11,15 @@ from service.learning.model import Model
 from service.learning.totals import Totals
 from service.learning.training import Training
 from service.monitoring.letter_watch import LetterFigures
-from service.monitoring.status import CanaryStatus, CheckpointStatus, DriftStatus, PauseStatus, State, Status
+from service.monitoring.status import (
+    CanaryStatus,
+    CheckpointStatus,
+    DriftStatus,
+    PauseStatus,
+    ReliabilityStatus,
+    State,
+    Status,
+)
 from service.repair.canary import Finding
 
 LISTED = 1000
@@ -84,6 +92,7 @@ def report(
         halvings=training.totals.halvings,
         microbatch=None if training.plan is None else training.plan.status(),
         scores={scope: dict(scores) for scope, scores in status.scores.items()} if status else {},
+        reliability=[ReliabilityStatus(**each._asdict()) for each in status.reliability] if status else [],
         experts={name: dict(measures) for name, measures in status.experts.items()} if status else {},
         contest=None if status is None or status.contest is None else dict(status.contest),
         checkpoint=checkpoint,

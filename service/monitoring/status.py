@@ -58,6 +58,16 @@ class DriftStatus(msgspec.Struct, frozen=True, kw_only=True):
     noticed_at: float | None
 
 
+class ReliabilityStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Recent rows of about the same probability: see :class:`models.evaluation_ranking.ReliabilityBin`."""
+
+    lowest: float
+    highest: float
+    share: float
+    predicted: float
+    observed: float
+
+
 class TeacherStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A teacher: its name, the version asked last (None: nobody could be), the events taught and untaught, and why."""
 
@@ -154,6 +164,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         What the next one is to be; None where sizes are not adapted.
     scores
         ``stream`` and ``window`` → score's name → value (None where it is not a number).
+    reliability
+        How reliable recent probabilities are, from the least probable on; empty for regression.
     experts
         Expert → measure (``weight``, ``loss``) → value, where several are mixed.
     contest
@@ -208,6 +220,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     microbatch_max_size: int = 0
     microbatch: PlanStatus | None = None
     scores: dict[str, dict[str, float | None]] = {}
+    reliability: list[ReliabilityStatus] = []
     experts: dict[str, dict[str, float]] = {}
     contest: dict[str, Any] | None = None
     checkpoint: CheckpointStatus | None = None

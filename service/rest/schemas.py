@@ -193,6 +193,16 @@ class Canary(_Schema):
     reference_loss: float | None = Field(description="Of the newest good checkpoint's parameters on the same events.")
 
 
+class Reliability(_Schema):
+    """Recent predictions of about the same probability: a tenth of them, by weight."""
+
+    lowest: float = Field(description="Probability.")
+    highest: float = Field(description="Probability.")
+    share: float = Field(description="Of all recent predictions.")
+    predicted: float = Field(description="Mean probability.")
+    observed: float = Field(description="Share in which it came true.")
+
+
 class LastDrift(_Schema):
     """When errors were last found to have risen for good."""
 
@@ -279,7 +289,12 @@ class ModelState(_Schema):
     lag: dict[str, int] = Field(description="Partition → what is in the log and not learned yet.")
     scores: dict[str, dict[str, float | None]] = Field(
         description="Prequential scores and their baselines, over the whole `stream` and over a recent `window`: of "
-        "`count` events `scored`, those that were answered after the first label had been learned."
+        "`count` events `scored`, those that were answered after the first label had been learned. `coverage` is the "
+        "share that was scored by what was really answered (`remember: log`), `answer_age` how many versions ago that "
+        "was. For classes the window has the expected `calibration_error`; for two of them its `roc_auc` is exact."
+    )
+    reliability: list[Reliability] = Field(
+        description="What probabilities of late were worth: of the second of two classes, or of the answer among many."
     )
     experts: dict[str, dict[str, float]] = Field(
         description="Expert → `weight`, its share in the answers, and `loss`, its own of late; empty for one alone."
