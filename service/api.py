@@ -1,10 +1,10 @@
 """The REST API: one FastAPI application over all models. It learns nothing and holds no parameters of its own.
 
 Each group of calls is a file in ``rest/``: ``routes_predict.py`` (start there), ``routes_events.py``,
-``routes_models.py``, ``routes_changes.py``, ``routes_health.py``, ``routes_open_inference.py``, ``routes_docs.py``.
-What they share is in ``serving_context.py``; what goes wrong in any of them becomes a problem in ``problems.py``;
-``serving.py`` runs the application. Before all of them stands ``security/gate.py``; predictions mostly take a shorter
-way (``short_way.py``).
+``routes_models.py``, ``routes_changes.py``, ``routes_commands.py``, ``routes_health.py``, ``routes_open_inference.py``,
+``routes_docs.py``. What they share is in ``serving_context.py``; what goes wrong in any of them becomes a problem in
+``problems.py``; ``serving.py`` runs the application. Before all of them stands ``security/gate.py``; predictions
+mostly take a shorter way (``short_way.py``).
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from models.registry import prepare
 from service.config import Settings
 from service.rest.problems import install_problem_handlers
 from service.rest.routes_changes import ChangeRoutes
+from service.rest.routes_commands import CommandRoutes
 from service.rest.routes_docs import DocsRoutes
 from service.rest.routes_events import EventRoutes
 from service.rest.routes_health import HealthRoutes
@@ -29,6 +30,7 @@ from service.rest.routes_open_inference import OpenInferenceRoutes, package_vers
 from service.rest.routes_predict import PredictRoutes
 from service.rest.routing import complete_openapi
 from service.rest.schemas import Event, Instance, Instances
+from service.rest.schemas_commands import Keep, Rollback
 from service.rest.serving_context import Context
 from service.rest.short_way import ShortWay
 from service.security.gate import Gate
@@ -79,13 +81,14 @@ def create_app(settings: Settings) -> FastAPI:
     judge = Judge(settings, keys, context.admission)
     app.state.context = context
     app.state.short_way = ShortWay(context, judge)
-    for routes in (PredictRoutes, EventRoutes, ModelRoutes, ChangeRoutes, HealthRoutes, OpenInferenceRoutes):
+    told, changed = (PredictRoutes, EventRoutes, ModelRoutes), (ChangeRoutes, CommandRoutes)
+    for routes in (*told, *changed, HealthRoutes, OpenInferenceRoutes):
         routes(context).add_to(app)
     DocsRoutes().add_to(app)
     install_problem_handlers(app)
     app.add_middleware(Gate, judge=judge, counts=context.counts)
     secured = partial(secure_openapi, keys=keys is not None)
-    app.openapi = complete_openapi(app, [Event, Instance, Instances], secured)  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = complete_openapi(app, [Event, Instance, Instances, Rollback, Keep], secured)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 

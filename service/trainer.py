@@ -15,7 +15,6 @@ from consumers.microbatch import MicroBatch
 from models.effort import Effort
 from models.errors import DeviceFailed, DeviceLost, DeviceOutOfMemory
 from models.examples import Examples
-from service.checkpoints import Checkpoint
 from service.errors import OwnershipLost
 from service.journal import Journal
 from service.learning.adaptive_training import Adapting
@@ -25,7 +24,6 @@ from service.learning.training import Training
 from service.learning.versions import Versions
 from service.operating.desk import Desk
 from service.operating.operator import Operator
-from service.operating.rolling_back import go_back
 from service.repair.device_loss import note_loss
 from service.repair.fallback import Fallback
 from service.repair.memory_pressure import MemoryPressure
@@ -79,8 +77,7 @@ class Trainer:
         self._housekeeping = Housekeeping(
             model, self.training, self._repair, relearned_seconds=recovered.relearned_seconds
         )
-        self._desk = Desk(model, self.training, self._housekeeping, self._repair)
-        self._operator = Operator(self._desk)
+        self._operator = Operator(Desk(model, self.training, self._housekeeping, self._repair))
 
     def stop(self) -> None:
         """Have the loop end after the microbatch in hand."""
@@ -125,20 +122,18 @@ class Trainer:
         """
         self._instead(lambda: None)
 
-    def roll_back(self, checkpoint: Checkpoint) -> None:
-        """Bring the learner of `checkpoint` back, publish it, keep it in a checkpoint and end, instead of running.
+    def obey(self) -> None:
+        """Obey the commands that wait, publish and keep what comes of them, and end, instead of running.
 
         Raises
         ------
-        StateMismatch
-            It is of another learner; nothing has changed.
         DeviceFailed
             The learner cannot be built.
         OwnershipLost, StorageFailed, ConfigurationInvalid
         """
-        self._instead(lambda: go_back(self._desk, checkpoint))
+        self._instead(self._operator.look)
 
-    def _instead(self, act: Callable[[], object]) -> None:
+    def _instead(self, act: Callable[[], None]) -> None:
         try:
             if self._recovered.device_error is not None:
                 raise self._recovered.device_error

@@ -7,6 +7,7 @@ from typing import Any
 from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
 from service.commands.command_answers import Answer, model_of
 from service.commands.dead_letter_texts import when
+from service.commands.operating_commands import checkpoint_of
 from service.config import Settings
 from service.errors import CheckpointInvalid
 from service.operating.checkpoint_records import checkpoint_records
@@ -118,7 +119,7 @@ def verify_command(
     return Answer("ok" if good else f"not all is well with the checkpoints of {name}", data)
 
 
-def restore_command(settings: Settings, model: str | None, version: int, *, with_positions: bool) -> Answer:
+def restore_command(settings: Settings, model: str | None, which: str, *, with_positions: bool) -> Answer:
     """Make the learner of an earlier checkpoint the newest one.
 
     Raises
@@ -131,7 +132,7 @@ def restore_command(settings: Settings, model: str | None, version: int, *, with
     from service.restart.restoring import restore
 
     name = model_of(settings, model)
-    new = restore(settings, name, version, with_positions=with_positions)
+    new, version = restore(settings, name, checkpoint_of(which), with_positions=with_positions)
     went = "what came after is learned again" if with_positions else "nothing is learned again"
     text = f"version {new} of {name} is version {version} again; {went} when its trainer starts"
     return Answer(text, {"model": name, "version": new, "restored_from": version, "with_positions": with_positions})

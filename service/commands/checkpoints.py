@@ -61,7 +61,7 @@ def verify(
 
 
 def restore(
-    version: Annotated[int, typer.Argument(help="Of the checkpoint.", metavar="VERSION")],
+    which: Annotated[str, typer.Argument(help="Of the checkpoint, its version or its name.", metavar="VERSION")],
     *,
     with_positions: Annotated[
         bool,
@@ -74,6 +74,7 @@ def restore(
     """Bring the parameters of a checkpoint back, under a new version. Only while no trainer owns the model.
 
     The place in the log stays, so that what came after the checkpoint is forgotten, and what comes next is learned.
+    While a trainer runs, `headrace rollback` does the same.
     """
     from service.commands.checkpoint_commands import restore_command
     from service.logs import configure_logs
@@ -81,5 +82,5 @@ def restore(
 
     settings = load_with_added(config)
     configure_logs()
-    answer = restore_command(settings, model, version, with_positions=with_positions)
+    answer = restore_command(settings, model, which, with_positions=with_positions)
     typer.echo(answer.as_json() if as_json else answer.text)

@@ -59,11 +59,7 @@ class ModelRoutes:
     def checkpoints(self, request: Request) -> Response:
         """Newest first."""
         model = self._context.model_of(request)
-        kept = [
-            {"version": info.version, "epoch": info.epoch, "written_at": info.created, "bytes": info.size}
-            for info in model.checkpoints()
-        ]
-        return json_response({"model": model.name, "checkpoints": kept})
+        return json_response({"model": model.name, "checkpoints": model.checkpoint_records()})
 
 
 def model_state(model: ServedModel) -> dict[str, Any]:

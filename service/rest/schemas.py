@@ -168,6 +168,11 @@ class Checkpoint(_Schema):
     epoch: int = Field(description="Of the trainer that wrote it.")
     written_at: float = Field(description="Unix seconds.")
     bytes: int = Field(description="Size, what it shares with other checkpoints included.")
+    names: list[str] = Field(description="That were given to it: while it has one it stays.")
+    learner: str | None
+    restored_from: int | None = Field(description="The version that it repeats, if it does.")
+    canary: str | None = Field(description="What was found of it: `good`, `bad` or `unknown`.")
+    events_learned: int | None
 
 
 class NewestCheckpoint(_Schema):

@@ -16,6 +16,7 @@ from service.config import ModelSettings, Settings
 from service.decoding.columns import features_from_rows
 from service.durability.model_identity import known_identity
 from service.monitoring.status import Status, read_status
+from service.operating.checkpoint_records import checkpoint_records
 from service.predictor import Served, ServingModel
 from service.rest.coalescing import Coalescer, Rows
 from service.rest.observations import observations
@@ -103,6 +104,10 @@ class ServedModel:
     def checkpoints(self) -> Sequence[CheckpointInfo]:
         """Return the checkpoints that are kept, newest first."""
         return self._checkpoints.list()
+
+    def checkpoint_records(self) -> Sequence[dict[str, Any]]:
+        """Return them with their names, and of what and whence each is."""
+        return checkpoint_records(self._checkpoints)
 
     def close(self) -> None:
         """Let go of connections."""

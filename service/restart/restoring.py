@@ -10,24 +10,29 @@ from service.config import Settings
 from service.durability.claiming import claimed
 from service.durability.journal_reading import read_journal
 from service.durability.lease import Lease
+from service.errors import CheckpointInvalid, StorageFailed
 from service.journal import Decision, Journal
 from service.learning.model import Model
 from service.learning.trainer_process import open_model, prepare_learning, start_trainer
+from service.operating.command_table import CommandTable
 from service.restart.history import WENT_BACK
+from service.restart.rollback import DECISION as ROLLBACK
 from service.restart.rollback import find_checkpoint
+from service.trainer import Trainer
+from service.wiring import commands_path
 
 _log = structlog.get_logger("headrace.restoring")
 
 
-def restore(settings: Settings, name: str, version: int, *, with_positions: bool) -> int:
-    """Make the learner of checkpoint `version` the newest one, published at once; return its new version.
+def restore(settings: Settings, name: str, which: int | str, *, with_positions: bool) -> tuple[int, int]:
+    """Make the learner of a checkpoint the newest one, published at once; return its new version, and the old one.
 
     Parameters
     ----------
     settings, name
         Which model.
-    version
-        Of a kept checkpoint.
+    which
+        Version or name of a kept checkpoint.
     with_positions
         Whether to go back in the log too, and so to learn again what came after; else nothing is learned again.
 
@@ -44,17 +49,33 @@ def restore(settings: Settings, name: str, version: int, *, with_positions: bool
     with claimed(settings, name) as lease:
         model = open_model(settings, name, lease)
         try:
-            checkpoint = find_checkpoint(model.store, version)
+            checkpoint = find_checkpoint(model.store, which)
             if with_positions:
                 _go_back(model, lease, checkpoint)
-            trainer = start_trainer(model)
-            if with_positions:
+                trainer = start_trainer(model)
                 trainer.publish()
             else:
-                trainer.roll_back(checkpoint)
-            return trainer.training.versions.current
+                trainer = _roll_back(settings, model, checkpoint)
+            return trainer.training.versions.current, checkpoint.version
         finally:
             model.close()
+
+
+def _roll_back(settings: Settings, model: Model, checkpoint: Checkpoint) -> Trainer:
+    """Have a trainer of our own obey the command that a running one would be given, and any that waits before it."""
+    table = CommandTable(commands_path(settings))
+    try:
+        number = table.order(model.name, ROLLBACK, {"checkpoint": checkpoint.version}, "headrace checkpoints restore")
+        trainer = start_trainer(model)
+        trainer.obey()
+        outcome = table.outcome(number)
+    finally:
+        table.close()
+    if outcome is None:
+        raise StorageFailed(f"{commands_path(settings)} cannot be written now; check free space and permissions")
+    if outcome["status"] != 200:
+        raise CheckpointInvalid(outcome["detail"])
+    return trainer
 
 
 def _go_back(model: Model, lease: Lease, checkpoint: Checkpoint) -> None:

@@ -67,6 +67,20 @@ TABLE: Mapping[tuple[str, str], Access] = {
     ("GET", "/v1/models/{model}/settings"): _OPERATE,
     ("GET", "/checkpoints"): _OPERATE,
     ("GET", "/v1/models/{model}/checkpoints"): _OPERATE,
+    ("PUT", "/checkpoints/{name}"): _OPERATE,
+    ("PUT", "/v1/models/{model}/checkpoints/{name}"): _OPERATE,
+    ("DELETE", "/checkpoints/{name}"): _OPERATE,
+    ("DELETE", "/v1/models/{model}/checkpoints/{name}"): _OPERATE,
+    ("POST", "/rollback"): _OPERATE,
+    ("POST", "/v1/models/{model}/rollback"): _OPERATE,
+    ("POST", "/pause"): _OPERATE,
+    ("POST", "/v1/models/{model}/pause"): _OPERATE,
+    ("POST", "/resume"): _OPERATE,
+    ("POST", "/v1/models/{model}/resume"): _OPERATE,
+    ("GET", "/commands"): _OPERATE,
+    ("GET", "/v1/models/{model}/commands"): _OPERATE,
+    ("GET", "/commands/{number}"): _OPERATE,
+    ("GET", "/v1/models/{model}/commands/{number}"): _OPERATE,
     ("GET", "/metrics"): _ANY_KEY,
     ("GET", "/"): _PAGE,
     ("GET", "/docs"): _PAGE,
@@ -76,6 +90,9 @@ TABLE: Mapping[tuple[str, str], Access] = {
     ("HEAD", "/openapi.json"): _PAGE,
 }
 """Method and path, as routes are registered → what they need."""
+
+_LAST = {"checkpoints": "{name}", "commands": "{number}"}
+"""What comes before a parameter at the end of a path → that parameter."""
 
 _METHODS: dict[str, dict[str, Access]] = {}
 for (_method, _path), _access in TABLE.items():
@@ -87,12 +104,14 @@ def methods_at(path: str) -> Mapping[str, Access]:
     found = _METHODS.get(path)
     if found is not None:
         return found
-    # The only parameter of a path is a model's name, after /v1/models or /v2/models.
-    parts = path.split("/", 4)
+    # The parameters of a path are a model's name, after /v1/models or /v2/models, and what is last in some.
+    parts = path.split("/")
     if len(parts) >= 4 and parts[2] == "models":
         parts[3] = "{model}"
-        return _METHODS.get("/".join(parts), {})
-    return {}
+    found = _METHODS.get("/".join(parts))
+    if found is None and parts[-1] and len(parts) > 2:
+        found = _METHODS.get("/".join([*parts[:-1], _LAST.get(parts[-2], parts[-1])]))
+    return found or {}
 
 
 def model_at(path: str) -> str:

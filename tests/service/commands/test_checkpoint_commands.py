@@ -30,14 +30,15 @@ def chosen(tmp_path: Path) -> Settings:
 def headrace(
     chosen: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Headrace:
-    """Return a function that runs ``headrace checkpoints ARGUMENTS``."""
+    """Return a function that runs ``headrace checkpoints ARGUMENTS``, and commands that have no such group."""
     config = tmp_path / "headrace.yaml"
     # The commands set up logging for a process of their own, which this one is not.
     monkeypatch.setattr("service.logs.configure_logs", lambda **_: None)
     config.write_text(yaml.safe_dump(chosen.model_dump(mode="json", exclude_unset=True)))
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["headrace", "checkpoints", *arguments, "--config", str(config)])
+        group = [] if arguments[0] in ("pause", "resume", "rollback") else ["checkpoints"]
+        monkeypatch.setattr("sys.argv", ["headrace", *group, *arguments, "--config", str(config)])
         capsys.readouterr()  # what was logged before
         with pytest.raises(SystemExit) as ended:
             cli.main()
@@ -88,7 +89,8 @@ def test_list_shows_what_is_kept(chosen: Settings, headrace: Headrace) -> None:
     """If this fails, nobody knows what there is to go back to."""
     versions = learn(chosen, 90, 70)
     _, out, _ = headrace("list")
-    assert out.splitlines()[0].split() == ["VERSION", "EPOCH", "CREATED", "MIB", "CANARY", "EVENTS", "POSITIONS"]
+    columns = "VERSION EPOCH CREATED MIB CANARY FROM NAMES EVENTS POSITIONS"
+    assert out.splitlines()[0].split() == columns.split()
     assert [int(line.split()[0]) for line in out.splitlines()[1:]] == versions[::-1]
     newest = as_json(headrace("list", "--json"))["checkpoints"][0]
     assert newest["positions"] == {"0": [160, 0]}
@@ -160,8 +162,14 @@ def test_a_model_that_is_being_trained_is_not_restored(chosen: Settings, headrac
     with running(open_model(chosen, append(chosen, 90, 10))) as run:
         run.wait_for(learned(100))
         status, _, err = headrace("restore", str(first))
+        back = as_json(headrace("rollback", str(first), "--then", "pause", "--json"))
+        assert run.wait_for(lambda status: status.state == "paused").version == back["model_version"]
+        assert f"default learns, at version {back['model_version']}" in headrace("resume")[1]
     assert status == 1
     assert "stop its trainer first" in err
-    status, _, err = headrace("restore", "77777")
-    assert status == 1
-    assert "there is no checkpoint of version 77777" in err
+    assert back["restored_from"] == first
+    for command in ("restore", "rollback"):
+        status, _, err = headrace(command, "77777")
+        assert status == 1
+        assert "there is no checkpoint of version 77777" in err
+    assert "waits: the trainer is down" in headrace("pause")[1]
