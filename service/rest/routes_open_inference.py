@@ -106,7 +106,7 @@ class OpenInferenceRoutes:
         naming = named_rows(asked, rows)
         remembered = naming.to_remember(model.settings.remember)
         with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
-            served, predictions = await model.coalescer.predict(rows)
+            served, predictions = await model.coalescer.predict(rows, model.keys_of(rows, naming.ids))
             if remembered:
                 made = answer_rows(predictions, naming.ids)
                 await model.remembering.remember(model.observations(naming, rows, served, made))
@@ -118,7 +118,7 @@ class OpenInferenceRoutes:
         naming = named_rows(asked, rows)
         remembered = naming.to_remember(model.settings.remember)
         with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
-            served, predictions = model.predict(rows)
+            served, predictions = model.predict(rows, model.keys_of(rows, naming.ids))
             records = []
             if remembered:
                 records = model.observations(naming, rows, served, answer_rows(predictions, naming.ids))
@@ -142,10 +142,15 @@ def _encode(
     answer: dict[str, Any] = {
         "model_name": model.name,
         "model_version": str(served.version),
-        "parameters": {"model_age_seconds": served.age(), "learner": served.learner},
+        "parameters": {"model_age_seconds": served.age(), "learner": served.learner, **_arms(predictions)},
         "outputs": outputs_of(predictions, rows, wanted),
     }
     return msgspec.json.encode(answer | ({} if asked.id is None else {"id": asked.id})), rows
+
+
+def _arms(predictions: Predictions) -> dict[str, Any]:
+    """Return who answered each row, where challengers answer some."""
+    return {} if predictions.contenders is None else {"arms": predictions.contenders}
 
 
 @contextlib.contextmanager

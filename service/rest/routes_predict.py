@@ -67,7 +67,7 @@ class PredictRoutes:
         asked = asked_in(body, self._context.limits)
         remembered = asked.to_remember(model.settings.remember)
         with blaming(asked.path), self._context.holding_rows(len(asked.rows)):
-            served, predictions = await model.coalescer.predict(asked.rows)
+            served, predictions = await model.coalescer.predict(asked.rows, model.keys_of(asked.rows, asked.ids))
             made = answer_rows(predictions, asked.ids)
             if remembered:
                 await model.remembering.remember(model.observations(asked, raw_features(body), served, made))
@@ -78,7 +78,7 @@ class PredictRoutes:
         asked = asked_in(body, self._context.limits)
         remembered = asked.to_remember(model.settings.remember)
         with blaming(asked.path), self._context.holding_rows(len(asked.rows)):
-            served, predictions = model.predict(asked.rows)
+            served, predictions = model.predict(asked.rows, model.keys_of(asked.rows, asked.ids))
             made = answer_rows(predictions, asked.ids)
             records = model.observations(asked, raw_features(body), served, made) if remembered else []
         return encode_answer(model.name, served, made), len(made), records

@@ -18,9 +18,10 @@ from service.durability.model_identity import known_identity
 from service.monitoring.status import Status, read_status
 from service.operating.checkpoint_records import checkpoint_records
 from service.predictor import Served, ServingModel
-from service.rest.coalescing import Coalescer, Rows
+from service.rest.arms import keys_of
+from service.rest.coalescing import Coalescer, Keys, Rows
 from service.rest.observations import observations
-from service.rest.prediction_answers import ClassPrediction, NumberPrediction
+from service.rest.prediction_answers import ClassPrediction, InstanceId, NumberPrediction
 from service.rest.prediction_requests import Asked
 from service.rest.remembering import Remembering
 from service.wiring import ModelPaths, make_sink, model_paths
@@ -50,15 +51,26 @@ class ServedModel:
         self.paths: ModelPaths = model_paths(settings, name)
         learner = "online" if self.settings.learner.kind == "online" else "microbatch"
         self.serving = ServingModel(self.paths.publication, self.paths.checkpoints, learner, self._identity)
-        self.coalescer = Coalescer(self.predict)
+        self.coalescer = Coalescer(self.predict, self.predict)
         self.remembering = Remembering(self.sink)
         self._checkpoints = CheckpointStore(self.paths.checkpoints)
         self._all_settings = settings
         self._sink: Sink | None = None
         self._lock = threading.Lock()
 
-    def predict(self, rows: Rows) -> tuple[Served, Predictions]:
+    def keys_of(self, rows: Rows, ids: Sequence[InstanceId]) -> Keys | None:
+        """Return what says who answers each row; None, for the champion, where no challenger answers any."""
+        return keys_of(self.name, rows, ids) if self.settings.contest.answers else None
+
+    def predict(self, rows: Rows, keys: Keys | None = None) -> tuple[Served, Predictions]:
         """Return predictions for decoded features, one mapping a row, and which parameters they come from.
+
+        Parameters
+        ----------
+        rows
+            Features.
+        keys
+            What :meth:`keys_of` returned.
 
         Raises
         ------
@@ -67,7 +79,7 @@ class ServedModel:
         PublicationMissing
             There are parameters, but they cannot be reached now.
         """
-        return self.serving.predict(features_from_rows(rows, self.settings.events))
+        return self.serving.predict(features_from_rows(rows, self.settings.events), keys)
 
     def observations(
         self,

@@ -119,7 +119,7 @@ class ShortWay:
         def settle(found: Answer | Exception) -> None:
             self._settle(asking, asked, found, finish, remembered=remembered)
 
-        asking.model.coalescer.ask(asked.rows, settle)
+        asking.model.coalescer.ask(asked.rows, settle, asking.model.keys_of(asked.rows, asked.ids))
 
     def _settle(
         self,
