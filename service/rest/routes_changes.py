@@ -6,7 +6,7 @@ it; every other process looks for a name that it does not know before it says th
 """
 
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import anyio.to_thread
@@ -126,6 +126,7 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": text}
 
 
+@cache
 def _body() -> dict[str, Any]:
     """Return the description of a model's settings: the sections of the configuration themselves."""
     schema: Mapping[str, Any] = TypeAdapter(ModelSettings).json_schema(mode="validation")

@@ -29,7 +29,7 @@ _STEADY_AFTER = 30.0
 _WORKED_AFTER = 1.0
 """Seconds after which a half that dies has been at work, so that there is no harm in starting it again at once."""
 
-_HASTY_MOST = 3
+_HASTY_MOST = 5
 """Deaths in a row, none of them after :data:`_STEADY_AFTER`, from which on a half is not started again at once."""
 
 _PR_SET_PDEATHSIG = 1

@@ -111,10 +111,12 @@ def header_of(learner: Learner, version: int, model: str = "default", at: float 
     }
 
 
-def checkpoint(settings: Settings, learner: Learner, version: int, options: LearnerOptions) -> None:
+def checkpoint(
+    settings: Settings, learner: Learner, version: int, options: LearnerOptions, model: str = "default"
+) -> None:
     """Write a checkpoint of `learner` as a trainer would."""
-    service = {"model": "default", "task": learner.task.value, "learner": learner.name, "options": _plain(options)}
-    CheckpointStore(model_paths(settings, "default").checkpoints).save(
+    service = {"model": model, "task": learner.task.value, "learner": learner.name, "options": _plain(options)}
+    CheckpointStore(model_paths(settings, model).checkpoints).save(
         Checkpoint(version, 1, {0: Position(version)}, learner.state(), service, time.time())
     )
 
