@@ -26,7 +26,7 @@ from service.rest.idempotency import KEY_PARAMETER, key_of
 from service.rest.problems import problems
 from service.rest.request_body import read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
-from service.rest.schemas import Event, EventsAnswer
+from service.rest.schemas_rows import Event, EventsAnswer
 from service.rest.served_model import ServedModel
 from service.rest.serving_context import Context
 from service.security.judge import CALLER

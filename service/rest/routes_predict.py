@@ -15,7 +15,7 @@ from service.rest.prediction_requests import asked_in, blaming
 from service.rest.problems import problems, status_of
 from service.rest.request_body import content_type_of, read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter, reference
-from service.rest.schemas import Instance, Instances, PredictionAnswer
+from service.rest.schemas_rows import Instances, OneInstance, PredictionAnswer
 from service.rest.served_model import ServedModel
 from service.rest.serving_context import Context
 from service.security.judge import CALLER
@@ -132,5 +132,5 @@ _DESCRIPTION = (
 
 _BODY = {
     "required": True,
-    "content": {"application/json": {"schema": {"anyOf": [reference(Instance), reference(Instances)]}}},
+    "content": {"application/json": {"schema": {"anyOf": [reference(OneInstance), reference(Instances)]}}},
 }

@@ -1,15 +1,11 @@
 """The shapes of requests and answers, for OpenAPI and for people. Decoding is done elsewhere, by faster means."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.rest.schemas_contest import ContestState
-
-FeatureName = Annotated[str, Field(max_length=1_000)]
-FeatureText = Annotated[str, Field(max_length=65_536)]
-
-ClassLabel = str | int | bool
+from service.rest.schemas_rows import ClassLabel
 
 
 class _Schema(BaseModel):
@@ -28,105 +24,6 @@ class Problem(_Schema):
     field: str | None = Field(
         default=None, description="Which field is wrong.", examples=["instances[3].features.price"]
     )
-
-
-class FeatureValue(
-    RootModel[
-        float
-        | bool
-        | FeatureText
-        | None
-        | Annotated[list[float], Field(max_length=10_000)]
-        | Annotated[list[FeatureText], Field(max_length=10_000)]
-        | dict[FeatureName, "FeatureValue"]
-    ]
-):
-    """A number, a boolean, a text, a list of texts or of numbers, or an object of such; null is missing."""
-
-
-class Instance(_Schema):
-    """One thing to predict for."""
-
-    features: dict[FeatureName, FeatureValue] = Field(
-        description="Nested names are joined by dots, to 1,000 characters and in 32 levels at most.",
-        examples=[{"price": 3.2, "city": "Oslo", "express": True, "note": None, "tokens": ["big", "red"]}],
-    )
-    id: str | int | None = Field(default=None, description="Comes back with the prediction.", examples=["a1"])
-
-
-class Instances(_Schema):
-    """Many things to predict for."""
-
-    instances: list[Instance]
-
-
-_ARM: str | None = Field(
-    default=None, description="Who answered, where challengers answer some of the requests: `contest.answers`."
-)
-
-
-class ClassPrediction(_Schema):
-    """The most probable class, and how probable each one is."""
-
-    id: str | int | None = Field(default=None, description="The instance's; absent where it had none.")
-    label: ClassLabel | None = Field(description="Null before any label was seen.", examples=["late"])
-    probabilities: dict[str, float] | None = Field(
-        default=None,
-        description="Class → probability; booleans are `true` and `false`. Absent before any label was seen.",
-        examples=[{"late": 0.81, "on-time": 0.19}],
-    )
-    arm: str | None = _ARM
-
-
-class NumberPrediction(_Schema):
-    """The expected number."""
-
-    id: str | int | None = Field(default=None, description="The instance's; absent where it had none.")
-    value: float = Field(examples=[3.7])
-    arm: str | None = _ARM
-
-
-class PredictionAnswer(_Schema):
-    """Predictions, all from one version of the parameters."""
-
-    model: str = Field(examples=["default"])
-    model_version: int = Field(description="Updates behind the parameters.", examples=[412])
-    model_age_seconds: float = Field(description="Since this version was published.", examples=[0.012])
-    learner: str = Field(description="`microbatch` or `online`.", examples=["microbatch"])
-    predictions: list[ClassPrediction | NumberPrediction] = Field(description="In the order of the instances.")
-
-
-class Event(_Schema):
-    """One event: features, label or both. Unlabelled features wait for their label under the same id."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str | int | None = Field(default=None, examples=["a1"])
-    features: dict[FeatureName, FeatureValue] | None = Field(default=None, examples=[{"price": 3.2, "city": "Oslo"}])
-    label: ClassLabel | float | None = Field(default=None, examples=["late"])
-    timestamp: float | str | None = Field(
-        default=None, description="Seconds or milliseconds since the epoch, or ISO 8601.", examples=[1763683200.0]
-    )
-    weight: float | None = Field(default=None, ge=0, examples=[1.0])
-
-
-class RejectedEvent(_Schema):
-    """An event of the body that was not taken, and why; the others were."""
-
-    index: int = Field(description="Place in the body, from 0.", examples=[3])
-    reason: str = Field(
-        description="As in the metric `headrace_dead_letters_total`; or `not_appended`: Kafka did not acknowledge it, "
-        "send it again.",
-        examples=["feature"],
-    )
-    detail: str = Field(description="What is wrong and what would be right.")
-
-
-class EventsAnswer(_Schema):
-    """What became of the events; the accepted ones are durable in the log."""
-
-    accepted: int = Field(examples=[2])
-    rejected: list[RejectedEvent]
 
 
 class Feature(_Schema):
