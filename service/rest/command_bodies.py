@@ -56,6 +56,15 @@ def make_pin(model: ServedModel, request: Request, body: bytes) -> Json:
     return {"name": check_name(request.path_params["name"]), "version": version}
 
 
+def make_promotion(model: ServedModel, request: Request, body: bytes) -> Json:
+    """Make what says that whoever the path names is to be the champion."""
+    del body
+    name, known = request.path_params["challenger"], model.settings.contenders
+    if name not in known:
+        raise RequestInvalid(f"nobody is called {name[:100]!r} here; there is {', '.join(known)}", 404, "challenger")
+    return {"challenger": name}
+
+
 def make_unpin(model: ServedModel, request: Request, body: bytes) -> Json:
     """Make what says whose name, that in the path, is taken away."""
     del body

@@ -20,7 +20,7 @@ from service.operating.command_table import Command, CommandTable
 from service.operating.operated import PAUSE, RESUME
 from service.operating.ordering import result_of, wait_for
 from service.operating.pinning import PIN, UNPIN
-from service.rest.command_bodies import Making, make_pin, make_rollback, make_unpin, nothing
+from service.rest.command_bodies import Making, make_pin, make_promotion, make_rollback, make_unpin, nothing
 from service.rest.idempotency import KEY_PARAMETER, key_of
 from service.rest.problems import problems
 from service.rest.request_body import read_body, weight_of
@@ -28,8 +28,10 @@ from service.rest.routing import MODEL_PREFIX, DirectRoute, json_response, model
 from service.rest.schemas_commands import CommandList, CommandState, Keep, Obeyed, Rollback, Waiting
 from service.rest.served_model import ServedModel
 from service.rest.serving_context import Context
+from service.restart.contest_steps import PROMOTE
 from service.restart.rollback import DECISION as ROLLBACK
 from service.security.judge import caller_of
+from service.settings.challengers import CHALLENGER
 from service.wiring import commands_path
 
 _WAIT_SECONDS = 5.0
@@ -131,6 +133,7 @@ _CALLS = (
     _Call("POST", "/resume", RESUME, nothing, None, "Go on learning"),
     _Call("PUT", "/checkpoints/{name}", PIN, make_pin, Keep, "Keep a checkpoint under a name"),
     _Call("DELETE", "/checkpoints/{name}", UNPIN, make_unpin, None, "Take a checkpoint's name away"),
+    _Call("POST", "/challengers/{challenger}/promote", PROMOTE, make_promotion, None, "Make a challenger the champion"),
 )
 
 _DESCRIPTION = (
@@ -142,6 +145,7 @@ _DESCRIPTION = (
 _PARAMETERS: Mapping[str, dict[str, Any]] = {
     "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
     "number": {"type": "integer", "minimum": 1},
+    "challenger": {"type": "string", "pattern": CHALLENGER},
 }
 
 

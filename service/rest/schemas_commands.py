@@ -39,6 +39,8 @@ class Obeyed(_Schema):
     changed: bool | None = Field(default=None, description="False where it was so before.")
     name: str | None = None
     version: int | None = Field(default=None, description="That has the name.")
+    champion: str | None = Field(default=None, description="Who answers from now on.")
+    former: str | None = Field(default=None, description="Who did until now, and is a challenger.")
 
 
 class Waiting(_Schema):

@@ -77,6 +77,8 @@ TABLE: Mapping[tuple[str, str], Access] = {
     ("POST", "/v1/models/{model}/pause"): _OPERATE,
     ("POST", "/resume"): _OPERATE,
     ("POST", "/v1/models/{model}/resume"): _OPERATE,
+    ("POST", "/challengers/{challenger}/promote"): _OPERATE,
+    ("POST", "/v1/models/{model}/challengers/{challenger}/promote"): _OPERATE,
     ("GET", "/commands"): _OPERATE,
     ("GET", "/v1/models/{model}/commands"): _OPERATE,
     ("GET", "/commands/{number}"): _OPERATE,
@@ -91,8 +93,8 @@ TABLE: Mapping[tuple[str, str], Access] = {
 }
 """Method and path, as routes are registered → what they need."""
 
-_LAST = {"checkpoints": "{name}", "commands": "{number}"}
-"""What comes before a parameter at the end of a path → that parameter."""
+_BEHIND = {"checkpoints": "{name}", "commands": "{number}", "challengers": "{challenger}"}
+"""What comes before a parameter in a path → that parameter."""
 
 _METHODS: dict[str, dict[str, Access]] = {}
 for (_method, _path), _access in TABLE.items():
@@ -104,13 +106,14 @@ def methods_at(path: str) -> Mapping[str, Access]:
     found = _METHODS.get(path)
     if found is not None:
         return found
-    # The parameters of a path are a model's name, after /v1/models or /v2/models, and what is last in some.
+    # The parameters of a path are a model's name, after /v1/models or /v2/models, and what comes behind some words.
     parts = path.split("/")
     if len(parts) >= 4 and parts[2] == "models":
         parts[3] = "{model}"
     found = _METHODS.get("/".join(parts))
-    if found is None and parts[-1] and len(parts) > 2:
-        found = _METHODS.get("/".join([*parts[:-1], _LAST.get(parts[-2], parts[-1])]))
+    if found is None:
+        named = (_BEHIND.get(before, part) if part else part for before, part in zip(["", *parts], parts, strict=False))
+        found = _METHODS.get("/".join(named))
     return found or {}
 
 

@@ -18,8 +18,10 @@ MOST = 4
 
 _DEFAULTS = ContestRules()
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
-"""What a challenger is called: in paths of the API, and in names of arrays."""
+CHALLENGER = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+"""What a challenger may be called: in paths of the API, and in names of arrays."""
+
+Name = Annotated[str, Field(pattern=CHALLENGER)]
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
