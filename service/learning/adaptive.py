@@ -19,6 +19,8 @@ from service.learning.adaptive_load import Load
 from service.monitoring.status import PlanStatus
 
 ROOM = 2.0  # times the least size that keeps up: rates waver, and a learner at its limit falls behind at once
+SPARING = 0.2  # of a core that updates take beside what events cost, where events need not be gathered for longer
+GATHERED = 8.0  # than one part in so many of the objective
 FULL_SPEED = 0.9  # share of its rate that it is trusted to hold,
 WITH_ROOM = 0.6  # and up to which more effort is tried
 DRAIN = 2.0  # seconds within which what waits is to be learned; else there is less effort
@@ -159,8 +161,10 @@ class Pace:
     def _wanted(self, cost: UpdateCost) -> float:
         """Return the size that the load asks for, whatever the bounds; infinite where none keeps up."""
         rate, waiting = self.load.rate, self.load.waiting
+        # Fresher than this would cost more processor time than it is worth.
+        sparing = rate * min(cost.fixed / SPARING, self._objective / GATHERED)
         # What waits is to be gone within the objective, beside what comes meanwhile.
-        return max(ROOM * cost.size_for(rate), cost.size_for(rate + waiting / self._objective))
+        return max(ROOM * cost.size_for(rate), cost.size_for(rate + waiting / self._objective), sparing)
 
     def _largest(self, level: int, most: int) -> float:
         """Return the size beyond which an update loses the objective or, where that is lost, nothing is won."""

@@ -19,10 +19,10 @@ _MOST_SHARE = 0.5
 _LAGGING = 20
 """Times what an event may wait: what is older is a backlog, whose microbatches are better full than soon."""
 
-_FEW = 500
+_FEW = 1000
 """Records of a poll below which it was a trickle: beyond, decoding costs an event as little as it ever will."""
 
-_REST_SHARE, _LONGEST_REST = 0.08, 0.005
+_REST_SHARE, _LONGEST_REST = 0.16, 0.01
 """Of what an event may wait: how long trickling ones are gathered; and the same in seconds, at most."""
 
 

@@ -62,8 +62,8 @@ def test_trickling_events_are_gathered_and_others_are_not() -> None:
     for records in (few, few, [], few, many, few, few):
         seen.polled(records)
         rests.append(seen.rest())
-    assert rests == pytest.approx([0.0, 0.004, 0.0, 0.0, 0.0, 0.0, 0.004])
-    clock.advance(0.003)
-    assert seen.rest() == pytest.approx(0.001)
-    clock.advance(0.003)
+    assert rests == pytest.approx([0.0, 0.008, 0.0, 0.0, 0.0, 0.0, 0.008])
+    clock.advance(0.006)
+    assert seen.rest() == pytest.approx(0.002)
+    clock.advance(0.006)
     assert seen.rest() == 0.0
