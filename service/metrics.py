@@ -14,8 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from service.errors import ConfigurationInvalid
-from service.monitoring.histograms import Histogram, learning_histograms
-from service.monitoring.learning_metrics import LearningCollector, StatusSource, cumulative
+from service.monitoring.histograms import Histogram, cumulative, learning_histograms
+from service.monitoring.learning_metrics import LearningCollector, StatusSource
 from service.monitoring.prediction_counts import Counted
 from service.monitoring.status import Status, read_status
 

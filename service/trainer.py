@@ -161,7 +161,11 @@ class Trainer:
             return
         try:
             self._settle()
-            self._update(batch)
+            batch = self.training.lane.join(batch)
+            if batch.examples:
+                self._update(batch)
+            else:
+                self._have_wait(batch)
         except DeviceFailed as error:
             self._cope(error, len(batch.track))
             if self.training.standing_in and self.training.lane.positions is not batch.positions:
@@ -202,6 +206,14 @@ class Trainer:
         totals.histograms["update_seconds"].observe(seconds)
         self._adapting.learned(batch, effort, seconds)
 
+    def _have_wait(self, batch: MicroBatch[Examples]) -> None:
+        """Pass a microbatch of which nothing is to be learned yet: what it holds waits in the label join."""
+        lane = self.training.lane
+        lane.learn(batch)
+        self.training.versions.passed(lane.learner, batch)
+        self.training.count()
+        self._adapting.passed(batch)
+
     def _count(self) -> None:
         """Count what was learned, and say so where the stream drifts."""
         totals = self.training.totals
@@ -232,13 +244,13 @@ class Trainer:
         recovered, training = self._recovered, self.training
         if recovered.device_error is not None:
             self._fallback.take_over(recovered.device_error)
-        elif training.lane.learner is None:
-            return
-        elif recovered.lane_version == recovered.version:
-            training.versions.publish_again(training.learner)
-        else:
+        elif recovered.lane_version != recovered.version:
             origin = recovered.lane_version
-            training.versions.decided(training.learner, "renumber", {"restored_from": origin}, restored_from=origin)
+            training.versions.decided(
+                training.lane.learner, "renumber", {"restored_from": origin}, restored_from=origin
+            )
+        elif training.lane.learner is not None:
+            training.versions.publish_again(training.learner)
 
     def _settle(self) -> None:
         """Write down what is new of the stream, and build the learner when its task is settled."""
@@ -247,7 +259,8 @@ class Trainer:
         if lane.learner is not None:
             return
         task = lane.ingest.task
-        assert task is not None, "examples come only after the task is settled"  # noqa: S101
+        if task is None:
+            return  # only observations have come yet, and they wait
         _log.info("task settled", task=task.value)
         lane.learner = self._model.build_learner(task)
 

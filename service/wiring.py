@@ -51,6 +51,11 @@ class ModelPaths:
         return self.root / "aside"
 
     @property
+    def waiting(self) -> Path:
+        """Folder of the features of observations that wait for their labels and have no room in memory."""
+        return self.root / "waiting"
+
+    @property
     def dead_letters(self) -> Path:
         """Database of events that could not be used."""
         return self.root / "dead_letters.sqlite"
@@ -143,11 +148,13 @@ def make_decoder(settings: Settings, model: str, start: Positions, *, labelled_o
     start
         Where reading begins.
     labelled_only
-        Whether events without a label are of no use even where a teacher could speak of them.
+        Whether events without a label are of no use, though a teacher could speak of them, or a label may come.
     """
     chosen = settings.models[model]
     observations = chosen.teacher is not None and not labelled_only
-    return EventDecoder(chosen.events, start, observations=observations, schemas=make_schemas(settings, model))
+    joined = chosen.join.enabled and not labelled_only
+    schemas = make_schemas(settings, model)
+    return EventDecoder(chosen.events, start, observations=observations, joined=joined, schemas=schemas)
 
 
 def dead_letter_topic(settings: Settings, model: str) -> str | None:

@@ -26,6 +26,9 @@ a program that knew nothing of those would do the command again."""
 _FRAME = struct.Struct("<II")
 _UPDATE, _DECISION, _CLOSED = 1, 2, 3
 
+NOBODY = ""
+"""In place of a learner's name, where there is none yet: what came waits for what is to come."""
+
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """What decoding a frame's content raises that is not what it should be, though its checksum is right."""
 
@@ -42,7 +45,7 @@ class Update:
     version
         Version of the parameters after it.
     learner
-        ``microbatch`` or ``online``.
+        ``microbatch`` or ``online``; :data:`NOBODY` before there is one.
     runs
         Its events, as runs of one partition each, in order; see :meth:`consumers.track.Track.runs`.
     positions

@@ -60,7 +60,7 @@ class Block:
         No row that waits is of an earlier time, in milliseconds.
     """
 
-    __slots__ = ("earliest", "features", "held", "numbers", "rows", "spilled", "waiting")
+    __slots__ = ("content", "earliest", "features", "held", "numbers", "rows", "spilled", "waiting")
 
     def __init__(
         self,
@@ -71,12 +71,14 @@ class Block:
     ) -> None:
         self.numbers = numbers
         self.rows = rows
+        self.content: NDArray[np.uint8] = rows.view(np.uint8).reshape(len(rows), -1)
+        """The rows as bytes: the same array each time, so that a checkpoint knows it again."""
         self.features = features
         self.waiting = np.ones(len(rows), np.bool_) if waiting is None else waiting
         self.held = int(self.waiting.sum())
         self.spilled = False
         self.look_again()
-        for array in (numbers, rows, *features.values()):
+        for array in (numbers, rows, self.content, *features.values()):
             array.flags.writeable = False
 
     def __len__(self) -> int:

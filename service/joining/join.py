@@ -10,7 +10,6 @@ An example that was joined counts as its label's event, and one that is learned 
 observation's: so the number and the checksum of what was learned are of the events that said what was to be learned.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +29,14 @@ from service.joining.outcomes import EVICTED, JOINED, TIMED_OUT, UNMATCHED, Outc
 from service.joining.past import PastIds
 from service.joining.table import BLOCK, Table
 from service.joining.vocabulary import Vocabulary
+from service.monitoring.status import JoinStatus
 from service.settings.join import JoinSettings
 
 _log = structlog.get_logger("headrace.join")
 
 SCHEMA = 1
-NAME = "join"
-"""Of the state in a checkpoint."""
-
 _LEAST_AT_ONCE = 1024
 """Observations that may time out with one microbatch, at least, or twice its size: an update's size stays bounded."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinSize:
-    """How much waits: observations and labels, bytes, and the time of the oldest observation, in Unix seconds."""
-
-    observations: int
-    labels: int
-    bytes: int
-    oldest: float | None
 
 
 class Join:
@@ -126,15 +113,19 @@ class Join:
         self._bound()
         return emission.examples(self.outcomes)
 
-    def size(self) -> JoinSize:
-        """Return how much waits."""
-        oldest = self._observations.earliest() / 1000
-        tables = (self._observations, self._labels, self._lapsed)
-        return JoinSize(
-            len(self._observations),
-            len(self._labels),
-            sum(table.nbytes for table in tables),
-            oldest if np.isfinite(oldest) else None,
+    def status(self) -> JoinStatus:
+        """Return what waits, and what became of all that came."""
+        newest, oldest = float(self._clocks.max(initial=-np.inf)), self._observations.earliest()
+        counts = self.outcomes.counts
+        ended = counts[JOINED] + counts[TIMED_OUT]
+        return JoinStatus(
+            observations=len(self._observations),
+            labels=len(self._labels),
+            bytes=sum(table.nbytes for _, table in self._tables()),
+            oldest_seconds=(newest - oldest) / 1000 if np.isfinite(oldest) else None,
+            matched_share=counts[JOINED] / ended if ended else None,
+            outcomes=dict(counts),
+            delays=self.outcomes.delays.to_json(),
         )
 
     def state(self) -> LearnerState:

@@ -205,7 +205,7 @@ class Table:
         for block in (*self._blocks, *tail):
             key = f"{name}{block.first}"
             arrays[f"{key}/numbers"] = block.numbers
-            arrays[f"{key}/rows"] = block.rows.view(np.uint8).reshape(len(block), -1)
+            arrays[f"{key}/rows"] = block.content
             arrays |= {f"{key}/feature-{part}": array for part, array in block.features.items()}
             arrays[f"{name}-waiting/{block.first}"] = block.waiting.copy()
         return {"next": self._next, "filled": self._tail.filled, "in_tail": len(tail)}, arrays

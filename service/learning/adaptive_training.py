@@ -70,6 +70,10 @@ class Adapting:
             self._pace.measured(len(batch.track), seconds, effort)
             self._events += len(batch.track)
 
+    def passed(self, batch: MicroBatch[Examples]) -> None:
+        """Take in that events came which cost next to nothing yet: they wait for their labels."""
+        self._events += len(batch.track)
+
     def _waiting(self, lane: Lane) -> float:
         """Return the events that wait, and count those that have come.
 

@@ -7,6 +7,8 @@ that of the microbatch learner, which catches up from its own positions.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
 from models.answered import UNANSWERED
@@ -34,7 +36,7 @@ class Lane:
     positions
         After the last microbatch that it learned.
     screen
-        What keeps duplicates, and what one source has too much of, from the learner.
+        What joins labels, and keeps duplicates, and what one source has too much of, from the learner.
     count
         The events since the beginning of the stream that its parameters stand for, and that it passed.
     teacher
@@ -59,6 +61,17 @@ class Lane:
         """Events since the beginning of the stream that it passed."""
         return self.count.consumed
 
+    def join(self, batch: MicroBatch[Examples]) -> MicroBatch[Examples]:
+        """Return `batch` with the examples that are complete now that it has come, in the place of what came.
+
+        Its track stays that of what came. What was joined is returned as it is: each microbatch is joined once, also
+        where a device fails over it and another learner takes it.
+        """
+        given = batch.examples
+        if self.screen.join is None or given is None or given.checksums is not None:
+            return batch
+        return replace(batch, examples=self.screen.join.take(given, batch.track))
+
     def ask(self, batch: MicroBatch[Examples]) -> MicroBatch[Examples]:
         """Return `batch` with what the teacher says of it now, if there is one; it never waits for one.
 
@@ -72,6 +85,8 @@ class Lane:
     def learn(self, batch: MicroBatch[Examples], effort: Effort = FULL, version: int = UNANSWERED) -> Examples:
         """Test and train on `batch`, which may hold no example, then move on; return the rows that were learned.
 
+        It has been joined (:meth:`join`).
+
         These are all but duplicates, and events without a label of which no teacher said anything; those beyond their
         source's share have weight 0. `version` is the newest at this moment, where that is known: it tells how old
         answers are that were given before.
@@ -82,7 +97,7 @@ class Lane:
             Nothing of `batch` counts as learned, and the learner is lost.
         """
         given = batch.examples
-        if given is None:
+        if given is None or not len(given):
             self.passed(batch)
             return Examples.empty()
         assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
@@ -91,11 +106,13 @@ class Lane:
         tell_time(self.learner, float(batch.track.appended.max(initial=0)) / 1000)
         report = self.learner.learn(_dated(taken, version), effort)
         self.screen.learned(given, screened)
-        duplicates, track = int(screened.duplicates.sum()), batch.track
-        learned = track.take(~screened.duplicates) if duplicates else track
+        duplicates = int(screened.duplicates.sum())
+        checksums = batch.track.checksums() if given.checksums is None else given.checksums
+        learned = checksums[~screened.duplicates]
         if len(taken) < len(learned):
-            learned = learned.take(marks_of(screened.examples))
-        count = self.count.after(learned, batch.unused + len(track) - len(learned))
+            learned = learned[marks_of(screened.examples)]
+        passed = batch.unused + len(batch.track) - len(learned)
+        count = self.count.plus(len(learned), int(learned.sum(dtype=np.uint64)), passed)
         count = count.screened(duplicates, screened.limited).drifted(report.drift)
         if taken.taught is not None:
             count = count.after_lesson(len(taken), 0)
@@ -106,8 +123,8 @@ class Lane:
         return taken
 
     def passed(self, batch: MicroBatch[Examples]) -> None:
-        """Count `batch` as learned, without a look at its rows: there are none, or none that matter."""
-        self.count = self.count.after(batch.track, batch.unused)
+        """Count `batch` as passed, of which nothing is to be learned: no row came, or all wait for another."""
+        self.count = self.count.plus(0, 0, batch.unused + len(batch.track))
         self.positions = batch.positions
 
     def is_beyond(self, positions: Positions) -> bool:
@@ -127,7 +144,7 @@ class Lane:
         while not self.is_beyond(target()) and not stop():
             batch = self.batcher.next(0.1)
             if batch is not None:
-                self.learn(self.ask(batch))
+                self.learn(self.ask(self.join(batch)))
 
     def close(self) -> None:
         """Stop reading."""

@@ -5,7 +5,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from consumers.dead_letters import DeadLetters
 from consumers.errors import ConsumerError
@@ -21,7 +21,8 @@ from service.config import ModelSettings, Settings
 from service.decoding.tasks import TaskGate
 from service.durability.lease import Lease, Unowned
 from service.durability.manifest import decode_manifest
-from service.errors import RegistryUnavailable
+from service.errors import ConfigurationInvalid, RegistryUnavailable
+from service.joining.join import Join
 from service.learning.dedup import DedupWindow
 from service.learning.learner_files import digests_of
 from service.learning.screen import Screen
@@ -158,15 +159,30 @@ class Model:
         return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:16]
 
     def make_screen(self) -> Screen:
-        """Return what keeps duplicates, and what one source has too much of, from a learner; it has met nothing yet."""
+        """Return what joins labels, and keeps from a learner what it should not learn; it has met nothing yet."""
         window, influence = self.settings.events.dedup_window, self.settings.influence
         return Screen(
             DedupWindow(window) if window else None,
             None if influence.key_share is None else KeyShares(influence.key_share, influence.window),
+            self._make_join(),
         )
 
+    def _make_join(self) -> Join | None:
+        join = self.settings.join
+        if not join.enabled:
+            return None
+        taught = self.teacher is not None
+        return Join(join, self.paths.waiting, default=join.default_for(self.settings.task), taught=taught)
+
     def open_ingest(self, start: Start) -> Ingest:
-        """Begin to read and decode."""
+        """Begin to read and decode.
+
+        Raises
+        ------
+        ConfigurationInvalid
+            The label of what waited in vain cannot be one of the classes.
+        """
+        start = self._with_default(start)
         if self.programs is not None:
             return ProcessIngest(Job(self.service, self.name, start), self.notice, self.programs.take)
         bounds = self.settings.microbatch
@@ -183,6 +199,19 @@ class Model:
             max_bytes=bounds.max_bytes * _READ_AHEAD,
             notice=self.notice,
         )
+
+    def _with_default(self, start: Start) -> Start:
+        """Return `start` with the class that it means if no label comes: nobody may ever send it."""
+        default = self.settings.join.default_for(self.settings.task)
+        known = [(type(label), label) for label in start.classes]  # for 1 is true, in Python
+        if default is None or self.settings.task == "regression" or (type(default), default) in known:
+            return start
+        if self.settings.task == "binary" and len(start.classes) > 1:
+            raise ConfigurationInvalid(
+                f"models.{self.name}.join.default: {default!r} would be a third class beside "
+                f"{' and '.join(map(repr, start.classes))}, and the task is binary"
+            )
+        return replace(start, classes=(*start.classes, default))
 
     def read_back(self, positions: Positions, task: Task | None) -> list[Examples]:
         """Return the last labelled events before `positions`, for a stand-in; fewer where no more can be had."""

@@ -1,8 +1,9 @@
-"""What is taken out of a microbatch before the learner sees it: duplicates, and what one source has too much of.
+"""What becomes of a microbatch before the learner sees it: labels are joined, duplicates and one source's surplus go.
 
 On the path it stands between the microbatcher and the learner, in each lane (``lane.py``). Here, and not earlier,
 because only here the order of the rows is the same again when a restart learns the journal's microbatches once more.
-It looks first, and remembers only what was learned: a microbatch that a device failed over is looked at again.
+Labels are joined once for each microbatch (``joining/join.py``). As to the rest, it looks first and remembers only what
+was learned: a microbatch that a device failed over is looked at again.
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from models.examples import Examples
 from models.influence import KeyShares
 from models.learner import LearnerState
+from service.joining.join import Join
 from service.learning.dedup import DedupWindow, Ids
 
-DEDUP, INFLUENCE = "dedup", "influence"
+DEDUP, INFLUENCE, JOIN = "dedup", "influence", "join"
 """Names of the states in a checkpoint."""
 
 
@@ -45,12 +47,13 @@ class Screen:
 
     Attributes
     ----------
-    dedup, shares
+    dedup, shares, join
         None where the configuration does not ask for them.
     """
 
     dedup: DedupWindow | None = None
     shares: KeyShares | None = None
+    join: Join | None = None
 
     def look(self, examples: Examples) -> Screened:
         """Return what is to be learned of some rows; changes nothing."""
@@ -83,7 +86,7 @@ class Screen:
 
     def states(self) -> dict[str, LearnerState]:
         """Return what :meth:`restore` takes back, by name."""
-        found = {DEDUP: self.dedup, INFLUENCE: self.shares}
+        found = {DEDUP: self.dedup, INFLUENCE: self.shares, JOIN: self.join}
         return {name: each.state() for name, each in found.items() if each is not None}
 
     def restore(self, states: Mapping[str, LearnerState]) -> None:
@@ -97,6 +100,8 @@ class Screen:
             self.dedup.restore(states[DEDUP])
         if self.shares is not None and INFLUENCE in states:
             self.shares.restore(states[INFLUENCE])
+        if self.join is not None and JOIN in states:
+            self.join.restore(states[JOIN])
 
 
 def _names(examples: Examples, ids: Ids) -> Ids:

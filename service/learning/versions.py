@@ -18,7 +18,7 @@ from models.contesting import Contesting
 from models.effort import FULL, Effort
 from models.examples import Examples
 from models.learner import Json, Learner
-from service.durability.journal_format import Decision, Entry, Update
+from service.durability.journal_format import NOBODY, Decision, Entry, Update
 from service.errors import StorageFailed
 from service.journal import Journal
 from service.learning.lessons import encode_lesson
@@ -61,6 +61,7 @@ class Versions:
         self._totals = totals
         self._stop = stop
         self._waiting: list[NDArray[np.int64]] = []
+        self._is_behind = False
 
     def updated(self, learner: Learner, batch: MicroBatch[Examples], effort: Effort = FULL) -> None:
         """Give the parameters after `batch`, learned with an effort, a number and publish them."""
@@ -74,6 +75,17 @@ class Versions:
         self._append(_update(self.current, learner, batch, effort), *self._put_out(learner))
         self._waiting.append(batch.track.appended)
 
+    def passed(self, learner: Learner | None, batch: MicroBatch[Examples]) -> None:
+        """Give a number to `batch`, of which nothing was learned but that rows of it wait for others.
+
+        So a restart has it wait again, in its place. The parameters are those of the version before, and are published
+        under the new number when there is nothing else to do (:meth:`flush`).
+        """
+        self.current += 1
+        self.restored_from = None
+        self._append(_update(self.current, learner, batch, FULL))
+        self._is_behind = True
+
     def _put_out(self, learner: Learner) -> Iterator[Decision]:
         """Tell what became of challengers in the update at hand, and yield what is to be written down of it."""
         for news in learner.take_news() if isinstance(learner, Contesting) else ():
@@ -83,13 +95,14 @@ class Versions:
             if news.kind == "put_out":
                 yield Decision(PUT_OUT, self.current, {"challenger": news.name, "reason": news.reason})
 
-    def decided(self, learner: Learner, kind: str, data: Json, *, restored_from: int | None = None) -> Decision:
+    def decided(self, learner: Learner | None, kind: str, data: Json, *, restored_from: int | None = None) -> Decision:
         """Write down a decision that brings other parameters, publish them under a new number, and return it."""
         self.current += 1
         self.restored_from = restored_from
         decision = Decision(kind, self.current, data)
         self._append(decision)
-        self._publish(learner, flush=True)
+        if learner is not None:
+            self._publish(learner, flush=True)
         return decision
 
     def rolled_back(
@@ -136,7 +149,7 @@ class Versions:
 
     def flush(self, learner: Learner) -> None:
         """Publish what a learner has held back; with nothing held back this does nothing."""
-        if self._waiting:
+        if self._waiting or self._is_behind:
             self._publish(learner, flush=True)
 
     def publish_again(self, learner: Learner) -> None:
@@ -183,6 +196,7 @@ class Versions:
             _log.error("a version could not be published", version=self.current, error=str(error))
             self._model.notice(str(error))
             return
+        self._is_behind = False
         freshness = self._totals.histograms["freshness_seconds"]
         now = time.time() * 1000
         for appended in self._waiting:
@@ -190,11 +204,11 @@ class Versions:
         self._waiting.clear()
 
 
-def _update(version: int, learner: Learner, batch: MicroBatch[Examples], effort: Effort) -> Update:
+def _update(version: int, learner: Learner | None, batch: MicroBatch[Examples], effort: Effort) -> Update:
     track = batch.track
     return Update(
         version,
-        learner.name,
+        NOBODY if learner is None else learner.name,
         track.runs(),
         batch.positions,
         track.checksum(),

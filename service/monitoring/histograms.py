@@ -81,3 +81,13 @@ def learning_histograms(saved: dict[str, HistogramStatus] | None = None) -> dict
         same = before is not None and before.buckets == [float(bound) for bound in buckets]
         histograms[name] = Histogram.from_json(before) if before is not None and same else Histogram(buckets)
     return histograms
+
+
+def cumulative(histogram: HistogramStatus) -> list[tuple[str, float]]:
+    """Return a histogram as Prometheus wants it: upper bound → observations up to it."""
+    total = 0
+    buckets: list[tuple[str, float]] = []
+    for bound, count in zip([*map(str, histogram.buckets), "+Inf"], histogram.counts, strict=True):
+        total += count
+        buckets.append((bound, total))
+    return buckets

@@ -10,7 +10,9 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from service.monitoring.contest_metrics import contest_metrics
-from service.monitoring.status import HistogramStatus, Status
+from service.monitoring.histograms import cumulative
+from service.monitoring.join_metrics import join_metrics
+from service.monitoring.status import Status
 
 LEARNERS = ("microbatch", "online")
 """Values of the label ``learner``, rendered even at 0 so that a rate over them is never missing."""
@@ -118,6 +120,7 @@ class LearningCollector:
         yield from _keys(statuses)
         yield from _scores(statuses)
         yield from contest_metrics(statuses)
+        yield from join_metrics(statuses)
         yield from _histograms(statuses)
 
 
@@ -240,13 +243,3 @@ def _histograms(statuses: list[Status]) -> Iterator[Metric]:
                 found = status.histograms[name]
                 family.add_metric([status.model], cumulative(found), found.sum)
         yield family
-
-
-def cumulative(histogram: HistogramStatus) -> list[tuple[str, float]]:
-    """Return a histogram as Prometheus wants it: upper bound → observations up to it."""
-    total = 0
-    buckets: list[tuple[str, float]] = []
-    for bound, count in zip([*map(str, histogram.buckets), "+Inf"], histogram.counts, strict=True):
-        total += count
-        buckets.append((bound, total))
-    return buckets

@@ -95,6 +95,7 @@ def report(
         reliability=[ReliabilityStatus(**each._asdict()) for each in status.reliability] if status else [],
         experts={name: dict(measures) for name, measures in status.experts.items()} if status else {},
         contest=None if status is None or status.contest is None else dict(status.contest),
+        join=None if lane.screen.join is None else lane.screen.join.status(),
         checkpoint=checkpoint,
         device_memory_bytes=status.device_memory if status else 0,
         errors=list(model.notices),

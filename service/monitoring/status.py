@@ -78,6 +78,40 @@ class TeacherStatus(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
 
+class HistogramStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A histogram as JSON: upper bounds, observations in each bucket (above the last bound comes last), their sum."""
+
+    buckets: list[float]
+    counts: list[int]
+    sum: float
+
+
+class JoinStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The label join: what waits, and what became of all that came.
+
+    Attributes
+    ----------
+    observations, labels, bytes
+        How many wait, and what all of it takes.
+    oldest_seconds
+        For how long the oldest observation waits, by the newest event; None where none does.
+    matched_share
+        Of the observations whose wait ended, those that met their label; None before any.
+    outcomes
+        Outcome → count, see :mod:`service.joining.outcomes`.
+    delays
+        Seconds from observation to label.
+    """
+
+    observations: int
+    labels: int
+    bytes: int
+    oldest_seconds: float | None
+    matched_share: float | None
+    outcomes: dict[str, int]
+    delays: HistogramStatus
+
+
 class PlanStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the next microbatch is to be, and why: see :class:`service.learning.adaptive.Plan`.
 
@@ -105,14 +139,6 @@ class PlanStatus(msgspec.Struct, frozen=True, kw_only=True):
     waiting: float
     objective_seconds: float
     feasible: bool
-
-
-class HistogramStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A histogram as JSON: upper bounds, observations in each bucket (above the last bound comes last), their sum."""
-
-    buckets: list[float]
-    counts: list[int]
-    sum: float
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +182,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         How often drift was certain in the learner's errors, and when it was last; None where it never was.
     teacher
         The model that is learned from beside labels; None where none is configured.
+    join
+        The label join; None where it is turned off.
     rollbacks, canary
         How often the learner of an earlier version came back, and what was found of the parameters last.
     halvings, microbatch_max_size
@@ -223,6 +251,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     reliability: list[ReliabilityStatus] = []
     experts: dict[str, dict[str, float]] = {}
     contest: dict[str, Any] | None = None
+    join: JoinStatus | None = None
     checkpoint: CheckpointStatus | None = None
     device_memory_bytes: int = 0
     errors: list[ErrorStatus] = []

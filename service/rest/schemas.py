@@ -137,6 +137,18 @@ class MicrobatchPlan(_Schema):
     feasible: bool = Field(description="Whether it can be held under this load.")
 
 
+class JoinState(_Schema):
+    """Labels that come later than what they are of, or first."""
+
+    observations: int = Field(description="Observations that wait for their label.")
+    labels: int = Field(description="Labels that wait for their observation.")
+    bytes: int = Field(description="What all of it takes, in memory and in files.")
+    oldest_seconds: float | None = Field(description="For how long the oldest observation waits, by the newest event.")
+    matched_share: float | None = Field(description="Of the observations whose wait ended, those that met their label.")
+    outcomes: dict[str, int] = Field(description="As in the metric `headrace_label_join_total`.")
+    delays: dict[str, Any] = Field(description="Seconds from observation to label: `buckets`, `counts` and `sum`.")
+
+
 class ErrorReport(_Schema):
     """Something that went wrong in the trainer."""
 
@@ -204,6 +216,7 @@ class ModelState(_Schema):
     drift: int = Field(description="How often drift was certain in the learner's errors.")
     last_drift: LastDrift | None = Field(description="Null where it never was.")
     teacher: TeacherState | None = Field(description="Null where none is configured.")
+    join: JoinState | None = Field(default=None, description="The label join; null where `join.enabled` is false.")
     rollbacks: int = Field(description="How often the learner of an earlier version came back.")
     canary: Canary | None = Field(description="What was found of the parameters last; null before.")
     halvings: int = Field(description="How often a microbatch did not fit into the device's memory.")

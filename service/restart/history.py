@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from service.durability.journal_format import Decision, Entry, Update
+from service.durability.journal_format import NOBODY, Decision, Entry, Update
 from service.restart.contest_steps import is_of_contest
 from service.restart.rollback import DECISION as ROLLBACK
 
@@ -66,7 +66,7 @@ def history(version: int, entries: Sequence[Entry], learner: str) -> History:
     for place, entry in enumerate(entries):
         gap = ""
         if isinstance(entry, Update):
-            if entry.learner != learner:
+            if entry.learner not in (learner, NOBODY):
                 gap = f"version {entry.version} was learned by the {entry.learner} learner"
         elif entry.kind == "fallback":
             gap = f"at version {entry.version} the online learner stood in, and what this one missed is in no journal"

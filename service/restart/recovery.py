@@ -16,7 +16,7 @@ from models.errors import DeviceFailed
 from models.examples import Examples, Task
 from models.learner import Learner, Predictor
 from service.checkpoints import Checkpoint, CheckpointStore
-from service.durability.journal_format import Decision, Entry, Update
+from service.durability.journal_format import NOBODY, Decision, Entry, Update
 from service.durability.journal_reading import JournalTail, read_journal
 from service.errors import ConfigurationInvalid
 from service.learning.count import Count
@@ -175,13 +175,12 @@ class Recovery:
 
     def _past(self, tail: JournalTail, noted: Noted, learner: Learner | None) -> History:
         """Return which of the journal's entries lead on from the checkpoint."""
-        if learner is None:
-            return History([], tail.entries)
         if tail.entries and noted.recipe not in ("", self.recipe):
             # The same events would give other parameters under the same numbers.
             _log.warning("the settings were changed: what came after the last checkpoint is learned anew, as they are")
             return History([], tail.entries, "the settings were changed")
-        return history(tail.follows, tail.entries, learner.name)
+        # Before the task is settled there may be observations, which wait without a learner.
+        return history(tail.follows, tail.entries, NOBODY if learner is None else learner.name)
 
 
 def _restored_from(checkpoint: Checkpoint | None, again: Sequence[Entry]) -> int | None:
@@ -216,6 +215,9 @@ def _count_others(totals: Totals, others: Sequence[Entry], count: Count) -> Coun
             totals.rollbacks += is_rollback(entry)
         else:
             rows = sum(run.rows for run in entry.runs)
+            if entry.learner == NOBODY:
+                count = count.plus(0, 0, rows)
+                continue
             count = count.plus(rows, entry.checksum or 0)
             totals.updated(entry.learner, rows)
             totals.reached(entry.learner, count.learned, count.consumed)

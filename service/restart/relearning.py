@@ -136,20 +136,22 @@ class Relearning:
         ConsumerError
             The log cannot be read.
         """
-        if not steps or lane.learner is None:
+        if not steps:
             return Relearned(lane, version)
         rebatcher = Rebatcher(lane.ingest, patience=_PATIENCE)
         wanted = {step.data["restored_from"] for step in steps if is_rollback(step)}
         states: dict[int, LearnerState] = {}
         for step in steps:
-            if version in wanted and version not in states:
+            if lane.learner is not None and version in wanted and version not in states:
                 states[version] = lane.learner.state()
             try:
                 if isinstance(step, Update):
-                    learned(lane, self._learn(lane, rebatcher, step))
+                    rows = self._learn(lane, rebatcher, step)
+                    if rows is not None:
+                        learned(lane, rows)
                 elif is_rollback(step):
                     self._roll_back(lane, step.data["restored_from"], states)
-                elif is_of_contest(step):
+                elif lane.learner is not None and is_of_contest(step):
                     take_again(lane.learner, step)
                 # Else it only gave the parameters another number.
             except (JournalInvalid, CheckpointInvalid) as error:
@@ -160,15 +162,19 @@ class Relearning:
         lane.batcher = self.make_batcher(Chained(rebatcher.rest(), lane.ingest), lane.positions)
         return Relearned(lane, version)
 
-    def _learn(self, lane: Lane, rebatcher: Rebatcher[Examples], update: Update) -> Examples:
-        """Learn a journaled update again; return what of it was learned."""
+    def _learn(self, lane: Lane, rebatcher: Rebatcher[Examples], update: Update) -> Examples | None:
+        """Learn a journaled update again; return what of it was learned, None where all of it only waits."""
         examples, track = rebatcher.take(update.runs, update.positions)
         _check_same(track, update)
-        # Nobody is asked: what a teacher said then is what was learned.
-        examples = replace(examples, taught=decode_lesson(update.lesson, len(examples)))
-        learned = lane.learn(MicroBatch(examples, track, update.positions, 0.0, "journal"), effort_of(update.effort), update.version - 1)
-        forget_news(lane.learner)
-        return learned
+        batch = lane.join(MicroBatch(examples, track, update.positions, 0.0, "journal"))
+        if batch.examples is not None:
+            # Nobody is asked: what a teacher said then is what was learned.
+            examples = replace(batch.examples, taught=decode_lesson(update.lesson, len(batch.examples)))
+            batch = replace(batch, examples=examples)
+        learned = lane.learn(batch, effort_of(update.effort), update.version - 1)
+        if lane.learner is not None:
+            forget_news(lane.learner)
+        return learned if batch.examples is not None and len(batch.examples) else None
 
     def _roll_back(self, lane: Lane, version: int, states: Mapping[int, LearnerState]) -> None:
         """Go back to the learner of a version: the one that was passed on the way here, or a checkpoint's."""

@@ -17,6 +17,7 @@ from service.settings.dead_letters import DeadLetterSettings
 from service.settings.drift import DriftSettings
 from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
+from service.settings.join import JoinSettings
 from service.settings.key import KeySettings, keyed
 from service.settings.learner import check_loss_fits
 from service.settings.remember import Remember, check_remember
@@ -131,6 +132,7 @@ class ModelSettings(Section):
     canary: CanarySettings = Field(default_factory=CanarySettings)
     influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
     drift: DriftSettings = Field(default_factory=DriftSettings)
+    join: JoinSettings = Field(default_factory=JoinSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     teacher: TeacherSettings | None = None
     challengers: Mapping[Name, ChallengerSettings] = Field(default_factory=dict)
@@ -169,6 +171,7 @@ class ModelSettings(Section):
     @model_validator(mode="after")
     def _check_task(self) -> Self:
         check_loss_fits(self.learner.loss, self.task)
+        self.join.check_task(self.task)
         return self
 
     @model_validator(mode="after")

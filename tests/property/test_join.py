@@ -83,6 +83,6 @@ def test_joined_as_if_row_by_row(tmp_path_factory: Any, case: Any, restarts: lis
             made = again
         assert found == plain.take(rows, first)
         assert outcomes_of(made.outcomes.counts) == outcomes_of(plain.outcomes)
-        size = made.size()
+        size = made.status()
         assert (size.observations, size.labels) == (len(plain.open), len(plain.labels))
         first += len(rows)

@@ -16,6 +16,11 @@ def checksum_of_single(counts: dict[int, int]) -> str:
     return f"{checksum_of(places):016x}"
 
 
+def checksum_of_places(places: Iterable[tuple[int, int, int]]) -> str:
+    """Return what the status shows once these events are learned, each given as for :func:`checksum_of`."""
+    return f"{checksum_of(places):016x}"
+
+
 def _mix(value: int) -> int:
     mixed = (value + 0x9E3779B97F4A7C15) & _MASK
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _MASK

@@ -1,4 +1,4 @@
-"""Streams of observations and labels, and the label join as a dictionary would do it: what joining is tested against."""
+"""Streams of observations and labels, and the label join as a dictionary would do it: what is tested against."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -65,10 +65,7 @@ def digest(name: int) -> tuple[int, int]:
 def seen(examples: Examples, track: Track) -> list[Seen]:
     """Return the rows that a join gave; `track` is of all events."""
     events = dict(zip(track.checksums().tolist(), range(len(track)), strict=True))
-    if examples.checksums is None:
-        checksums = track.checksums()[-len(examples) :]
-    else:
-        checksums = examples.checksums
+    checksums = track.checksums()[-len(examples) :] if examples.checksums is None else examples.checksums
     ids = examples.ids
     found = zip(
         [0] * len(examples) if ids is None else ids[:, 1].tolist(),
