@@ -30,7 +30,7 @@ from service.rest.routes_open_inference import OpenInferenceRoutes, package_vers
 from service.rest.routes_predict import PredictRoutes
 from service.rest.routing import complete_openapi
 from service.rest.schemas_rows import Event, Instances, OneInstance
-from service.rest.schemas_commands import Keep, Rollback
+from service.rest.schemas_commands import COMMAND_BODIES
 from service.rest.serving_context import Context
 from service.rest.short_way import ShortWay
 from service.security.gate import Gate
@@ -88,7 +88,7 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     app.add_middleware(Gate, judge=judge, counts=context.counts)
     secured = partial(secure_openapi, keys=keys is not None)
-    app.openapi = complete_openapi(app, [Event, OneInstance, Instances, Rollback, Keep], secured)  # type: ignore[method-assign]  # FastAPI's own way
+    app.openapi = complete_openapi(app, [Event, OneInstance, Instances, *COMMAND_BODIES], secured)  # type: ignore[method-assign]  # FastAPI's own way
     return app
 
 

@@ -99,7 +99,7 @@ class CommandTable:
         Raises
         ------
         RequestInvalid
-            422 where the key was used for another command, 503 where too many commands of this model wait.
+            409 where the key was used for another command, 503 where too many commands of this model wait.
         """
         text = json.dumps(data, sort_keys=True)
         with self._file.changing() as database:
@@ -178,7 +178,7 @@ def _command(table: str, row: tuple[Any, ...]) -> Command:
 def _same(given: tuple[int, str, str], kind: str, data: str) -> int:
     """Return the number of the command that a key was used for."""
     if given[1:] != (kind, data):
-        raise RequestInvalid("this key was used for another command; take a new one", 422, "Idempotency-Key")
+        raise RequestInvalid("this key was used for another command; take a new one", 409, "Idempotency-Key")
     return given[0]
 
 

@@ -25,7 +25,7 @@ from service.rest.idempotency import KEY_PARAMETER, key_of
 from service.rest.problems import problems
 from service.rest.request_body import read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, json_response, model_parameter, reference
-from service.rest.schemas_commands import CommandList, CommandState, Keep, Obeyed, Rollback, Waiting
+from service.rest.schemas_commands import CommandList, CommandState, Keep, Obeyed, RollbackToName, RollbackToVersion, Waiting
 from service.rest.served_model import ServedModel
 from service.rest.serving_context import Context
 from service.restart.contest_steps import PROMOTE
@@ -54,7 +54,7 @@ class _Call(NamedTuple):
     path: str
     kind: str
     making: Making
-    body: type[BaseModel] | None
+    body: tuple[type[BaseModel], ...]
     summary: str
 
 
@@ -128,11 +128,11 @@ def _shown(command: Command) -> dict[str, Any]:
 
 
 _CALLS = (
-    _Call("POST", "/rollback", ROLLBACK, make_rollback, Rollback, "Go back to a checkpoint"),
-    _Call("POST", "/pause", PAUSE, nothing, None, "Stop learning; predictions go on"),
-    _Call("POST", "/resume", RESUME, nothing, None, "Go on learning"),
-    _Call("PUT", "/checkpoints/{name}", PIN, make_pin, Keep, "Keep a checkpoint under a name"),
-    _Call("DELETE", "/checkpoints/{name}", UNPIN, make_unpin, None, "Take a checkpoint's name away"),
+    _Call("POST", "/rollback", ROLLBACK, make_rollback, (RollbackToVersion, RollbackToName), "Go back to a checkpoint"),
+    _Call("POST", "/pause", PAUSE, nothing, (), "Stop learning; predictions go on"),
+    _Call("POST", "/resume", RESUME, nothing, (), "Go on learning"),
+    _Call("PUT", "/checkpoints/{name}", PIN, make_pin, (Keep,), "Keep a checkpoint under a name"),
+    _Call("DELETE", "/checkpoints/{name}", UNPIN, make_unpin, (), "Take a checkpoint's name away"),
     _Call("POST", "/challengers/{challenger}/promote", PROMOTE, make_promotion, None, "Make a challenger the champion"),
 )
 
@@ -151,9 +151,9 @@ _PARAMETERS: Mapping[str, dict[str, Any]] = {
 
 def _add_command(app: FastAPI, call: _Call, path: str, endpoint: Callable[..., Any]) -> None:
     extra: dict[str, Any] = {"parameters": [*_parameters(path), KEY_PARAMETER]}
-    if call.body is not None:
-        content = {"application/json": {"schema": reference(call.body)}}
-        extra["requestBody"] = {"required": call.body is Rollback, "content": content}
+    if call.body:
+        content = {"application/json": {"schema": {"anyOf": [reference(schema) for schema in call.body]}}}
+        extra["requestBody"] = {"required": Keep not in call.body, "content": content}
     app.router.add_api_route(
         path,
         endpoint,

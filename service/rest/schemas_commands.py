@@ -9,20 +9,38 @@ class _Schema(BaseModel):
     model_config = ConfigDict(protected_namespaces=())
 
 
-class Rollback(_Schema):
-    """Which checkpoint to go back to: its version, or a name that was given to it."""
+_THEN: Literal["learn", "pause"] | None = Field(
+    default=None, description="Whether learning goes on from it, or pauses; as it was where neither is said."
+)
 
-    version: int | None = Field(default=None, description="Of a checkpoint that is kept.", examples=[412])
-    name: str | None = Field(default=None, description="Of a checkpoint that has one.", examples=["before-the-sale"])
-    then: Literal["learn", "pause"] | None = Field(
-        default=None, description="Whether learning goes on from it, or pauses; as it was where neither is said."
-    )
+
+class RollbackToVersion(_Schema):
+    """Which checkpoint to go back to, by its version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(description="Of a checkpoint that is kept.", examples=[412])
+    then: Literal["learn", "pause"] | None = _THEN
+
+
+class RollbackToName(_Schema):
+    """Which checkpoint to go back to, by a name that was given to it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Of a checkpoint that has one.", examples=["before-the-sale"])
+    then: Literal["learn", "pause"] | None = _THEN
 
 
 class Keep(_Schema):
     """Which checkpoint to keep under a name."""
 
+    model_config = ConfigDict(extra="forbid")
+
     version: int | None = Field(default=None, description="Of a checkpoint that is kept; null: one is taken now.")
+
+
+COMMAND_BODIES = (RollbackToVersion, RollbackToName, Keep)
 
 
 class Obeyed(_Schema):
