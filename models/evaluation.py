@@ -83,8 +83,9 @@ class Prequential:
         self._looked: tuple[int, tuple[dict[str, float], tuple[ReliabilityBin, ...]]] | None = None
         self._totals = self._zeros()
         capacity = -(-max(window, 1) // BLOCK) * BLOCK
-        # The last column is how old answers were.
+        # The last column is how old answers were: it is written to once there were any.
         self._ring = torch.zeros((self._tally.columns + 1, capacity), dtype=self._tally.dtype, device=self._device)
+        self._ring[-1] = OWN
 
     def grow(self, classes: int) -> None:
         """Make room for `classes` classes; to be called before :meth:`update` sees a target beyond those known."""
@@ -154,7 +155,9 @@ class Prequential:
         lengths = np.ones(rows, np.int64) if self._one_by_one else np.array([len(one.targets) for one in alike])
         weights = torch.cat([one.weights for one in alike]).double()
         columns += self._tally.baselines(targets, weights, Cuts.of(lengths, self._device))
-        self._write([*columns, ages_of(alike)], rows)
+        if self._answered:
+            columns.append(ages_of(alike))
+        self._write(columns, rows)
 
     def _weighted(self, weights: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
         """Return weights on the device, and those to score by: 0 where no label had been learned yet."""
@@ -173,7 +176,7 @@ class Prequential:
         while done < rows:
             start = self._rows % self._ring.shape[1]
             taken = min(rows - done, BLOCK - start % BLOCK)
-            for place, column in zip(self._ring[:, start : start + taken].unbind(0), columns, strict=True):
+            for place, column in zip(self._ring[: len(columns), start : start + taken].unbind(0), columns, strict=True):
                 place.copy_(column[done : done + taken])
             done += taken
             self._rows += taken
@@ -283,6 +286,7 @@ class Prequential:
         recent = tensors["recent"][:, -self._ring.shape[1] :]
         places = torch.arange(self._rows - recent.shape[1], self._rows, device=self._device) % self._ring.shape[1]
         self._ring.zero_()
+        self._ring[-1] = OWN
         self._ring[:, places] = recent
 
     def _brought_up(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
