@@ -72,8 +72,8 @@ class EventRoutes:
         # Decoding may take long, and waiting for the disk or the broker does: neither may hold up predictions.
         take = partial(self._take, model, body, request.headers.get("content-type", ""), key)
         try:
-            with context.admission.lanes["ingest"].one(request.scope.get(CALLER)):
-                answer = await anyio.to_thread.run_sync(take, limiter=context.event_threads)
+            with context.admission.lanes["ingest"].one(request.scope.get(CALLER), model.name):
+                answer = await anyio.to_thread.run_sync(take, limiter=model.event_threads)
         finally:
             held.give_back(weight_of(len(body)))
         return Response(answer, 202, media_type="application/json")
@@ -95,7 +95,7 @@ class EventRoutes:
         ]
         if accepted:
             records = self._records(model, list(accepted.values()))
-            with self._context.holding_rows(len(records)):
+            with self._context.holding_rows(len(records), model):
                 lost = _append_all(model.sink(), records, None if key is None else f"{model.name}/{key}")
             indices = list(accepted)
             rejected += [{"index": indices[each], "reason": NOT_APPENDED, "detail": why} for each, why in lost.items()]

@@ -105,7 +105,7 @@ class OpenInferenceRoutes:
         rows = self._rows_of(asked, body)
         naming = named_rows(asked, rows)
         remembered = naming.to_remember(model.settings.remember)
-        with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
+        with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows), model):
             served, predictions = await model.coalescer.predict(rows, model.keys_of(rows, naming.ids))
             if remembered:
                 made = answer_rows(predictions, naming.ids)
@@ -117,7 +117,7 @@ class OpenInferenceRoutes:
         rows = self._rows_of(asked, body)
         naming = named_rows(asked, rows)
         remembered = naming.to_remember(model.settings.remember)
-        with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows)):
+        with _blaming_tensors(asked.inputs), self._context.holding_rows(len(rows), model):
             served, predictions = model.predict(rows, model.keys_of(rows, naming.ids))
             records = []
             if remembered:

@@ -66,7 +66,7 @@ class PredictRoutes:
             return await answer_in_thread(self._context, model, partial(self._answer_large, model, body))
         asked = asked_in(body, self._context.limits)
         remembered = asked.to_remember(model.settings.remember)
-        with blaming(asked.path), self._context.holding_rows(len(asked.rows)):
+        with blaming(asked.path), self._context.holding_rows(len(asked.rows), model):
             served, predictions = await model.coalescer.predict(asked.rows, model.keys_of(asked.rows, asked.ids))
             made = answer_rows(predictions, asked.ids)
             if remembered:
@@ -77,7 +77,7 @@ class PredictRoutes:
         """Return the encoded answer, how many predictions are in it, and what is to be remembered of it."""
         asked = asked_in(body, self._context.limits)
         remembered = asked.to_remember(model.settings.remember)
-        with blaming(asked.path), self._context.holding_rows(len(asked.rows)):
+        with blaming(asked.path), self._context.holding_rows(len(asked.rows), model):
             served, predictions = model.predict(asked.rows, model.keys_of(asked.rows, asked.ids))
             made = answer_rows(predictions, asked.ids)
             records = model.observations(asked, raw_features(body), served, made) if remembered else []
@@ -88,9 +88,10 @@ async def answer_in_thread(
     context: Context, model: ServedModel, answer: Callable[[], LargeAnswer]
 ) -> tuple[bytes, int]:
     """Return what `answer` makes of a large body in a thread, once what is to be remembered of it is durable."""
-    content, count, records = await anyio.to_thread.run_sync(answer, limiter=context.prediction_threads)
+    async with model.large_predictions:
+        content, count, records = await anyio.to_thread.run_sync(answer, limiter=context.prediction_threads)
     if records:
-        with context.holding_rows(len(records)):
+        with context.holding_rows(len(records), model):
             await model.remembering.remember(records)
     return content, count
 
@@ -105,7 +106,7 @@ async def answer_counted(context: Context, request: Request, answer: Answering) 
         held = context.admission.body_bytes
         body = await read_body(request, context.settings.serve.max_body_bytes, held)
         try:
-            with context.admission.lanes["predict"].one(request.scope.get(CALLER)):
+            with context.admission.lanes["predict"].one(request.scope.get(CALLER), model.name):
                 content, count = await answer(model, body)
         finally:
             held.give_back(weight_of(len(body)))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anyio import CapacityLimiter
 from msgspec import Raw
 
 from consumers.source import NewRecord, Sink
@@ -26,6 +27,11 @@ from service.rest.prediction_requests import Asked
 from service.rest.remembering import Remembering
 from service.wiring import ModelPaths, make_sink, model_paths
 
+_EVENT_THREADS = 40
+"""Over all models there are as many as requests that are let in, ``limits.max_concurrent``."""
+
+_LARGE_PREDICTIONS = 3
+
 
 class ServedModel:
     """One model as this process serves it. Threads may share it.
@@ -40,6 +46,9 @@ class ServedModel:
         Answers those of small requests, several at a time; belongs to the event loop.
     remembering
         Makes what is to be remembered of them durable; belongs to the event loop.
+    event_threads, large_predictions
+        Threads for its events, which may wait for a broker, and how many of those for large predictions it may have:
+        neither may use up those of the others, be they requests of another kind or of another model.
     revision
         Of its settings, where it was added while the service ran; None where the configuration declares it.
     """
@@ -54,6 +63,8 @@ class ServedModel:
         self.coalescer = Coalescer(self.predict, self.predict)
         self.remembering = Remembering(self.sink)
         self._checkpoints = CheckpointStore(self.paths.checkpoints)
+        self.event_threads = CapacityLimiter(_EVENT_THREADS)
+        self.large_predictions = CapacityLimiter(_LARGE_PREDICTIONS)
         self._all_settings = settings
         self._sink: Sink | None = None
         self._lock = threading.Lock()

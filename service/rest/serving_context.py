@@ -53,8 +53,7 @@ class Context:
     limits
         How much may be in one request.
     event_threads, prediction_threads
-        Threads for events, which may wait for a broker, and for large predictions, which keep a core busy: neither may
-        use up those of the others.
+        Threads for commands, which wait for a trainer, and for large predictions, which keep a core busy.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -126,23 +125,24 @@ class Context:
             return self._answers
 
     @contextlib.contextmanager
-    def holding_rows(self, rows: int) -> Iterator[None]:
-        """Count `rows` among those that are being dealt with.
+    def holding_rows(self, rows: int, model: ServedModel) -> Iterator[None]:
+        """Count `rows` for a model among those that are being dealt with.
 
         Raises
         ------
         RequestInvalid
             503 while other requests hold too many.
         """
-        self.admission.rows.take(rows)
+        self.admission.rows.take(rows, model=model.name)
         try:
             yield
         finally:
-            self.admission.rows.give_back(rows)
+            self.admission.rows.give_back(rows, model.name)
 
     def refresh(self) -> None:
         """Look for newer parameters where looking takes longer than a request may. Called every now and then."""
         self.served_models.follow()
+        self.admission.divide(len(self.models))
         for model in self.models.values():
             try:
                 model.serving.refresh()

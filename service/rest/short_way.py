@@ -91,25 +91,25 @@ class ShortWay:
         if refusal is not None:
             asking.hand_over()
             return
-        caller = scope.get(CALLER)
+        caller, name = scope.get(CALLER), asking.model.name
         try:
-            self._places.take(caller)
+            self._places.take(caller, name)
         except RequestInvalid:
             asking.hand_over()
             return
         try:
             asked = asked_in(asking.body, self._limits)
             remembered = asked.to_remember(asking.model.settings.remember)
-            self._rows.take(len(asked.rows))
+            self._rows.take(len(asked.rows), model=name)
         # Whatever it is, the application will find the same, and say it.
         except Exception:  # noqa: BLE001
-            self._places.give_back(caller)
+            self._places.give_back(caller, name)
             asking.hand_over()
             return
 
         def finish(content: bytes | None) -> None:
-            self._places.give_back(caller)
-            self._rows.give_back(len(asked.rows))
+            self._places.give_back(caller, name)
+            self._rows.give_back(len(asked.rows), name)
             if content is None:
                 asking.hand_over()
                 return

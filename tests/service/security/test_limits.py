@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import create_app
 from service.config import LimitsSettings, Settings
 from service.errors import RequestInvalid
 from service.security.limits_admission import Budget, Places
@@ -248,3 +249,38 @@ def test_a_usual_request_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) 
 def test_what_cannot_be_decoded_is_left_to_others(tmp_path: Path) -> None:
     """The reason of a broken event would be hidden behind another one."""
     assert RowLimits(LIMITS).problem_in(b"[" * 1000) is None
+
+
+def test_one_of_several_models_cannot_take_everything(tmp_path: Path) -> None:
+    """If this fails, a model that is asked too much, or whose broker hangs, keeps all others from being asked."""
+    settings = serving_settings(tmp_path, "default", "busy")
+    limits = settings.limits.model_copy(update={"max_concurrent": 8, "max_queued_rows": 100})
+    app = create_app(settings.model_copy(update={"limits": limits}))
+    admission = app.state.context.admission
+    asked = {"instances": [{"features": {"x": 1}}] * 5}
+    event = {"features": {"x": 1}, "label": "late"}
+    with serving_here(settings, app) as client, contextlib.ExitStack() as held:
+        for lane in ("predict", "ingest"):
+            for _ in range(6):
+                held.enter_context(admission.lanes[lane].one(None, "busy"))
+        for call, body in (("predict", asked), ("events", event)):
+            assert client.post(f"/v1/models/busy/{call}", json=body).status_code == 503
+            assert client.post(f"/v1/models/default/{call}", json=body).status_code in (200, 202)
+        held.close()
+        admission.rows.take(74, model="busy")
+        assert client.post("/v1/models/busy/predict", json=asked).status_code == 503
+        assert client.post("/predict", json=asked).status_code == 200
+        admission.rows.give_back(74, "busy")
+        assert client.post("/v1/models/busy/predict", json=asked).status_code == 200
+        assert not admission.lanes["predict"]._by_model
+        assert not admission.rows._by_model
+
+
+def test_the_only_model_may_have_everything() -> None:
+    """If this fails, a service with one model turns away a quarter of what it could answer."""
+    places, budget = Places(8), Budget(100)
+    with contextlib.ExitStack() as held:
+        for _ in range(8):
+            held.enter_context(places.one(None, "only"))
+    for _ in range(2):
+        budget.take(50, model="only")
