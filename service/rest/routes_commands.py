@@ -25,7 +25,15 @@ from service.rest.idempotency import KEY_PARAMETER, key_of
 from service.rest.problems import problems
 from service.rest.request_body import read_body, weight_of
 from service.rest.routing import MODEL_PREFIX, DirectRoute, json_response, model_parameter, reference
-from service.rest.schemas_commands import CommandList, CommandState, Keep, Obeyed, RollbackToName, RollbackToVersion, Waiting
+from service.rest.schemas_commands import (
+    CommandList,
+    CommandState,
+    Keep,
+    Obeyed,
+    RollbackToName,
+    RollbackToVersion,
+    Waiting,
+)
 from service.rest.served_model import ServedModel
 from service.rest.serving_context import Context
 from service.restart.contest_steps import PROMOTE
@@ -133,7 +141,7 @@ _CALLS = (
     _Call("POST", "/resume", RESUME, nothing, (), "Go on learning"),
     _Call("PUT", "/checkpoints/{name}", PIN, make_pin, (Keep,), "Keep a checkpoint under a name"),
     _Call("DELETE", "/checkpoints/{name}", UNPIN, make_unpin, (), "Take a checkpoint's name away"),
-    _Call("POST", "/challengers/{challenger}/promote", PROMOTE, make_promotion, None, "Make a challenger the champion"),
+    _Call("POST", "/challengers/{challenger}/promote", PROMOTE, make_promotion, (), "Make a challenger the champion"),
 )
 
 _DESCRIPTION = (
