@@ -84,8 +84,8 @@ class Contender:
     pace: Pace = field(default_factory=Pace)
 
     def put_out(self, reason: str) -> None:
-        """Have it learn and answer no more."""
-        self.learner, self.pair, self.out = None, None, reason
+        """Have it learn and answer no more; how far it had come is of no interest any more."""
+        self.learner, self.pair, self.out, self.rows = None, None, reason, 0
 
     def options_json(self) -> dict[str, Any]:
         """Return what it is built from as a state carries it."""

@@ -75,7 +75,6 @@ def load(contest: "Contest", state: LearnerState) -> None:
             each.learner, each.rows = learner, before.get("rows", contest.rules.begin_after)
         elif _same(known.get("options"), each.options_json()) and known.get("out"):
             each.put_out(known["out"])
-            each.rows = known["rows"]
         else:
             _restore(contest, each, known, state)
 
