@@ -227,7 +227,7 @@ class Mixing:
         return (self.choice.exp() @ parts).squeeze(0)
 
     def standing(self) -> Tensor:
-        """Return what tells who would be missed, and last the level of the error: see :class:`mixture_sleep.Standing`.
+        """Return what tells who would be missed, and the level of the error: see :class:`mixture_sleep.Standing`.
 
         Both are in units of what is hardly missed: a mean loss of MISSED, and a share of SHARED. What the weights would
         lose, the answer loses as far as opinions by weights are heeded.
@@ -238,7 +238,8 @@ class Mixing:
         )
         share = (choice[:sets] @ self.shares.exp()) / SHARED
         heeded = unit * choice[sets:].sum()
-        parts = (self.curvature[QUICK].flatten() * heeded, self.weights[QUICK], share, self.level().view(1))
+        curvature, inertia = self.curvature[QUICK].flatten() * heeded, heeded * MEMORIES[QUICK].inertia
+        parts = (curvature, self.weights[QUICK], share, self.level().view(1), inertia.view(1))
         return torch.cat([part.double() for part in parts])
 
     def running_losses(self) -> Tensor:

@@ -40,25 +40,32 @@ class Standing(NamedTuple):
         float64, shape (members,).
     level
         Of the error.
+    inertia
+        What of the curvature's diagonal is not the loss's, but holds weights where they began.
     """
 
     curvature: NDArray[np.float64]
     weights: Vector
     shares: Vector
     level: float
+    inertia: float = 0.0
 
     @classmethod
     def read(cls, vector: Vector) -> "Standing":
-        """Return what :meth:`models.mixing.Mixing.standing` wrote, a vector of (members + 1)² numbers."""
+        """Return what :meth:`models.mixing.Mixing.standing` wrote, a vector of (members + 1)² + 1 numbers.
+
+        States of before the inertia was told apart lack the last one.
+        """
         members = math.isqrt(len(vector)) - 1
-        curvature, weights, shares, level = np.split(vector, np.cumsum([members**2, members, members]))
-        return cls(curvature.reshape(members, members), weights, shares, float(level[0]))
+        curvature, weights, shares, rest = np.split(vector, np.cumsum([members**2, members, members]))
+        return cls(curvature.reshape(members, members), weights, shares, float(rest[0]), float(rest[1:].sum()))
 
     def missed(self, without: Sequence[bool]) -> Vector:
         """Return how much each member would be missed, shape (members,); below 1, hardly.
 
         Where weights decide, it is by how much the loss would rise if its weight were 0 and the others made the best of
-        it: ½ w² / (H⁻¹)ᵢᵢ, as in optimal brain surgeon (Hassibi and Stork 1993). Where shares decide, it is its share.
+        it: ½ w² / (H⁻¹)ᵢᵢ, as in optimal brain surgeon (Hassibi and Stork 1993), less what of that is no loss, but that
+        the others are moved from where they began: of twins, neither is missed. Where shares decide, it is its share.
 
         Parameters
         ----------
@@ -70,7 +77,9 @@ class Standing(NamedTuple):
         inverse = np.linalg.inv(self.curvature[np.ix_(left, left)])
         weights = self.weights[left] + inverse @ self.curvature[np.ix_(left, gone)] @ self.weights[gone]
         found = np.zeros(len(gone))
-        found[left] = np.fmax(0.5 * weights**2 / inverse.diagonal(), self.shares[left])
+        own = inverse.diagonal()
+        risen = 0.5 * weights**2 * (1 / own - self.inertia * (inverse**2).sum(0) / own**2)
+        found[left] = np.fmax(risen, self.shares[left])
         return found
 
 

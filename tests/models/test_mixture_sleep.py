@@ -8,6 +8,7 @@ from torch import Tensor
 from models.encoder_layout import Layout
 from models.examples import Task
 from models.expert import Encoded, Space, Stateless
+from models.mixing import Mixing
 from models.mixture import Mixture
 from models.mixture_sleep import FIRST_NAP, LONGEST_NAP, LOOK, PATIENCE, TRIAL, Sleep, Standing
 
@@ -122,6 +123,36 @@ def test_who_is_missed_is_whose_absence_costs() -> None:
     assert found[1] == 0
     for place in (0, 2, 3):
         assert found[place] == pytest.approx(loss([x for x in (0, 2, 3) if x != place]) - loss([0, 2, 3]))
+
+
+def test_who_only_holds_weights_where_they_began_is_not_missed() -> None:
+    """A twin would stay awake for ever: without it the other's weight moves from where it began, and no answer does."""
+    inertia, generator = 10.0, np.random.default_rng(1)
+    inputs = generator.normal(size=(200, 3))
+    inputs[:, 2] = inputs[:, 1]
+    curvature, weights = inputs.T @ inputs + inertia * np.eye(3), np.array([1.0, -0.5, -0.5])
+    found = Standing(curvature, weights, np.zeros(3), 1.0, inertia).missed([False] * 3)
+    assert found[0] > 50
+    assert found[1:] == pytest.approx([0.0, 0.0], abs=0.1)
+    assert Standing(curvature, weights, np.zeros(3), 1.0).missed([False] * 3)[1] > 1.0
+
+
+def test_weights_are_missed_as_far_as_they_are_heeded() -> None:
+    """An expert would be asked for every row because of an opinion that makes up a hundredth of the answer."""
+    mixing = Mixing(2, Task.BINARY, "auto", CPU)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(8):
+        answers = torch.randn((ROWS, 2, 2), generator=generator).log_softmax(2)
+        mixing.learn(answers, answers[:, 0].argmax(1), torch.ones(ROWS))
+    opinions, sets = mixing.choice.shape[1], mixing.shares.shape[0]
+    mixing.shares = torch.full_like(mixing.shares, 1e-9).log_()
+    found = {}
+    for heeded in (0.9, 0.01):
+        by_weights = heeded / (opinions - sets)
+        mixing.choice = torch.tensor([[(1 - heeded) / sets] * sets + [by_weights] * (opinions - sets)]).log_()
+        found[heeded] = Standing.read(mixing.standing().numpy()).missed([False, False])[0]
+    assert found[0.9] > 1.0
+    assert found[0.01] == pytest.approx(found[0.9] / 90, rel=1e-3)
 
 
 def test_all_are_woken_when_errors_rise() -> None:
