@@ -58,6 +58,8 @@ class EventDecoder:
         Whether labels are joined to what was observed before, so that each of them is of use by itself.
     schemas
         Of Avro messages; None: there are none.
+    of_model
+        The identity of the model; empty: what any model answered counts as its answers.
     """
 
     def __init__(
@@ -68,10 +70,12 @@ class EventDecoder:
         observations: bool = False,
         joined: bool = False,
         schemas: Schemas | None = None,
+        of_model: str = "",
     ) -> None:
         self._options = options
         self._observations = observations
         self._joined = joined
+        self._of_model = of_model
         self._start = dict(start)
         selection = Selection(options.include, options.exclude)
         self._single = SingleDecoder(options, selection)
@@ -157,7 +161,14 @@ class EventDecoder:
 
     def _judge(self, batch: RecordBatch, decoding: Decoding, table: Table) -> DecodedEvents:
         table, broken = drop_before(table, decoding.problems, self._first_events(batch))
-        verdict = examine(table, self._options, batch, observations=self._observations, joined=self._joined)
+        verdict = examine(
+            table,
+            self._options,
+            batch,
+            observations=self._observations,
+            joined=self._joined,
+            of_model=self._of_model,
+        )
         self._pass(batch)
         problems = broken | {table.origins.at(row): problem for row, problem in verdict.problems.items()}
         return DecodedEvents(

@@ -12,6 +12,7 @@ from consumers.log import LogSink, LogSource
 from consumers.source import ALL, Positions, Share, Sink, Source
 from service.config import Settings
 from service.decoding.avro_events import Schemas
+from service.durability.model_identity import known_identity
 from service.events import EventDecoder
 
 
@@ -153,8 +154,14 @@ def make_decoder(settings: Settings, model: str, start: Positions, *, labelled_o
     chosen = settings.models[model]
     observations = chosen.teacher is not None and not labelled_only
     joined = chosen.join.enabled and not labelled_only
-    schemas = make_schemas(settings, model)
-    return EventDecoder(chosen.events, start, observations=observations, joined=joined, schemas=schemas)
+    return EventDecoder(
+        chosen.events,
+        start,
+        observations=observations,
+        joined=joined,
+        schemas=make_schemas(settings, model),
+        of_model=known_identity(model_paths(settings, model).root),
+    )
 
 
 def dead_letter_topic(settings: Settings, model: str) -> str | None:

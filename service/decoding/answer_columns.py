@@ -7,7 +7,8 @@ same with his observations::
     {"model_version": 412, "probabilities": {"late": 0.81, "on-time": 0.19}}
     {"model_version": 412, "value": 3.7}
 
-Something else of that name, without a `model_version`, is nothing of ours, and is not looked at.
+Something else of that name, without a `model_version`, is nothing of ours, and is not looked at. Nor is an answer that
+says ``of_model`` and means another model than the one that learns: one that had its name, or learned the same topic.
 """
 
 from collections.abc import Sequence
@@ -42,13 +43,15 @@ class _Answer(NamedTuple):
     value: float
 
 
-def answers_in(column: Sequence[Any]) -> tuple[Answered | None, list[int]]:
+def answers_in(column: Sequence[Any], of_model: str = "") -> tuple[Answered | None, list[int]]:
     """Return what was answered about some events, None where nothing was, and the rows whose answer is none.
 
     Parameters
     ----------
     column
         One value a row, as JSON has them; None where there is none.
+    of_model
+        The identity of the model that learns; empty: whatever it is.
 
     Raises
     ------
@@ -57,7 +60,12 @@ def answers_in(column: Sequence[Any]) -> tuple[Answered | None, list[int]]:
     """
     if column.count(None) == len(column):  # nearly always, and by far the fastest way to know
         return None, []
-    rows = [row for row, value in enumerate(column) if type(value) is dict and "model_version" in value]
+    ours = (None, of_model)
+    rows = [
+        row
+        for row, value in enumerate(column)
+        if type(value) is dict and "model_version" in value and (not of_model or value.get("of_model") in ours)
+    ]
     found = [_answer_of(row, column[row]) for row in rows]
     answers = [each for each in found if each is not None and (each.probabilities or each.value == each.value)]
     bad = [row for row, each in zip(rows, found, strict=True) if each is None]

@@ -52,7 +52,13 @@ class Verdict:
 
 
 def examine(
-    table: Table, options: EventOptions, batch: RecordBatch, *, observations: bool = False, joined: bool = False
+    table: Table,
+    options: EventOptions,
+    batch: RecordBatch,
+    *,
+    observations: bool = False,
+    joined: bool = False,
+    of_model: str = "",
 ) -> Verdict:
     """Judge all events of `table`.
 
@@ -67,6 +73,8 @@ def examine(
     joined
         Whether labels are joined to what was observed before: of use is then, too, what has an id and lacks a label or
         the features.
+    of_model
+        The identity of the model: what another one answered is nothing that it could be scored on.
     """
     features, invalid = assemble(len(table), table.features, options.features)
     problems: dict[int, Problem] = {}
@@ -74,7 +82,7 @@ def examine(
         blame = f"feature {problem.name[:100]!r}: " if problem.name else ""
         problems.setdefault(problem.row, Problem("feature", blame + problem.message))
     weights, times = _examine_parts(table, problems)
-    answered, bad = answers_in(table.parts["prediction"])
+    answered, bad = answers_in(table.parts["prediction"], of_model)
     _note(problems, bad, "prediction", WRONG)
     bare = table.without_features if options.format == "envelope" else _rows_without_value(features)
     waiting = _examine_bare(table, bare, options, batch, problems)

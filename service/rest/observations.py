@@ -31,9 +31,10 @@ class _RawBody(msgspec.Struct):
 
 
 class _Given(msgspec.Struct, omit_defaults=True):
-    """What was answered, and by which arm of a contest if there is one."""
+    """What was answered, by which model, and by which arm of a contest if there is one."""
 
     model_version: int
+    of_model: str | None = None
     probabilities: dict[str, float] | None = None
     value: float | None = None
     arm: str | None = None
@@ -68,6 +69,7 @@ def observations(
     answers: Sequence[ClassPrediction | NumberPrediction],
     *,
     keyed: bool,
+    of_model: str,
 ) -> list[NewRecord]:
     """Return one record for each row that has an id.
 
@@ -83,25 +85,29 @@ def observations(
         What was answered, and by which parameters.
     keyed
         Whether a record's key says where it goes: then an observation and its label must have the same.
+    of_model
+        The model's identity.
     """
     make = _flat_maker(settings.events) if settings.events.format == "flat" else _encode
     key_wanted = keyed or settings.events.id == RECORD_KEY
     records = []
     for row, name in enumerate(asked.ids):
         if name is not None:
-            given = _given(served, answers[row])
+            given = _given(served, answers[row], of_model)
             event = make(_Observation(features[row], name, asked.timestamps[row], given))
             records.append(NewRecord(one_line(event), str(name).encode() if key_wanted else None))
     return records
 
 
-def _given(served: Served, answer: ClassPrediction | NumberPrediction) -> _Given | None:
+def _given(served: Served, answer: ClassPrediction | NumberPrediction, of_model: str) -> _Given | None:
     """Return what was answered; nothing where nothing had been learned, for then nobody had anything to go by."""
     if served.version == 0:
         return None
     if isinstance(answer, NumberPrediction):
-        return _Given(served.version, value=answer.value, arm=answer.arm)
-    return None if answer.probabilities is None else _Given(served.version, answer.probabilities, arm=answer.arm)
+        return _Given(served.version, of_model or None, value=answer.value, arm=answer.arm)
+    if answer.probabilities is None:
+        return None
+    return _Given(served.version, of_model or None, answer.probabilities, arm=answer.arm)
 
 
 def _flat_maker(options: EventOptions) -> Any:

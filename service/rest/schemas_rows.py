@@ -112,6 +112,9 @@ class GivenPrediction(_Schema):
     """What was answered of an event when it was asked."""
 
     model_version: int = Field(ge=0, le=2**63 - 1, description="That answered.", examples=[412])
+    of_model: str | None = Field(
+        default=None, description="As in the model's state: an answer of another model is not scored."
+    )
     probabilities: dict[FeatureName, Annotated[float, Field(ge=0, le=1)]] | None = Field(
         default=None, description="Class → probability.", examples=[{"late": 0.81, "on-time": 0.19}]
     )

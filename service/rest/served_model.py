@@ -101,7 +101,8 @@ class ServedModel:
     ) -> list[NewRecord]:
         """Return what is to be remembered of some answers; see :func:`service.rest.observations.observations`."""
         keyed = self._all_settings.source.kind == "kafka"
-        return observations(self.settings, asked, features, served, made, keyed=keyed)
+        of_model = self._identity()
+        return observations(self.settings, asked, features, served, made, keyed=keyed, of_model=of_model)
 
     def sink(self) -> Sink:
         """Return where this model's events go. Made at the first call, which may wait for a broker.
@@ -127,6 +128,11 @@ class ServedModel:
     def checkpoints(self) -> Sequence[CheckpointInfo]:
         """Return the checkpoints that are kept, newest first."""
         return self._checkpoints.list()
+
+    @property
+    def store(self) -> CheckpointStore:
+        """The checkpoints, to read."""
+        return self._checkpoints
 
     def checkpoint_records(self) -> Sequence[dict[str, Any]]:
         """Return them with their names, and of what and whence each is."""

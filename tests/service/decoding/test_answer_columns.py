@@ -80,6 +80,18 @@ def test_what_says_nothing_of_ours_is_not_looked_at(prediction: Any) -> None:
     assert decoded.examples.answered is None
 
 
+def test_answers_of_another_model_are_nothing_to_this_one() -> None:
+    """A model that learns an old topic anew would have the score of the one that had its name."""
+    ours, others = {**SURE, "of_model": "this"}, {**SURE, "of_model": "that"}
+    found, bad = answers_in([ours, others, SURE, {**SURE, "of_model": ["this"]}], "this")
+    assert found is not None
+    assert found.versions.tolist() == [412, UNANSWERED, 412, UNANSWERED]
+    assert not bad
+    anybody, _ = answers_in([ours, others])
+    assert anybody is not None
+    assert anybody.versions.tolist() == [412, 412]
+
+
 def test_a_flood_of_made_up_classes_takes_no_room() -> None:
     """A megabyte of answers that each name another class would become gigabytes."""
     column = [{"model_version": 1, "probabilities": {f"{row}": 1.0}} for row in range(10_000)]

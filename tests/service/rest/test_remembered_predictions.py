@@ -17,10 +17,11 @@ from consumers.source import NewRecord, StoredRecord
 from models.examples import Task
 from models.learner import Learner
 from service.config import ModelSettings, Settings
+from service.durability.model_identity import set_identity
 from service.events import EventDecoder
 from service.settings.event_options import EventOptions
 from service.settings.remember import Remember
-from service.wiring import log_path
+from service.wiring import log_path, make_decoder, model_paths
 from tests.support.serving import free_port, metric, publish, serving_here, serving_process, serving_settings, taught
 
 FEATURES = b'{"price": 1.50, "city":"Oslo",\n "words": ["big"], "unheard_of": 12345678901234567890}'
@@ -120,6 +121,18 @@ def test_other_protocols_remember_too(client: httpx.Client, settings: Settings) 
     assert [found[row]["prediction"]["probabilities"][name] for row in (0, 1) for name in names] == shares["data"]
     wrong = ask(client, asked | {"parameters": {"ids": ["a"]}}, path="/v2/models/default/infer")
     assert (wrong.status_code, wrong.json()["field"]) == (422, "parameters.ids")
+
+
+def test_the_log_says_which_model_answered(settings: Settings, client: httpx.Client) -> None:
+    """A model that is begun anew would be scored on what the one before it answered."""
+    identity = set_identity(model_paths(settings, "default").root, "abc")
+    assert ask(client, {"features": {"price": 1}, "id": "a"}).status_code == 200
+    records = logged(settings)
+    assert events_of(records)[0]["prediction"]["of_model"] == identity
+    for known, expected in ((identity, True), ("another", False)):
+        set_identity(model_paths(settings, "default").root, known)
+        answered = make_decoder(settings, "default", {}).decode(records).examples.answered
+        assert (answered is not None) == expected
 
 
 def test_a_flat_topic_gets_flat_observations(tmp_path: Path) -> None:
