@@ -5,7 +5,7 @@ that a key of which nothing is known adds nothing (hierarchical, "empirical Baye
 1972). With the sums Aᵏ = Σ h x xᵀ and bᵏ = Σ h x z over the key's rows the weights are (Aᵏ + Λ)⁻¹ bᵏ. For numbers, h is
 1, z is what the shared model left, and Λ = σ²/τ². For classes, both are those of iteratively reweighted least squares
 about the weights so far: h is the largest curvature that the softmax can have there (by Gershgorin's circles twice the
-largest p(1 - p)), z = x w + (y - p)/h, and Λ = 1/τ².
+largest p(1 - p)), z = x w + (y - p)/h, and Λ is a share of 1/τ².
 
 σ² is the mean squared error so far. τ² is estimated from all keys, column by column, by MacKay's fixed point (Neural
 Computation 1992): Σ w² over the number of weights that the data determine, Σ (1 - λ (A + Λ)⁻¹ⱼⱼ). So nothing is to be
@@ -32,7 +32,9 @@ NOISE_ROWS = 2_000.0  # rows after which an error counts half in the mean square
 ASKED = 64  # keys of a wave, roughly, from which τ² is learned: every so many'th
 SPREAD_KEYS = 1_000.0  # of these, after which one counts half
 BELIEVED = 10.0  # weights that what τ² begins with counts as much as;
-SPREAD = 0.25  # that is, in units of the target's scale or of logarithms of odds
+SPREAD = 1.0  # that is, in units of the target's scale or of logarithms of odds
+TIMID = 0.25  # of the penalty for classes
+TIMID = 0.35  # of 1/τ² that is taken for classes: rows were taken in when weights were small, and hold them there
 LEAST_SPREAD, MOST_SPREAD = 1e-6, 1e2
 RIDGE = 1e-6  # of the mean of A's diagonal is added to it, or rounding could make it singular
 
@@ -129,7 +131,7 @@ class KeySolutions:
         """Return Λ, float32, shape (solutions, columns)."""
         believed = BELIEVED * SPREAD
         spread = (self.spread[0] + believed) / (self.spread[1] + BELIEVED)
-        noise = self.noise[0] / self.noise[1] if self._numeric else torch.ones_like(self.noise[0])
+        noise = self.noise[0] / self.noise[1] if self._numeric else torch.full_like(self.noise[0], TIMID)
         return noise.clamp(min=LEAST_SPREAD).unsqueeze(1) / spread.clamp_(LEAST_SPREAD, MOST_SPREAD)
 
     def learn(self, wave: Wave, inputs: Tensor, shared: Tensor, targets: Tensor, relative: Tensor) -> None:
