@@ -31,6 +31,9 @@ _MUST_AGREE = ("kind", "loss", "optimizer", "network")
 
 _TRY_AGAIN = 2.0
 
+_PATIENCE = 4.0
+"""Seconds that the end of a removed model's trainer is waited for, and a last checkpoint with it."""
+
 _TAG = re.compile(r'\*|(?:W/)?"[^"]*"')
 
 _log = structlog.get_logger("headrace.models")
@@ -213,12 +216,16 @@ class Changes:
             )
 
     def _clear(self, name: str) -> bool:
-        """Return whether a removed model is cleared away, its trainer having ended."""
-        try:
-            finish_removal_unowned(self._roster.now(), self._entries, name)
-        except ModelOwned as error:
-            _log.warning("a removed model is still being trained", model=name, reason=str(error))
-        return not self._is_removed(name)
+        """Return whether a removed model is cleared away, its trainer having ended within some seconds."""
+        until = time.monotonic() + _PATIENCE
+        while self._is_removed(name):
+            try:
+                finish_removal_unowned(self._roster.now(), self._entries, name)
+            except ModelOwned as error:
+                if time.monotonic() >= until:
+                    _log.warning("a removed model is still being trained", model=name, reason=str(error))
+                    return False
+        return True
 
 
 def _check_change(settings: Settings, name: str, wanted: ModelSettings) -> None:

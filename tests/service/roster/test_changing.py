@@ -17,6 +17,7 @@ from service.durability.claiming import claimed
 from service.durability.files import Files
 from service.errors import RequestInvalid
 from service.learning.trainer_process import open_model
+from service.roster import changing as changing_module
 from service.roster.changing import Added, Changes, Conditions
 from service.roster.entries import Entries
 from service.roster.roster import Roster
@@ -196,8 +197,9 @@ def test_what_has_learned_goes_on_or_says_why_not_and_is_kept_when_removed(tmp_p
     assert list(paths.aside.iterdir()) == [kept]
 
 
-def test_a_removal_waits_for_the_trainer_and_for_nobody_else(tmp_path: Path) -> None:
+def test_a_removal_waits_for_the_trainer_and_for_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If this fails, a trainer writes on into the folder of a model that is no more, or its removal is forgotten."""
+    monkeypatch.setattr(changing_module, "_PATIENCE", 0.0)
     changing, roster = changes(tmp_path)
     changing.put("shop", SMALL, ANY)
     with claimed(roster.now(), "shop"):
