@@ -3,19 +3,24 @@
 from typing import Literal
 
 from service.settings.event_options import EventOptions
+from service.settings.join import JoinSettings
 
 Remember = Literal["none", "log"]
 """``log``: each is appended, with the features that it was answered from, to the topic that the model learns from."""
 
 
-def check_remember(remember: Remember, events: EventOptions) -> None:
-    """Refuse to remember what could not be read back.
+def check_remember(remember: Remember, events: EventOptions, join: JoinSettings) -> None:
+    """Refuse to remember what could not be read back, or what nobody would make anything of.
 
     Raises
     ------
     ValueError
     """
-    if remember == "none" or events.format == "envelope":
+    if remember == "none":
+        return
+    if not join.enabled:
+        raise ValueError("remember: log writes observations for the label join: set join.enabled to true")
+    if events.format == "envelope":
         return
     missing = [name for name in ("id", "prediction") if getattr(events, name) is None]
     if missing:

@@ -165,7 +165,7 @@ class ModelSettings(Section):
 
     @model_validator(mode="after")
     def _check_remember(self) -> Self:
-        check_remember(self.remember, self.events)
+        check_remember(self.remember, self.events, self.join)
         return self
 
     @model_validator(mode="after")

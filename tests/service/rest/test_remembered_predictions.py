@@ -249,3 +249,21 @@ def test_whoever_has_an_answer_has_it_in_the_log_when_the_server_is_killed(tmp_p
             each.join()
     assert len(answered) >= 200
     assert set(answered) <= {each["id"] for each in events_of(logged(settings))}
+
+
+def test_an_observation_has_the_key_by_which_its_label_goes_the_same_way(tmp_path: Path) -> None:
+    """Kafka would put the two into different partitions, in whatever order; or the label's key be no id of anything."""
+    options = EventOptions(id="$key")
+    settings = remembering(tmp_path, events=options)
+    publish(settings, taught(), 4)
+    with serving_here(settings) as client:
+        assert (
+            ask(client, {"instances": [{"features": {"price": 1}, "id": name} for name in ("b7", 12)]}).status_code
+            == 200
+        )
+        assert client.post("/events", json={"id": "b7", "label": "late"}).status_code == 202
+    records = logged(settings)
+    assert [each.key for each in records] == [b"b7", b"12", b"b7"]
+    ids = EventDecoder(options, {}, joined=True).decode(records).examples.ids
+    assert ids is not None
+    assert ids[0].tolist() == ids[2].tolist() != ids[1].tolist()

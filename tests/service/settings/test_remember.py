@@ -27,3 +27,9 @@ def test_with_places_it_may_be_flat(name: str) -> None:
     events = {"format": "flat", "label": "late", "id": name, "prediction": "_answered"}
     assert ModelSettings.model_validate({"remember": "log", "events": events}).events.prediction == "_answered"
     assert ModelSettings.model_validate({"remember": "log", "events": {"id": "$key"}}).remember == "log"
+
+
+def test_what_is_remembered_must_be_joined() -> None:
+    """Every prediction would be written into the log, and nothing come of it."""
+    with pytest.raises(ValidationError, match=r"join\.enabled"):
+        ModelSettings.model_validate({"remember": "log", "join": {"enabled": False}})
