@@ -24,13 +24,14 @@ from service.rest.routes_changes import ChangeRoutes
 from service.rest.routes_commands import CommandRoutes
 from service.rest.routes_docs import DocsRoutes
 from service.rest.routes_events import EventRoutes
+from service.rest.routes_export import ExportRoutes
 from service.rest.routes_health import HealthRoutes
 from service.rest.routes_models import ModelRoutes
 from service.rest.routes_open_inference import OpenInferenceRoutes, package_version
 from service.rest.routes_predict import PredictRoutes
 from service.rest.routing import complete_openapi
-from service.rest.schemas_rows import Event, Instances, OneInstance
 from service.rest.schemas_commands import COMMAND_BODIES
+from service.rest.schemas_rows import Event, Instances, OneInstance
 from service.rest.serving_context import Context
 from service.rest.short_way import ShortWay
 from service.security.gate import Gate
@@ -81,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
     judge = Judge(settings, keys, context.admission)
     app.state.context = context
     app.state.short_way = ShortWay(context, judge)
-    told, changed = (PredictRoutes, EventRoutes, ModelRoutes), (ChangeRoutes, CommandRoutes)
+    told, changed = (PredictRoutes, EventRoutes, ModelRoutes), (ChangeRoutes, CommandRoutes, ExportRoutes)
     for routes in (*told, *changed, HealthRoutes, OpenInferenceRoutes):
         routes(context).add_to(app)
     DocsRoutes().add_to(app)

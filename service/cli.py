@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from service.commands import checkpoints, compare, config, dead_letters, demo, keys, operating, replay, run, sweep
+from service.commands import (
+    checkpoints,
+    compare,
+    config,
+    dead_letters,
+    demo,
+    export,
+    keys,
+    models,
+    operating,
+    replay,
+    run,
+    sweep,
+)
 from service.errors import ConfigurationInvalid, PackagesShadowed, ServiceError
 from service.exit_statuses import DEVICE_LOST, USAGE
 from service.guard import check_packages
@@ -24,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (run, demo, replay, compare, sweep, operating, checkpoints, dead_letters, keys, config):
+for group in (run, demo, replay, compare, sweep, operating, checkpoints, export, dead_letters, models, keys, config):
     group.register(app)
 
 

@@ -8,6 +8,7 @@
     ├── PackagesShadowed          `consumers` or `models` were imported from somewhere else
     ├── CheckpointInvalid         a checkpoint is missing, truncated or altered
     │   └── SchemaUnknown         ... or of a schema version that this program does not read
+    ├── ExportInvalid             a file is no export, or none that can be read
     ├── JournalInvalid            the journal contradicts the checkpoint or the log
     ├── OwnershipLost             another trainer took this model over; this one must stop writing at once
     ├── StorageFailed             a file could not be written now; what was there before is intact
@@ -45,6 +46,10 @@ class CheckpointInvalid(ServiceError):
 
 class SchemaUnknown(CheckpointInvalid):
     """A checkpoint has a schema version that this program does not read; an older one must not replace it."""
+
+
+class ExportInvalid(ServiceError):
+    """A file is no export, or one that this version of Headrace does not read."""
 
 
 class JournalInvalid(ServiceError):

@@ -4,19 +4,15 @@ On the path it stands in for the publication. It is loaded between requests, nev
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import structlog
 
-from models.contesting import champions_options, restore
 from models.errors import ModelError
-from models.examples import Task
-from models.learner import LearnerOptions, Predictor
-from models.registry import create_learner
+from models.learner import Predictor
 from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
 from service.errors import CheckpointInvalid
+from service.publishing.checkpoint_learner import learner_of
 
 _log = structlog.get_logger("headrace.serve")
 
@@ -68,23 +64,10 @@ class CheckpointFallback:
             # They were there: the model was moved away, or begins anew.
             self._loaded = None
             return
-        self._loaded = (checkpoint, _predictor_of(checkpoint))
+        self._loaded = (checkpoint, learner_of(checkpoint).predictor())
         _log.info("serving from a checkpoint: no trainer publishes", version=checkpoint.version)
 
     def unload(self) -> None:
         """Let go of the parameters."""
         self._loaded = None
         self._seen = None
-
-
-def _predictor_of(checkpoint: Checkpoint) -> Predictor:
-    # Without a trainer the champion answers all, whoever it is.
-    built_from = champions_options(checkpoint.learner) or checkpoint.service["options"]
-    options = msgspec.convert(built_from, LearnerOptions)
-    # The server has no use for a device, and may have none.
-    options = replace(options, device="cpu")
-    if checkpoint.service["learner"] == "online" and champions_options(checkpoint.learner) is None:
-        options = replace(options, kind="online")
-    learner = create_learner(options, Task(checkpoint.service["task"]))
-    restore(learner, checkpoint.learner)
-    return learner.predictor()

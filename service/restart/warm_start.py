@@ -1,8 +1,8 @@
 """Warm start: a new model begins with what another one has learned, and with none of its places in a log.
 
-``warm_start: PATH`` names a model's folder, in this data directory or in another one, or one checkpoint in it. It is
-read once, while the new model makes its first checkpoint (``first_checkpoint.py``); the other model, which may be
-trained meanwhile, is left as it is.
+``warm_start: PATH`` names a model's folder, in this data directory or in another one, one checkpoint in it, or the file
+of an export that has the learner's state (``headrace export --with-state``). It is read once, while the new model makes
+its first checkpoint (``first_checkpoint.py``); the other model, which may be trained meanwhile, is left as it is.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,8 @@ from models.errors import StateMismatch
 from models.examples import Task
 from models.learner import Learner
 from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
-from service.errors import CheckpointInvalid, ConfigurationInvalid
+from service.errors import CheckpointInvalid, ConfigurationInvalid, ExportInvalid
+from service.exporting.export_file import read_export
 from service.learning.model import Model
 from service.repair.canary import is_trusted
 from service.restart.first_checkpoint import Known
@@ -59,7 +60,7 @@ def find_checkpoint(path: Path, name: str) -> Checkpoint:
     Parameters
     ----------
     path
-        Of a checkpoint's manifest, of a model's folder or its checkpoints, or of a data directory.
+        Of a checkpoint's manifest, of an export, of a model's folder or its checkpoints, or of a data directory.
     name
         Of the model in a data directory.
 
@@ -67,6 +68,8 @@ def find_checkpoint(path: Path, name: str) -> Checkpoint:
     ------
     ConfigurationInvalid, CheckpointInvalid
     """
+    if path.suffix == ".safetensors":
+        return _exported(path)
     if path.is_file():
         # Neither version nor size is known before it is read, and nobody asks for them here.
         found = CheckpointStore(path.parent).load(CheckpointInfo(-1, -1, 0.0, path, 0))
@@ -80,6 +83,21 @@ def find_checkpoint(path: Path, name: str) -> Checkpoint:
         f"warm_start: {path}: there is no checkpoint; name a model's folder, such as data/models/{name}, or a "
         "manifest-….json below its checkpoints (`headrace checkpoints list` shows what a model has)"
     )
+
+
+def _exported(path: Path) -> Checkpoint:
+    """Return what an export holds, as a checkpoint of no place in any log."""
+    try:
+        export = read_export(path)
+    except ExportInvalid as error:
+        raise ConfigurationInvalid(f"warm_start: {error}") from None
+    if export.state is None:
+        raise ConfigurationInvalid(
+            f"warm_start: {path} holds only what answers are made of: export it with `headrace export --with-state`"
+        )
+    about = export.about
+    service = {**{key: about[key] for key in ("task", "learner", "classes")}, "options": export.options}
+    return Checkpoint(about["version"], -1, {}, export.state, service, about["created"])
 
 
 def _newest_good(store: CheckpointStore) -> Checkpoint:

@@ -79,6 +79,8 @@ TABLE: Mapping[tuple[str, str], Access] = {
     ("POST", "/v1/models/{model}/resume"): _OPERATE,
     ("POST", "/challengers/{challenger}/promote"): _OPERATE,
     ("POST", "/v1/models/{model}/challengers/{challenger}/promote"): _OPERATE,
+    ("GET", "/export"): _OPERATE,
+    ("GET", "/v1/models/{model}/export"): _OPERATE,
     ("GET", "/commands"): _OPERATE,
     ("GET", "/v1/models/{model}/commands"): _OPERATE,
     ("GET", "/commands/{number}"): _OPERATE,

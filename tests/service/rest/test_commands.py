@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from consumers.testing import MemorySource
+from service.exporting.export_file import read_export
 from service.operating.command_table import CommandTable
 from tests.support.serving import serving_here
 from tests.support.training import Running, events, learned, open_model, running, settings
@@ -127,3 +128,17 @@ def test_what_a_trainer_refuses_is_a_problem(
     assert answer.status_code == 404
     assert answer.json()["field"] == "version"
     assert "those that are kept" in answer.json()["detail"]
+
+
+def test_a_version_can_be_fetched_as_a_file(trained: tuple[httpx.Client, Running], tmp_path: Path) -> None:
+    """Another program would need access to the service's own folders."""
+    client, run = trained
+    assert client.get("/export", params={"version": 4711}).status_code == 404
+    assert client.get("/export", params={"version": "x"}).status_code == 422
+    version = run.model.store.list()[0].version
+    answer = client.get("/v1/models/default/export", params={"version": version, "state": "true"})
+    assert answer.headers["content-disposition"] == f'attachment; filename="default-{version}.safetensors"'
+    (tmp_path / "it.safetensors").write_bytes(answer.content)
+    export = read_export(tmp_path / "it.safetensors")
+    assert export.about["version"] == version
+    assert export.state is not None
