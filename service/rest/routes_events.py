@@ -107,7 +107,7 @@ class EventRoutes:
         of, decoder = getattr(self._decoders, model.name, (None, None))
         # Another model may have the name by now, or this one other settings.
         if of is not model or decoder is None:
-            decoder = EventDecoder(model.settings.events, {})
+            decoder = EventDecoder(_as_sent(model.settings.events), {})
             setattr(self._decoders, model.name, (model, decoder))
         return decoder
 
@@ -121,6 +121,12 @@ class EventRoutes:
             return [NewRecord(event) for event in events]
         id_of = _id_reader(options)
         return [NewRecord(event, id_of(event)) for event in events]
+
+
+def _as_sent(options: EventOptions) -> EventOptions:
+    """Return how events are read before they are records: an envelope's own id becomes the key."""
+    keyed = options.format == "envelope" and options.id == RECORD_KEY
+    return options.model_copy(update={"id": None}) if keyed else options
 
 
 def _append_all(sink: Sink, records: Sequence[NewRecord], key: str | None) -> dict[int, str]:
