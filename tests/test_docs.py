@@ -18,7 +18,7 @@ LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 # Files that belong to the reader.
 YOURS = {"headrace.yaml"}
 # Commands that have commands of their own.
-GROUPS = ("checkpoints", "config", "dead-letters", "keys")
+GROUPS = ("checkpoints", "config", "dead-letters", "keys", "models")
 
 
 def prose(document: Path) -> str:

@@ -21,7 +21,9 @@ from tests.support.answering import Answer, Asked, accept_all, answering
 from tests.support.commands import Ended, run_headrace
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("up", "train", "serve", "demo", "replay", "compare", "checkpoints", "dead-letters", "keys", "config")
+COMMANDS = (
+    "up", "train", "serve", "demo", "replay", "compare", "checkpoints", "dead-letters", "models", "keys", "config",
+)  # fmt: skip
 
 
 Headrace = Callable[..., Ended]
@@ -204,13 +206,38 @@ def test_the_model_to_train_is_chosen(headrace: Headrace, monkeypatch: pytest.Mo
     Path("headrace.yaml").write_text("models: {one: {}, two: {}}")
     assert headrace("train", "--model", "two").status == 0
     assert trained == ["default", "two"]
-    monkeypatch.setattr("service.commands.train.run_supervisor", lambda _, models: trained.extend(models) or 0)
+
+    def run_supervisor(_: object, models: list[str]) -> int:
+        trained.extend(models)
+        return 0
+
+    monkeypatch.setattr("service.commands.train.run_supervisor", run_supervisor)
     assert headrace("train").status == 0
     assert trained[2:] == ["one", "two"], "all of them, each in a process"
     unsaid, unknown = headrace("train", "--from", "earliest"), headrace("train", "--model", "three")
     assert (unsaid.status, unknown.status) == (2, 2)
     assert "--model one of one, two" in unsaid.err
     assert "no such model" in unknown.err
+
+
+def test_models_are_added_listed_and_removed(headrace: Headrace) -> None:
+    """An operator without HTTP would have to restart everything for one more model."""
+    Path("shop.yaml").write_text("topic: shop\ntask: binary\n")
+    added = headrace("models", "add", "shop", "--settings", "shop.yaml", "--json")
+    assert json.loads(added.out)["created"]
+    assert headrace("models", "add", "shop", "--settings", "shop.yaml").err.endswith("settings now\n")
+    listed = json.loads(headrace("models", "list", "--json").out)
+    assert listed["models"] == [
+        {"model": "default", "declared_in": "file", "topic": "events"},
+        {"model": "shop", "declared_in": "api", "topic": "shop"},
+    ]
+    assert headrace("checkpoints", "list", "--model", "shop").status == 0
+    Path("shop.yaml").write_text("topics: shop\n")
+    wrong = headrace("models", "add", "shop", "--settings", "shop.yaml")
+    assert (wrong.status, "did you mean models.shop.topic" in wrong.err) == (1, True)
+    assert headrace("models", "remove", "default").status == 1
+    assert headrace("models", "remove", "shop").err.endswith("shop is gone\n")
+    assert "shop" not in headrace("models", "list").out
 
 
 def test_replay_sends_a_file_and_tells_what_came_of_it(headrace: Headrace, csv_file: Path) -> None:
