@@ -68,3 +68,25 @@ def take_rows(column: FeatureColumn, rows: NDArray[np.intp], picked: Sequence[in
         The same indices twice: as an array, and as integers.
     """
     return column.take(rows) if isinstance(column, ArrayColumn) else [column[row] for row in picked]
+
+
+def spread(column: FeatureColumn, rows: Sequence[int], count: int) -> FeatureColumn:
+    """Return a column of `count` rows, missing but where `rows` says that those of `column` are.
+
+    Parameters
+    ----------
+    column
+        No vectors, for none of these is ever missing.
+    rows
+        Ascending; as many as `column` has.
+    count
+        Of all rows.
+    """
+    if isinstance(column, ArrayColumn):
+        values = np.full(count, np.nan)
+        values[rows] = column.values
+        return ArrayColumn(column.kind, values)
+    found: list[Any] = [None] * count
+    for row, value in zip(rows, column, strict=True):
+        found[row] = value
+    return found

@@ -41,7 +41,8 @@ def ids_of(
             for key, event in zip(_keys(table, batch), table.origins.events.tolist(), strict=True)
         ]
     else:
-        names = [_id(value) for value in table.parts["id"]]
+        ids = table.parts["id"]
+        names = list(map(_text, ids)) if set(map(type, ids)) == {str} else [_id(value) for value in ids]
     return _digests(names, _ID_BYTES).reshape(-1, 2)
 
 
@@ -64,8 +65,12 @@ def _keys(table: Table, batch: RecordBatch) -> list[bytes | None]:
 def _id(value: Any) -> bytes | None:
     """Return an id as bytes; None for none, and for what is no id: such an event is refused."""
     if type(value) is str:
-        return b"s" + value.encode("utf-8", "surrogatepass")
+        return _text(value)
     return b"i%d" % value if type(value) is int else None
+
+
+def _text(value: str) -> bytes:
+    return b"s" + value.encode("utf-8", "surrogatepass")
 
 
 def _source(value: Any) -> bytes | None:

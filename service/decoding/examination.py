@@ -85,12 +85,12 @@ def examine(
     answered, bad = answers_in(table.parts["prediction"], of_model)
     _note(problems, bad, "prediction", WRONG)
     bare = table.without_features if options.format == "envelope" else _rows_without_value(features)
-    waiting = _examine_bare(table, bare, options, batch, problems)
     labels = table.parts["label"]
-    ids = ids_of(table, options, batch, joined=joined)
     labelled = np.array([label is not None for label in labels], np.bool_)
+    waiting = _examine_bare(bare, labelled[bare], _have_id(table, bare, options, batch), options, problems)
+    ids = ids_of(table, options, batch, joined=joined)
     featured = np.ones(len(table), np.bool_)
-    featured[list(waiting)] = False
+    featured[waiting] = False
     wanted = labelled & featured
     if observations:
         wanted |= featured
@@ -165,6 +165,8 @@ def _bad_ids(ids: Column) -> list[int]:
     types = set(map(type, ids))
     if types == {NoneType}:
         return []
+    if types <= {str, NoneType} and max(map(len, filter(None, ids)), default=0) <= MAXIMUM_LABEL:
+        return []
     return [row for row, name in enumerate(ids) if not id_usable(name)]
 
 
@@ -202,25 +204,35 @@ def _rows_without_value(features: Features) -> NDArray[np.intp]:
 
 
 def _examine_bare(
-    table: Table, bare: NDArray[np.intp], options: EventOptions, batch: RecordBatch, problems: dict[int, Problem]
-) -> set[int]:
-    """Return the rows that are labels of observations; note those that are nothing at all.
+    bare: NDArray[np.intp],
+    labelled: NDArray[np.bool_],
+    named: NDArray[np.bool_],
+    options: EventOptions,
+    problems: dict[int, Problem],
+) -> NDArray[np.intp]:
+    """Return which of the rows without features are labels of observations; note those that are nothing at all.
 
     A flat event without any feature, id left out, is an example of nothing but its label: usable.
+
+    Parameters
+    ----------
+    bare
+        Rows without features.
+    labelled, named
+        Which of these have a label, and an id.
+    options, problems
+        How events are to be read, and what is wrong with them.
     """
-    waiting: set[int] = set()
-    for row in bare.tolist():
-        labelled = table.parts["label"][row] is not None
-        if labelled and _has_id(table, row, options, batch):
-            waiting.add(row)
-        elif not labelled:
-            problems.setdefault(row, Problem("not_an_event", "the event has neither features nor a label"))
-        elif options.format == "envelope":
-            problems.setdefault(row, Problem("not_an_event", "a label without features needs an id"))
-    return waiting.difference(problems)
+    _note(problems, bare[~labelled].tolist(), "not_an_event", "the event has neither features nor a label")
+    if options.format == "envelope":
+        _note(problems, bare[labelled & ~named].tolist(), "not_an_event", "a label without features needs an id")
+    return bare[labelled & named]
 
 
-def _has_id(table: Table, row: int, options: EventOptions, batch: RecordBatch) -> bool:
+def _have_id(table: Table, rows: NDArray[np.intp], options: EventOptions, batch: RecordBatch) -> NDArray[np.bool_]:
+    """Return which of some rows have an id."""
     if options.id == RECORD_KEY:
-        return batch.records[int(table.origins.records[row])].key is not None
-    return table.parts["id"][row] is not None
+        records = table.origins.records[rows].tolist()
+        return np.array([batch.records[record].key is not None for record in records], np.bool_)
+    ids = table.parts["id"]
+    return np.array([ids[row] is not None for row in rows.tolist()], np.bool_)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from service.decoding.array_columns import spread
 from service.decoding.event_problems import BAD_JSON
 from service.decoding.extent import has_room
 from service.decoding.flattening import Selection
@@ -92,7 +93,11 @@ class TypedDecoder:
             return Table(origins, features, {part: found.get(part, missing) for part in PARTS}, np.empty(0, np.intp))
         objects = [row.features for row in rows]
         absent = [row for row, each in enumerate(objects) if each is None] if None in objects else []
-        features, _ = self._schema.columns(objects)
+        # Labels alone have no features: they are not asked for any.
+        present = [row for row, each in enumerate(objects) if each is not None] if absent else range(len(objects))
+        features, _ = self._schema.columns([objects[row] for row in present] if absent else objects)
+        if absent:
+            features = {name: spread(column, present, len(rows)) for name, column in features.items()}
         parts: dict[str, Column] = {
             "label": [row.label for row in rows],
             "id": [row.id for row in rows],

@@ -6,6 +6,7 @@ their label, and observations whose label did not come.
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,13 @@ class Source(IntEnum):
     ROWS = 0
     WAITING = 1
     LAPSED = 2
+
+
+class Observed(NamedTuple):
+    """Observations for which there is room: their places among those asked for, and the rows, without labels."""
+
+    taken: NDArray[np.intp]
+    piece: Examples
 
 
 @dataclass(slots=True)
@@ -60,34 +68,59 @@ class Emission:
         if len(rows):
             self._add(rows, self._from_rows(rows, labelled[rows]), checksums[rows])
 
-    def joined(
-        self, source: Source, at: NDArray[np.intp] | None, numbers: NDArray[np.int64], labels: NDArray[np.void]
-    ) -> None:
-        """Hand on observations that met their labels.
+    def observed(self, source: Source, numbers: NDArray[np.int64], known: NDArray[np.void] | None = None) -> Observed:
+        """Return observations, as far as there is room for them.
 
         Parameters
         ----------
         source, numbers
-            Where the observations are: rows of the microbatch, or numbers in a table.
+            Where they are: rows of the microbatch, or numbers in a table.
+        known
+            What the table says of them, of the kind :data:`service.joining.kinds.OBSERVATION`; None: it is asked.
+        """
+        if source is Source.ROWS:
+            return Observed(np.arange(len(numbers)), self._from_rows(numbers, np.ones(len(numbers), np.bool_)))
+        table = self._tables[source]
+        taken, features, answered = table.features(numbers)
+        self._without_room += len(numbers) - len(taken)
+        rows = (table.rows(numbers) if known is None else known)[taken]
+        # What was learned with a default once before, and is learned now, is no duplicate of itself.
+        ids = np.zeros((len(rows), 2), np.uint64) if source is Source.LAPSED else np.ascontiguousarray(rows["id"])
+        has_sources = self._given.sources is not None or bool(rows["source"].any())
+        piece = Examples(
+            features,
+            [],
+            rows["weight"],
+            np.ascontiguousarray(rows["timestamp"]),
+            ids,
+            np.ascontiguousarray(rows["source"]) if has_sources else None,
+            np.ones(len(rows), np.bool_),
+            answered=answered,
+        )
+        return Observed(taken, piece)
+
+    def joined(self, observed: Observed, at: NDArray[np.intp] | None, labels: NDArray[np.void]) -> None:
+        """Hand on observations that met their labels.
+
+        Parameters
+        ----------
+        observed
+            From :meth:`observed`.
         at
             Rows of the microbatch with which they met; None: their time is up, and they go behind it.
         labels
             Of the kind :data:`service.joining.kinds.LABEL`.
         """
-        if not len(numbers):
-            return
-        taken, piece = self._observed(source, numbers)
-        keys = self._next(len(numbers)) if at is None else at
+        taken, piece = observed
+        keys = self._next(len(labels)) if at is None else at
         labels = labels[taken]
         texts = self._vocabulary.labels_of(labels)
         self._add(keys[taken], _with(piece, texts, piece.weights * labels["weight"]), labels["checksum"])
 
-    def defaulted(self, numbers: NDArray[np.int64], checksums: NDArray[np.uint64], label: Label, weight: float) -> None:
-        """Hand on observations that wait, with a label that nobody sent; each weighs so many times what it would."""
-        if not len(numbers):
-            return
-        taken, piece = self._observed(Source.WAITING, numbers)
-        keys = self._next(len(numbers))
+    def defaulted(self, observed: Observed, checksums: NDArray[np.uint64], label: Label, weight: float) -> None:
+        """Hand on observations with a label that nobody sent; each weighs so many times what it would."""
+        taken, piece = observed
+        keys = self._next(len(checksums))
         weights = piece.weights * np.float32(weight)
         self._add(keys[taken], _with(piece, [label] * len(taken), weights), checksums[taken])
 
@@ -119,28 +152,6 @@ class Emission:
 
     def _from_rows(self, rows: NDArray[np.intp], labelled: NDArray[np.bool_]) -> Examples:
         return replace(self._given.take(rows), labelled=labelled, featured=None)
-
-    def _observed(self, source: Source, numbers: NDArray[np.int64]) -> tuple[NDArray[np.intp], Examples]:
-        """Return the places of the observations that there is room for, and these without labels."""
-        if source is Source.ROWS:
-            return np.arange(len(numbers)), self._from_rows(numbers, np.ones(len(numbers), np.bool_))
-        table = self._tables[source]
-        taken, features, answered = table.features(numbers)
-        self._without_room += len(numbers) - len(taken)
-        rows = table.rows(numbers[taken])
-        # What was learned with a default once before, and is learned now, is no duplicate of itself.
-        ids = np.zeros((len(rows), 2), np.uint64) if source is Source.LAPSED else rows["id"]
-        wanted = self._given.sources is not None or bool(rows["source"].any())
-        return taken, Examples(
-            features,
-            [],
-            rows["weight"],
-            rows["timestamp"],
-            ids,
-            np.ascontiguousarray(rows["source"]) if wanted else None,
-            np.ones(len(rows), np.bool_),
-            answered=answered,
-        )
 
 
 def _with(piece: Examples, labels: list[Label], weights: NDArray[np.float32]) -> Examples:

@@ -24,7 +24,7 @@ from service.errors import CheckpointInvalid
 from service.joining.arrived import EXAMPLE, OBSERVED, Arrived
 from service.joining.emission import Emission, Source
 from service.joining.kinds import LABEL, OBSERVATION
-from service.joining.matching import CLOSED, LAPSED, Matching, Terms
+from service.joining.matching import CLOSED, LAPSED, OPEN, Matching, Terms
 from service.joining.outcomes import EVICTED, JOINED, TIMED_OUT, UNMATCHED, Outcomes
 from service.joining.past import PastIds
 from service.joining.table import BLOCK, Table
@@ -177,36 +177,45 @@ class Join:
         ids = matching.distinct
         matching.observed = self._observations.find(ids)
         found = matching.observed >= 0
-        matching.observed_times[found] = self._observations.rows(matching.observed[found])["time"]
+        matching.is_waiting = found.copy()
+        matching.observations[found] = self._observations.rows(matching.observed[found])
+        matching.observed_times = matching.observations["time"].copy()
         matching.label_numbers = self._labels.find(ids)
         found = matching.label_numbers >= 0
         matching.is_labelled = found.copy()
         matching.labels[found] = self._labels.rows(matching.label_numbers[found])
-        matching.past = self._past.find(ids)
+        # What waits has no past; and of the rest most is new.
+        others = np.flatnonzero(~matching.is_waiting)
+        matching.past[others] = self._past.find(ids[others])
         matching.lapsed = self._lapsed.find(ids)
+        matching.had_past = matching.past != OPEN
 
     def _emit(self, emission: Emission, matching: Matching) -> None:
         met = matching.met
-        for at, rows, waiting, lapsed, labels in zip(
-            met.at, met.rows, met.waiting, met.lapsed, met.labels, strict=True
-        ):
-            for source, numbers in ((Source.ROWS, rows), (Source.WAITING, waiting), (Source.LAPSED, lapsed)):
-                chosen = numbers >= 0
-                emission.joined(source, at[chosen], numbers[chosen], labels[chosen])
+        for place, (at, groups, labels) in enumerate(zip(met.at, met.groups, met.labels, strict=True)):
+            for source, found in ((Source.ROWS, met.rows), (Source.WAITING, met.waiting), (Source.LAPSED, met.lapsed)):
+                chosen = found[place] >= 0
+                if not chosen.any():
+                    continue
+                numbers = found[place][chosen]
+                known = None if source is not Source.WAITING else matching.observations[groups[chosen]]
+                emission.joined(emission.observed(source, numbers, known), at[chosen], labels[chosen])
         for delays in met.delays:
             self.outcomes.delayed(delays)
 
     def _change(self, matching: Matching, arrived: Arrived) -> None:
         """Have wait what waits now, and forget what does no longer. Features that met their label are taken before."""
         nothing = np.empty(0, np.int64)
-        self._observations.remove(np.concatenate([*matching.gone, nothing]))
-        self._lapsed.remove(np.concatenate([*matching.gone_lapsed, nothing]))
+        gone = (matching.observed >= 0) & ~matching.is_waiting
+        self._observations.remove(matching.observed[gone], matching.distinct[gone])
+        self._lapsed.forget(np.concatenate([*matching.gone_lapsed, nothing]))
         stale = matching.is_changed & (matching.label_numbers >= 0)
-        self._labels.remove(matching.label_numbers[stale])
+        self._labels.remove(matching.label_numbers[stale], matching.distinct[stale])
         kept = matching.labels[matching.is_changed & matching.is_labelled]
         if len(kept):
             self._labels.add(kept)
-        self._past.add(matching.distinct[matching.is_closed], CLOSED)
+        self._past.add(matching.distinct[matching.is_closed & ~matching.had_past], CLOSED)
+        self._past.change(matching.distinct[matching.is_closed & matching.had_past], CLOSED)
         rows = np.sort(matching.observed_rows[matching.observed_rows >= 0])
         if not len(rows):
             return
@@ -237,20 +246,20 @@ class Join:
             has = numbers >= 0
             if has.any():
                 labels = self._labels.rows(numbers[has])
-                emission.joined(Source.WAITING, None, due[has], labels)
+                emission.joined(emission.observed(Source.WAITING, due[has], waited[has]), None, labels)
                 self.outcomes.count(JOINED, len(labels))
                 self.outcomes.delayed(np.maximum(labels["time"] - waited["time"][has], 0))
-                self._labels.remove(numbers[has])
+                self._labels.remove(numbers[has], labels["id"])
                 self._past.add(waited["id"][has], CLOSED)
             self._give_up(emission, due[~has], waited[~has])
-            self._observations.remove(due)
+            self._observations.remove(due, waited["id"])
         due = self._labels.due(self._clocks, self._terms.wait, newest, self._patience)
         if len(due):
             # The label of an observation that still waits goes with it.
             due = due[self._observations.find(self._labels.rows(due)["id"]) < 0]
             self.outcomes.count(UNMATCHED, len(due))
-            self._labels.remove(due)
-        self._lapsed.remove(self._lapsed.due(self._clocks, self._patience, newest, self._patience))
+            self._labels.forget(due)
+        self._lapsed.forget(self._lapsed.due(self._clocks, self._patience, newest, self._patience))
 
     def _give_up(self, emission: Emission, numbers: NDArray[np.int64], waited: NDArray[np.void]) -> None:
         """Learn, or forget, observations whose label did not come."""
@@ -261,7 +270,9 @@ class Join:
         if self._default is not None:
             share = self._settings.sample
             kept = waited["id"][:, 1] % np.uint64(share) == 0
-            emission.defaulted(numbers[kept], waited["checksum"][kept], self._default, float(share))
+            if kept.any():
+                observed = emission.observed(Source.WAITING, numbers[kept], waited[kept])
+                emission.defaulted(observed, waited["checksum"][kept], self._default, float(share))
         if self._terms.learns_late:
             taken, features, answered = self._observations.features(numbers)
             self._lapsed.add(waited[taken], features, answered)
@@ -278,4 +289,4 @@ class Join:
     def _evict(self, table: Table, count: int) -> None:
         if table is not self._lapsed:
             self.outcomes.count(EVICTED, count)
-        table.remove(table.oldest(count))
+        table.forget(table.oldest(count))

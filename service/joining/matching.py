@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.joining.arrived import EXAMPLE, LABEL_ALONE, OBSERVED, Arrived
 from service.joining.index import NOWHERE, Ids
-from service.joining.kinds import LABEL
+from service.joining.kinds import LABEL, OBSERVATION
 from service.joining.outcomes import DUPLICATE, JOINED, LATE, SUPERSEDED, UNMATCHED, Outcomes
 
 OPEN, CLOSED, LAPSED = 0, 1, 2
@@ -52,6 +52,8 @@ class Met:
     ----------
     at
         Row of the microbatch with which they met.
+    groups
+        Their ids, as places among those that occur.
     rows, waiting, lapsed
         Where the features are: a row of the microbatch, or else a number in the table of what waits, or else in that
         of what waited in vain; -1 where they are not there.
@@ -62,6 +64,7 @@ class Met:
     """
 
     at: list[NDArray[np.intp]] = field(default_factory=list)
+    groups: list[NDArray[np.intp]] = field(default_factory=list)
     rows: list[NDArray[np.int64]] = field(default_factory=list)
     waiting: list[NDArray[np.int64]] = field(default_factory=list)
     lapsed: list[NDArray[np.int64]] = field(default_factory=list)
@@ -86,18 +89,21 @@ class Matching:
     ----------
     distinct
         The ids that occur, shape (ids, 2). All that follows has one place for each.
-    observed, observed_rows, observed_times
-        The observation that waits, as a number in its table or else as a row of the microbatch; and its time.
+    observed, observations, is_waiting
+        The number of the observation that waited in its table, what that says of it (of the kind
+        :data:`service.joining.kinds.OBSERVATION`), and whether it still does.
+    observed_rows, observed_times
+        The row of the microbatch that is the observation that waits; and the time of that, or of the one of the table.
     is_labelled, labels, label_numbers, is_changed
         Whether a label waits, which, its number in its table if it was there, and whether that is no longer so.
     lapsed
         The number of an observation that waited in vain, but is still known.
     past
         What is known of ids that do not wait: :data:`OPEN`, :data:`CLOSED` or :data:`LAPSED`.
-    is_closed
-        Which of them were closed here.
-    gone, gone_lapsed
-        Numbers of observations that do not wait any more, and of those that waited in vain and are not known any more.
+    had_past, is_closed
+        Of which something was known before; and which were closed here.
+    gone_lapsed
+        Numbers of observations that waited in vain and are not known any more.
     met
         What became an example.
     """
@@ -120,6 +126,8 @@ class Matching:
         count = len(self.distinct)
         self.observed = np.full(count, NOWHERE, np.int64)
         self.observed_rows = np.full(count, NOWHERE, np.int64)
+        self.is_waiting = np.zeros(count, np.bool_)
+        self.observations = np.zeros(count, OBSERVATION)
         self.observed_times = np.zeros(count)
         self.is_labelled = np.zeros(count, np.bool_)
         self.labels = np.zeros(count, LABEL)
@@ -127,8 +135,8 @@ class Matching:
         self.is_changed = np.zeros(count, np.bool_)
         self.lapsed = np.full(count, NOWHERE, np.int64)
         self.past = np.zeros(count, np.int8)
+        self.had_past = np.zeros(count, np.bool_)
         self.is_closed = np.zeros(count, np.bool_)
-        self.gone: list[NDArray[np.int64]] = []
         self.gone_lapsed: list[NDArray[np.int64]] = []
         self.met = Met()
 
@@ -148,7 +156,7 @@ class Matching:
                     take(rows[chosen], groups[chosen], outcomes)
 
     def _has_observation(self, groups: NDArray[np.intp]) -> NDArray[np.bool_]:
-        found: NDArray[np.bool_] = (self.observed[groups] >= 0) | (self.observed_rows[groups] >= 0)
+        found: NDArray[np.bool_] = self.is_waiting[groups] | (self.observed_rows[groups] >= 0)
         return found
 
     def _take_examples(self, _: NDArray[np.intp], groups: NDArray[np.intp], outcomes: Outcomes) -> None:
@@ -221,9 +229,10 @@ class Matching:
         """Make examples of observations and labels."""
         if not len(at):
             return
-        rows, waiting = self.observed_rows[groups], self.observed[groups]
+        rows, waiting = self.observed_rows[groups], np.where(self.is_waiting[groups], self.observed[groups], NOWHERE)
         nowhere = (rows < 0) & (waiting < 0)
         self.met.at.append(at)
+        self.met.groups.append(groups)
         self.met.rows.append(rows)
         self.met.waiting.append(waiting)
         self.met.lapsed.append(np.where(nowhere, self.lapsed[groups], NOWHERE))
@@ -237,9 +246,8 @@ class Matching:
         self._close(groups)
 
     def _close(self, groups: NDArray[np.intp]) -> None:
-        numbers = self.observed[groups]
-        self.gone.append(numbers[numbers >= 0])
-        self.observed[groups] = self.observed_rows[groups] = NOWHERE
+        self.is_waiting[groups] = False
+        self.observed_rows[groups] = NOWHERE
         self.past[groups] = CLOSED
         self.is_closed[groups] = True
 

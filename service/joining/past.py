@@ -42,19 +42,21 @@ class PastIds:
         return np.where(numbers >= 0, self._ends[numbers], 0).astype(np.int8)
 
     def add(self, ids: Ids, end: int) -> None:
-        """Note that ids, each of which occurs once, ended so; the oldest are forgotten."""
+        """Note that ids, none of which is known and each of which occurs once, ended so; the oldest are forgotten."""
         if not len(ids):
             return
-        numbers = self._index.find(ids)
-        known = numbers >= 0
-        self._ends[numbers[known]] = end
-        ids = ids[~known][-self._most :]
+        ids = ids[-self._most :]
         places = (self._seen + np.arange(len(ids))) % self._most
         old = self._ids[places]
         self._index.remove(old[old.any(axis=1)])
         self._ids[places], self._ends[places] = ids, end
         self._index.add(ids, places)
         self._seen += len(ids)
+
+    def change(self, ids: Ids, end: int) -> None:
+        """Note that ids ended otherwise; those that are not known stay so."""
+        numbers = self._index.find(ids)
+        self._ends[numbers[numbers >= 0]] = end
 
     def state(self, name: str) -> tuple[dict[str, Any], dict[str, Array]]:
         """Return what :meth:`restore` takes back, copied."""

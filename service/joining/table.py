@@ -135,11 +135,15 @@ class Table:
         answered = join_answered([piece.answered for piece in pieces], [len(piece) for piece in pieces])
         return taken[order], features, None if answered is None else answered.take(order)
 
-    def remove(self, numbers: NDArray[np.int64]) -> None:
-        """Forget rows, each of which is here."""
+    def forget(self, numbers: NDArray[np.int64]) -> None:
+        """Remove rows, each of which is here, whatever their ids."""
+        self.remove(numbers, self.rows(numbers)["id"])
+
+    def remove(self, numbers: NDArray[np.int64], ids: Ids) -> None:
+        """Remove rows, each of which is here, and has this id."""
         if not len(numbers):
             return
-        self._index.remove(self.rows(numbers)["id"])
+        self._index.remove(ids)
         sparse = False
         for block, where in self._where(numbers):
             block.waiting[block.place(numbers[where])] = False

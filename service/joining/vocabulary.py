@@ -26,7 +26,9 @@ class Vocabulary:
 
     def __init__(self, classes: Sequence[Label] = ()) -> None:
         self.classes: list[Label] = list(classes)
-        self._codes = {(type(label), label): code for code, label in enumerate(self.classes)}
+        self._codes: dict[type, dict[Label, int]] = {}
+        for code, label in enumerate(self.classes):
+            self._codes.setdefault(type(label), {})[label] = code
 
     def rows_of(self, arrived: Arrived) -> NDArray[np.void]:
         """Return labels as rows of their kind, one for each row; only those of labels alone mean anything."""
@@ -40,20 +42,30 @@ class Vocabulary:
         if type(labels[0]) is float:
             found["code"], found["value"][rows] = IS_NUMBER, np.array(labels, np.float64)
         else:
-            found["code"][rows] = [self._code(label) for label in labels]
+            found["code"][rows] = self._codes_of(labels)
         return found
 
     def labels_of(self, rows: NDArray[np.void]) -> list[Label]:
         """Return the labels of rows."""
-        return [
-            value if code == IS_NUMBER else self.classes[code]
-            for code, value in zip(rows["code"].tolist(), rows["value"].tolist(), strict=True)
-        ]
+        codes, values = rows["code"], rows["value"]
+        if (codes == IS_NUMBER).all():
+            found: list[Label] = values.tolist()
+            return found
+        return list(map(self.classes.__getitem__, codes.tolist()))
 
-    def _code(self, label: Label) -> int:
-        key = type(label), label
-        code = self._codes.get(key)
-        if code is None:
-            code = self._codes[key] = len(self.classes)
-            self.classes.append(label)
-        return code
+    def _codes_of(self, labels: list[Label]) -> list[int]:
+        types = set(map(type, labels))
+        if len(types) == 1:
+            known = self._codes.setdefault(types.pop(), {})
+            for label in dict.fromkeys(labels):
+                if label not in known:
+                    self._admit(label)
+            return list(map(known.__getitem__, labels))
+        for label in labels:
+            if label not in self._codes.setdefault(type(label), {}):
+                self._admit(label)
+        return [self._codes[type(label)][label] for label in labels]
+
+    def _admit(self, label: Label) -> None:
+        self._codes.setdefault(type(label), {})[label] = len(self.classes)
+        self.classes.append(label)

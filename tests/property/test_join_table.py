@@ -53,7 +53,7 @@ def test_a_table_is_a_dictionary(tmp_path_factory: Any, steps: list[Any]) -> Non
             made.add(rows, what.features, what.answered)
         elif kind == "remove":
             gone = [name for name in dict.fromkeys(what) if name in waiting]
-            made.remove(made.find(np.array([digest(name) for name in gone], np.uint64).reshape(-1, 2)))
+            made.forget(made.find(np.array([digest(name) for name in gone], np.uint64).reshape(-1, 2)))
             for name in gone:
                 del waiting[name]
         elif kind == "due":
