@@ -10,7 +10,7 @@ down, as it may depend on more than state and log: see :meth:`Contest.take_news`
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -18,6 +18,7 @@ from models import contest_state
 from models.contest_contender import LEAST_SECONDS, LOOK_EVERY, MOST_SECONDS, Contender
 from models.contest_pair import Pair
 from models.contest_published import Arm, Merging
+from models.contest_report import report
 from models.contest_rules import FIRST, ContestRules
 from models.contesting import News
 from models.devices import choose_device
@@ -128,9 +129,9 @@ class Contest:
         """
         champion = self.contenders[self.champion]
         with champion.pace.taken(len(examples)):
-            report = self.answering.learn(examples, effort)
+            learned = self.answering.learn(examples, effort)
         if not len(examples):
-            return report
+            return learned
         champion.rows += len(examples)
         self.microbatches += 1
         known = examples.known()
@@ -138,11 +139,11 @@ class Contest:
         own = replace(examples, answered=None)
         for challenger, learner in self.challengers():
             tested = self._learn_beside(challenger, learner, own, effort)
-            if report.tested is not None and tested is not None and len(known):
-                self._compare(challenger, report.tested, tested, known)
+            if learned.tested is not None and tested is not None and len(known):
+                self._compare(challenger, learned.tested, tested, known)
         self._try_out(known)
         self._judge(known)
-        return report
+        return learned
 
     def _learn_beside(
         self, challenger: Contender, learner: Learner, examples: Examples, effort: Effort
@@ -150,11 +151,11 @@ class Contest:
         """Have a challenger learn; return what it answered, or nothing where that does not count (any more)."""
         settled = challenger.rows >= self.rules.begin_after
         with challenger.pace.taken(len(examples)):
-            report = self.guarded(challenger, lambda: learner.learn(examples, effort))
-        if report is None:
+            learned = self.guarded(challenger, lambda: learner.learn(examples, effort))
+        if learned is None:
             return None
         challenger.rows += len(examples)
-        return report.tested if settled else None
+        return learned.tested if settled else None
 
     def guarded(self, challenger: Contender, act: Callable[[], Result]) -> Result | None:
         """Return what a challenger does; one that raises is put out, and nothing is returned.
@@ -304,42 +305,9 @@ class Contest:
     def status(self) -> LearnerStatus:
         """See :class:`models.learner.Learner`: the champion's, and how all of them stand."""
         own = self.answering.status()
-        return replace(own, contest=self._report(own))
+        return replace(own, contest=report(self, own))
 
-    def _report(self, champions: LearnerStatus) -> dict[str, Any]:
-        """Return how the contenders stand; their scores wait for the device."""
-        scores = {self.champion: champions.scores}
-        for challenger, learner in list(self.challengers()):
-            status = self.guarded(challenger, learner.status)
-            scores[challenger.name] = {} if status is None else status.scores
-        found: dict[str, Any] = {}
-        for each in self.contenders.values():
-            role = "champion" if each.name == self.champion else "out" if each.learner is None else "challenger"
-            found[each.name] = {
-                "role": role,
-                "kind": each.options.kind,
-                "events": each.rows,
-                "scores": {scope: dict(known) for scope, known in scores.get(each.name, {}).items()},
-                "seconds_per_event": each.pace.per_event(),
-                "out": each.out,
-                "share": self._share(each),
-                "test": None if each.pair is None else each.pair.report(self.level_of(each), self.seconds),
-            }
-        return {
-            "champion": self.champion,
-            "configured": FIRST,
-            "promotions": self.promotions,
-            "put_out": self.put_outs,
-            "contenders": found,
-        }
-
-    def _share(self, contender: Contender) -> float:
-        """Return the share of requests that a contender answers now."""
-        if contender.name == self.champion:
-            return 1 - sum(arm.share for arm in self._arms())
-        return sum(arm.share for arm in self._arms() if arm.name == contender.name)
-
-    def _arms(self) -> list[Arm]:
+    def arms(self) -> list[Arm]:
         """Return who answers some of the requests beside the champion."""
         return [
             Arm(each.name, self.rules.answers[each.name], learner)
@@ -365,7 +333,7 @@ class Contest:
 
     def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`: the champion's, and those of who answers some of the requests."""
-        return self._merging.make(self.champion, self.answering, self._arms(), flush=flush)
+        return self._merging.make(self.champion, self.answering, self.arms(), flush=flush)
 
 
 def _device_of(options: LearnerOptions) -> torch.device:

@@ -1,6 +1,7 @@
 """A champion with challengers keeps to the contract of ``models/checks.py``, as the learner that it is taken for."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -37,7 +38,7 @@ CASES = [
     pytest.param(check, id=f"{make.__name__}-{task}-{check.func.__name__.removeprefix('check_')}")
     for make, tasks in ((of_the_beginning, Task), (promoted, (Task.BINARY,)))
     for task in tasks
-    for check in yield_checks(lambda make=make, task=task: make(task))  # type: ignore[misc]
+    for check in yield_checks(partial(make, task))
     if check.func.__name__ not in LEARNING
 ]
 

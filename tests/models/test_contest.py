@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -72,10 +73,12 @@ def test_a_better_challenger_takes_over_and_the_former_champion_goes_on(task: Ta
     np.testing.assert_array_equal(left, right)
 
 
-@pytest.mark.parametrize("changed", [{"hold_events": 10**6}, {"hold_seconds": 1e9}, {"promote": "by-hand"}])
-def test_who_must_wait_waits(changed: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "changed", [replace(SOON, hold_events=10**6), replace(SOON, hold_seconds=1e9), replace(SOON, promote="by-hand")]
+)
+def test_who_must_wait_waits(changed: ContestRules) -> None:
     """A challenger would be promoted sooner than the configuration allows, or without being asked for."""
-    found = contest(replace(SOON, **changed), able=ABLE)  # type: ignore[arg-type]
+    found = contest(changed, able=ABLE)
     teach(found, 60)
     report = found.status().contest
     assert report is not None
@@ -189,7 +192,7 @@ def failing(error: Exception | None, *, wild: bool = False) -> Callable[[Learner
 
     def make(options: LearnerOptions) -> Learner:
         learner = create_learner(options, Task.BINARY)
-        return Failing(learner, error, wild=wild) if options is ABLE else learner  # type: ignore[return-value]
+        return cast(Learner, Failing(learner, error, wild=wild)) if options is ABLE else learner
 
     return make
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -142,6 +142,7 @@ def test_a_promotion_by_hand_is_served_at_once_journaled_and_reversible(tmp_path
             == (answer.json()["model_version"])
         )
         assert_shared(client, "learner", "able", 0.25)
+        run.wait_for(lambda status: status.contest is not None and status.contest["promotions"] == 1)
         state = client.get("/v1/models/default").json()["contest"]
         assert (state["champion"], state["configured"], state["promotions"]) == ("able", "learner", 1)
         assert not client.post("/challengers/able/promote").json()["changed"]
@@ -211,7 +212,7 @@ def test_what_was_put_out_by_chance_is_put_out_again_after_a_crash(tmp_path: Pat
 
     def make(options: LearnerOptions, task: Task) -> Learner:
         learner = create_learner(options, task)
-        return Unlucky(learner) if options.learning_rate == 0.01 else learner  # type: ignore[return-value]
+        return cast(Learner, Unlucky(learner)) if options.learning_rate == 0.01 else learner
 
     def unlucky(task: Task) -> Learner:
         model = config.models["default"]
