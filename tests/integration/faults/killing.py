@@ -17,11 +17,13 @@ from service.durability.checkpointing import Checkpointer
 from service.durability.files import Files
 from service.durability.lease import Lease
 from service.events import EventDecoder
-from service.journal import Journal
+from service.journal import Decision, Entry, Journal
 from service.learning import housekeeping, trainer_process
 from service.learning.housekeeping import Housekeeping
 from service.learning.lane import Lane
 from service.learning.versions import Versions
+from service.operating.command_table import CommandTable
+from service.operating.operator import Operator
 from service.publication import Publisher
 from service.publishing.publication_changes import Changes
 from service.publishing.publication_layout import MappedFile
@@ -31,6 +33,7 @@ from service.reading.ingest_thread import ThreadIngest
 from service.restart import recovery
 from service.restart.rebatching import Rebatcher
 from service.restart.recovery import Recovery
+from service.restart.rollback import DECISION as ROLLBACK
 from service.trainer import Trainer
 from tests.integration.faults.points import EVERY, Plan, Role
 
@@ -73,6 +76,9 @@ _WORKS: tuple[tuple[Any, str, str], ...] = (
     (IngestLoop, "_hand_over", "hand over"),
     (EventDecoder, "decode", "decode"),
     (DeadLetters, "add", "dead letters add"),
+    (Operator, "_obey", "command obey"),
+    (CommandTable, "finish", "command finish"),
+    (Versions, "rolled_back", "rollback"),
 )
 
 _STEPS = ("create", "sync", "rename", "remove", "sync_folder", "make_folder")
@@ -124,6 +130,7 @@ def install(switch: Switch) -> None:
         _wrap(switch, Files, step, functools.partial(_step, step))
     _install_append(switch)
     _install_journal_write(switch)
+    _install_rollback_append(switch)
 
 
 def _wrap(switch: Switch, owner: Any, name: str, work_of: Callable[[tuple[Any, ...]], str]) -> None:
@@ -202,3 +209,18 @@ def _install_journal_write(switch: Switch) -> None:
         original(self, frame)
 
     Journal._write = write  # type: ignore[method-assign]  # as above
+
+
+def _install_rollback_append(switch: Switch) -> None:
+    """What the journal gets of a rollback: before it is published."""
+    original = Journal.append
+
+    def append(self: Journal, *entries: Entry) -> None:
+        is_one = any(isinstance(entry, Decision) and entry.kind == ROLLBACK for entry in entries)
+        if is_one:
+            switch.at("rollback append before")
+        original(self, *entries)
+        if is_one:
+            switch.at("rollback append after")
+
+    Journal.append = append  # type: ignore[method-assign]  # as above

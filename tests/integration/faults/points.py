@@ -91,7 +91,18 @@ READER = dict(
     [*_around(8, "read step", "decode", "hand over"), *_around(2, "dead letters add"), *_around(1, "read open")]
 )
 
+COMMANDS = {
+    "command obey before": 2,
+    "rollback before": 1,
+    "rollback append before": 1,
+    "rollback append after": 1,
+    "rollback after": 1,
+    "command finish before": 2,
+    "command finish after": 2,
+}
+"""Where a trainer is killed that is told first to go on and then to go back: `command_kills.py`."""
+
 ALONE: Mapping[str, int] = {**CHECKPOINT, **JOURNAL, **PUBLICATION, **BETWEEN, **RECOVERY}
 """Where a trainer that has the model to itself is killed."""
 
-EVERY = frozenset({*ALONE, *TORN, *TAKE_OVER, *ENDING, *READER})
+EVERY = frozenset({*ALONE, *COMMANDS, *TORN, *TAKE_OVER, *ENDING, *READER})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.faults.points import ALONE, ENDING, EVERY, READER, TAKE_OVER, TORN
+from tests.integration.faults.points import ALONE, COMMANDS, ENDING, EVERY, READER, TAKE_OVER, TORN
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -43,4 +43,17 @@ def test_every_step_of_a_checkpoint_is_a_point() -> None:
     for name in ("segment", "manifest"):
         for step in ("create", "append", "sync", "rename"):
             assert {f"{name} {step} before", f"{name} {step} after"} <= ALONE.keys()
-    assert {*ALONE, *TAKE_OVER, *ENDING, *READER, *TORN} == EVERY
+    assert {*ALONE, *COMMANDS, *TAKE_OVER, *ENDING, *READER, *TORN} == EVERY
+
+
+def test_a_command_is_done_once_wherever_its_trainer_is_killed(tmp_path: Path) -> None:
+    """If this fails, a rollback is lost, or is done again and throws away what was learned since."""
+    program = ["-m", "tests.integration.faults.command_kills", str(tmp_path / "place")]
+    ended = subprocess.run(
+        [sys.executable, *program], cwd=REPOSITORY, capture_output=True, text=True, timeout=170, check=False
+    )
+    again = f"{ended.stdout[-6000:]}\n{ended.stderr[-3000:]}"
+    assert ended.returncode == 0, again
+    result = json.loads(ended.stdout.splitlines()[-1])
+    assert result["problems"] == [], again
+    assert result["killed"] == result["rounds"] == len(COMMANDS) + 3

@@ -262,9 +262,12 @@ class Verifier:
             self.problems.append(f"{what}: {found!r} instead of {expected!r}"[:600])
 
 
-def newest_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the newest manifest and its learner's arrays, read without the product's help, checksums checked."""
-    manifest = json.loads(max(folder.glob("manifest-*.json")).read_text())
+def newest_checkpoint(folder: Path, path: Path | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the newest manifest, or that at `path`, and its learner's arrays.
+
+    Read without the product's help, checksums checked.
+    """
+    manifest = json.loads((path or max(folder.glob("manifest-*.json"))).read_text())
     arrays: dict[str, Any] = {}
     for key, segment in manifest["segments"][""].items():
         content = (folder / "segments" / segment["path"]).read_bytes()
