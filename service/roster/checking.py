@@ -5,6 +5,7 @@ they name no file of this machine, and no topic that was not meant for that (``a
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from service.errors import RequestInvalid
 from service.settings.messages import faults
 
 _UNUSABLE = 422
+
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""What cannot be taken for a path: the names of learners and experts, and what a network's arguments choose among."""
 
 
 def with_model(settings: Settings, name: str, given: Mapping[str, Any]) -> Settings:
@@ -101,10 +105,12 @@ def _check_remote(settings: Settings, name: str, model: ModelSettings) -> None:
 
 
 def _names_file(path: tuple[str, ...], value: Any) -> bool:
-    """Whether a setting is a place in the file system; a network's own file is the kind of some learner."""
+    """Whether a setting is a place in the file system, or may be taken for one by a learner or a network of its own."""
     if isinstance(value, Path):
         return True
-    return path[-1] == "kind" and isinstance(value, str) and (":" in value or "/" in value)
+    if not isinstance(value, str):
+        return False
+    return path[-1] == "weights" or ((path[-1] == "kind" or "network" in path) and not _WORD.fullmatch(value))
 
 
 def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -49,6 +49,11 @@ def refused(changing: Changes, name: str, given: dict[str, Any], conditions: Con
     return caught.value
 
 
+def mixed(expert: Any) -> dict[str, Any]:
+    """Return the settings of a mixture with some expert."""
+    return {"kind": "auto", "network": {"experts": ["leaves", expert]}}
+
+
 def learn(chosen: Settings, name: str, events: int) -> int:
     """Send events to a model, have its trainer learn them, and return the version that this made."""
     topic = chosen.models[name].topic
@@ -121,12 +126,16 @@ def test_what_a_remote_caller_must_not_name(tmp_path: Path) -> None:
     for given, field in (
         ({"topic": "shop", "learner": {"kind": f"{code}:Network"}}, "learner.kind"),
         ({"topic": "shop", "warm_start": str(tmp_path)}, "warm_start"),
+        ({"topic": "shop", "learner": {"kind": "mlp", "network": {"weights": "w"}}}, "learner.network.weights"),
+        ({"topic": "shop", "learner": mixed("mine.py:Net")}, "learner.network.experts.1"),
+        ({"topic": "shop", "learner": mixed({"kind": "mine.py:Net"})}, "learner.network.experts.1.kind"),
+        ({"topic": "shop", "challengers": {"b": {"learner": {"kind": f"{code}:N"}}}}, "challengers.b.learner.kind"),
         ({"topic": "payroll"}, "topic"),
         ({"topic": "shop", "dead_letters": {"topic": "payroll"}}, "dead_letters.topic"),
     ):
         problem = refused(changing, "shop", given)
         assert (problem.status, problem.field) == (422, field)
-    changing.put("one", SMALL, ANY)
+    changing.put("one", SMALL | {"learner": mixed("linear") | {"device": "cpu"}}, ANY)
     changing.put("two", SMALL, ANY)
     assert "most" in str(refused(changing, "three", SMALL))
     changing.put("two", SMALL | {"checkpoint": {"keep": 2}}, ANY)
