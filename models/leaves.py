@@ -168,7 +168,7 @@ class LeavesExpert(Defaults):
         """Return what the loss is of, float32: outputs and what they are relative to."""
         if self._numeric:
             return outputs
-        more = len(offset) - outputs.shape[1]
+        more = offset.shape[0] - outputs.shape[1]
         if more:
             outputs = pad(outputs, (0, more)) if more > 0 else outputs[:, : len(offset)]
         return outputs + offset
@@ -198,9 +198,10 @@ class LeavesExpert(Defaults):
     def _gradient(self, prior: Tensor) -> Gradient:
         """Return what the loss's gradient with respect to outputs is."""
         width, offset = self._weights.values.shape[1], self._offset(prior)
+        slopes_of = self._loss.gradient
 
         def gradient(outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-            slopes = self._loss.gradient(self._logits(outputs, offset), targets).mul_(weights)
+            slopes = slopes_of(self._logits(outputs, offset), targets).mul_(weights)
             if self._clip is not None:  # as in gradient_step.py
                 norms = torch.linalg.vector_norm(slopes, dim=1, keepdim=True)
                 slopes.mul_((self._clip / norms.clamp_(min=SMALLEST)).clamp_(max=1.0))

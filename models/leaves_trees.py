@@ -72,6 +72,7 @@ class Trees:
         self._known = (0, 0)
         self._numbers = torch.arange(count, dtype=torch.int32, device=device)
         self._bits = 2.0 ** torch.arange(TESTS, device=device)
+        self._trees = torch.arange(count, dtype=torch.float32, device=device).unsqueeze(1)
         self._slots = torch.arange(TESTS, device=device).unsqueeze(1)
 
     def values(self, rows: Encoded) -> Tensor:
@@ -99,9 +100,11 @@ class Trees:
         columns = self.columns.clamp(0, held - 1).view(-1)
         # Answers are 1.0 or 0.0: as numbers they take a quarter of the time that they take as truth values.
         above = values.index_select(0, columns).view(*self.columns.shape, rows).gt_(self.thresholds.unsqueeze(2))
-        count = len(self._numbers)
+        count = self._numbers.shape[0]
+        # As floats, which hold all of these whole numbers, until they are turned.
         leaf = (self._bits @ above.view(TESTS, count * rows)).view(count, rows)
-        return torch.add(self._numbers, leaf.t().int(), alpha=count).contiguous()
+        places = torch.add(self._trees, leaf, alpha=count)
+        return torch.empty((rows, count), dtype=torch.int32, device=values.device).copy_(places.t())
 
     def grow(self, space: Space) -> None:
         """Take in columns that have come into use."""

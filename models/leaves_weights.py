@@ -6,7 +6,7 @@ any of them was learned, and the rows are then learned in small steps at these r
 weights is computed step by step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -41,6 +41,33 @@ class Pace(NamedTuple):
     farthest: float
 
 
+class _Rows(NamedTuple):
+    """Rows to step through.
+
+    Attributes
+    ----------
+    places, targets, weights
+        As in :meth:`Weights.learn`.
+    rates
+        Of each row's leaves, below 0: float32, shape (rows, trees, width).
+    slopes
+        Their gradients before any of them is learned, shape (rows, width).
+    steps
+        How many.
+    """
+
+    places: Tensor
+    targets: Tensor
+    weights: Tensor
+    rates: Tensor
+    slopes: Tensor
+    steps: int
+
+    def parts(self) -> Iterator[tuple[Tensor, ...]]:
+        """Yield places, targets, weights and rates step by step."""
+        return zip(*(each.chunk(self.steps) for each in self[:4]), strict=True)
+
+
 def bags(weights: Tensor, places: Tensor) -> Tensor:
     """Return each row's sum of the weights at its places, float32, shape (rows, width).
 
@@ -52,7 +79,7 @@ def bags(weights: Tensor, places: Tensor) -> Tensor:
         int32, shape (rows, trees); each below the number of cells.
     """
     if weights.shape[1] == 1:  # half the time of what is made for wide rows
-        return at(weights, places.view(-1)).view_as(places).sum(1, keepdim=True)
+        return weights.view(-1).index_select(0, places.view(-1)).view_as(places).sum(1, keepdim=True)
     return torch.nn.functional.embedding_bag(places, weights, mode="sum")
 
 
@@ -124,7 +151,7 @@ class Weights:
             See :class:`Pace`.
         """
         rate, step, farthest = pace
-        count, width, trees = len(places), self.values.shape[1], self._trees
+        count, width, trees = places.shape[0], self.values.shape[1], self._trees
         flat = places.view(-1)
         slopes = gradient(bags(self.values, places), targets, weights)
         add_at(self.squares, flat, slopes.square().unsqueeze(1).expand(-1, trees, -1).reshape(-1, width))
@@ -136,12 +163,29 @@ class Weights:
         sharing = here.index_select(0, flat).mul_(step / max(count, step)).clamp_(min=1.0).view(count, trees, 1)
         reach = (rates * sharing).sum(1, keepdim=True).neg_()
         rates.mul_((farthest / reach).clamp_(max=1.0))
-        slope = slopes[:step]
-        parts = (torch.split(tensor, step) for tensor in (places, targets, weights, rates))
-        for number, (fallen, target, weight, own) in enumerate(zip(*parts, strict=True)):
+        given = _Rows(places, targets, weights, rates, slopes, -(-count // step))
+        if width == 1:
+            self._take_narrow_steps(given, gradient)
+        else:
+            self._take_steps(given, gradient)
+
+    def _take_steps(self, rows: "_Rows", gradient: Gradient) -> None:
+        """Step through rows whose rates are known."""
+        slope = rows.slopes
+        for number, (fallen, target, weight, own) in enumerate(rows.parts()):
+            slope = gradient(bags(self.values, fallen), target, weight) if number else slope[: fallen.shape[0]]
+            add_at(self.values, fallen.view(-1), own.mul_(slope.unsqueeze(1)).view(-1, own.shape[2]))
+
+    def _take_narrow_steps(self, rows: "_Rows", gradient: Gradient) -> None:
+        """Do the same with one output, in as few operations as there can be: most of their time is being called."""
+        cells, slope = self.values.view(-1), rows.slopes
+        for number, (fallen, target, weight, wide) in enumerate(rows.parts()):
+            flat, own = fallen.view(-1), wide.squeeze(2)
             if number:
-                slope = gradient(bags(self.values, fallen), target, weight)
-            add_at(self.values, fallen.view(-1), (own * slope.unsqueeze(1)).view(-1, width))
+                slope = gradient(cells.index_select(0, flat).view_as(own).sum(1, keepdim=True), target, weight)
+            else:
+                slope = slope[: own.shape[0]]
+            add_at(cells, flat, own.mul_(slope).view(-1))
 
     def use(self) -> Tensor:
         """Return what each test is good for, float32, shape (TESTS, trees); 0 where it tells nothing apart.
