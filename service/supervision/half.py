@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import structlog
 
@@ -31,6 +32,9 @@ _WORKED_AFTER = 1.0
 
 _HASTY_MOST = 5
 """Deaths in a row, none of them after :data:`_STEADY_AFTER`, from which on a half is not started again at once."""
+
+_FIRST_TO_GO = "500"
+"""Added to how much Linux would like to end a process for its memory: as if it had half of all there is besides."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -87,6 +91,7 @@ class Half:
         self._command = list(command)
         self._spare = spare
         self._essential = essential
+        self._expendable = not essential
         self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -110,6 +115,10 @@ class Half:
     def _run(self, spare: "subprocess.Popen[bytes] | None") -> None:
         self._process = spare or start_child(self._command)
         self._started = time.monotonic()
+        if self._expendable:
+            # Where memory runs out, the kernel is to end what asked for it, and not the server or another model.
+            with contextlib.suppress(OSError):
+                Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_FIRST_TO_GO)
         if self._dies_over_and_over:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self._process.pid, self._niceness)

@@ -131,6 +131,9 @@ def test_trainers_come_and_go_with_the_models_that_are_added(monkeypatch: pytest
     models.names = {"shop", "other"}
     wait_until(lambda: made.keys() == {"shop", "other"} and all(half.pid for half in made.values()))
     pids = {name: half.pid for name, half in made.items()}
+    if sys.platform == "linux":
+        scores = {pid: int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (*pids.values(), sleeper.pid)}
+        assert all(scores[pid] > scores[sleeper.pid] for pid in pids.values()), "who asks for too much goes first"
     models.broken = True
     models.names = {"other"}
     time.sleep(0.2)
