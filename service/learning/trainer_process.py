@@ -30,6 +30,7 @@ from service.learning.teaching import make_teacher
 from service.learning.yielding import yield_processors
 from service.publication import Publisher
 from service.reading.reading_program import ReadingPrograms
+from service.reading.steady_memory import keep_memory_at_hand
 from service.repair.device_loss import LOST_AGAIN, is_lost_again
 from service.restart.beginning import begin
 from service.restart.history_file import HistoryOrder
@@ -137,6 +138,7 @@ def begin_only(settings: Settings, name: str, history: HistoryOrder | None) -> N
 
 def prepare_trainer(settings: Settings) -> ReadingPrograms:
     """Import everything before it is urgent, here and in a reading program, and leave some cores to others."""
+    keep_memory_at_hand()
     programs = ReadingPrograms()
     if settings.ingest.processes:
         programs.prepare()
