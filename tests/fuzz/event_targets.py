@@ -1,6 +1,7 @@
 """Decoders of events and of requests under attack: what must hold whatever bytes a producer or a client sends."""
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 from unittest.mock import patch
 
@@ -8,6 +9,7 @@ import msgspec
 
 from consumers.source import StoredRecord
 from models.examples import Kind
+from service.config import LimitsSettings, ModelSettings
 from service.decoding.arrow_columns import ArrowColumns
 from service.decoding.avro_events import Schemas
 from service.decoding.columns import features_from_rows
@@ -15,9 +17,14 @@ from service.decoding.event_bodies import events_from_body
 from service.decoding.flattening import FeatureInvalid
 from service.errors import RequestInvalid
 from service.events import EventDecoder
-from service.rest.open_inference import InferenceRequest, rows_of
+from service.predictor import Served
+from service.rest.observations import observations, raw_features
+from service.rest.open_inference import InferenceRequest, named_rows, rows_of
+from service.rest.prediction_answers import ClassPrediction
+from service.rest.prediction_requests import Asked, asked_in
 from service.rest.prediction_requests import decoder as predict_decoder
 from service.rest.request_body import decode_json
+from service.security.limits_rows import RowLimits
 from service.settings.event_options import EventOptions
 from tests.support.events import ARROW, NDJSON, record, seen
 from tests.support.schema_registry import KnownSchemas
@@ -32,6 +39,7 @@ OPTIONS = [
     EventOptions(id="$key", include=("a", "c*"), exclude=("c.d",)),
     EventOptions(format="flat", label="x.y", id="$key", features={"b": Kind.CATEGORY, "a": Kind.NUMBER}),
 ]
+LIMITS = RowLimits(LimitsSettings())
 HEADERS: list[tuple[tuple[str, bytes], ...]] = [(), NDJSON, ARROW]
 
 
@@ -97,23 +105,52 @@ def bodies(data: bytes) -> None:
 
 
 def predictions(data: bytes) -> None:
-    """Decode the body of a prediction request."""
-    asked = _asked(data, predict_decoder)
-    if asked is not None:
-        rows = [each.features for each in asked.instances or ()] or [asked.features or {}]
-        _featured(rows)
+    """Decode the body of a prediction request; what is remembered of it must be usable when it comes back."""
+    if _asked(data, predict_decoder) is None:
+        return
+    try:
+        asked = asked_in(data, LIMITS)
+        remembered = asked.to_remember("log")
+    except RequestInvalid as error:
+        _tellable(error)
+        return
+    if _featured(asked.rows) and remembered:
+        _remembered(asked, raw_features(data))
 
 
 def tensors(data: bytes) -> None:
-    """Decode the body of a request of the Open Inference Protocol."""
+    """Decode the body of a request of the Open Inference Protocol; as above."""
     asked = _asked(data, _inference)
     if asked is not None:
         try:
             rows = rows_of(asked.inputs)
+            named = named_rows(asked, rows)
+            remembered = named.to_remember("log")
         except RequestInvalid as error:
             _tellable(error)
-        else:
-            _featured(rows)
+            return
+        if _featured(rows) and remembered:
+            _remembered(named, rows)
+
+
+def _remembered(asked: Asked, features: Sequence[msgspec.Raw | Mapping[str, Any]]) -> None:
+    """Make observations of a request, and read them again."""
+    served = Served(3, "microbatch", 0.0, None, "publication")
+    answers = [ClassPrediction("late", {"late": 0.75, "true": 0.25}, each) for each in asked.ids]
+    for options in OPTIONS[:3]:
+        settings = ModelSettings(remember="log", events=options)
+        try:
+            made = observations(settings, asked, features, served, answers, keyed=False, of_model="m")
+        except FeatureInvalid:  # names that mean the parts of a flat event
+            assert options.format == "flat", "what was answered cannot be remembered"
+            continue
+        records = [StoredRecord(0, offset, 0, *each[1::-1], ()) for offset, each in enumerate(made)]
+        decoded = EventDecoder(options, {}, joined=True, of_model="m").decode(records)
+        assert len(made) == sum(each is not None for each in asked.ids), "an answer is not remembered"
+        if options.format == "envelope":
+            assert not decoded.rejected, f"what is remembered cannot be used: {decoded.rejected}"
+            assert decoded.examples.answered is not None
+            assert (decoded.examples.answered.versions == served.version).all()
 
 
 _inference = msgspec.json.Decoder(InferenceRequest)
@@ -136,13 +173,15 @@ def _no_json(name: str) -> NoReturn:
     raise AssertionError(f"{name} was taken for JSON")
 
 
-def _featured(rows: list[dict[str, Any]]) -> None:
+def _featured(rows: Sequence[dict[str, Any]]) -> bool:
+    """Make features of rows; return whether that can be done."""
     try:
         features = features_from_rows(rows)
     except FeatureInvalid as error:
         msgspec.json.encode((error.field, error.message))
-    else:
-        assert len(features) == len(rows)
+        return False
+    assert len(features) == len(rows)
+    return True
 
 
 def _tellable(error: RequestInvalid) -> None:

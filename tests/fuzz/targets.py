@@ -118,6 +118,9 @@ TARGETS: dict[str, Target] = {
             _json({"features": {"a": 1, "b": "x"}, "id": "i"}),
             _json({"instances": [{"features": {"a": [1, 2], "n": {"m": ["t"]}}}, {"features": {}, "id": 3}]}),
             b'{"instances":[{"features":{"a":1e999,"\\ud800":"x"}}]}',
+            b'{"features":{"a":\n 123456789012345678901234567890,"c.d":{"e":[1]}},"id":2,"timestamp":1763683200.5}',
+            _json({"features": {"label": "x", "id": 9, "prediction": {"b": 1}, "timestamp": "soon"}, "id": "i"}),
+            _json({"instances": [{"features": {}, "id": 1, "timestamp": "2025-11-21"}], "remember": True}),
             b'{"features":{"a":1e400,"b":NaN,"c":[1e999]}}',
         ],
     ),
@@ -126,6 +129,12 @@ TARGETS: dict[str, Target] = {
         [
             _json({"inputs": [{"name": "a", "shape": [2, 1], "datatype": "FP64", "data": [1, None]}], "id": "i"}),
             _json({"inputs": [{"name": "a", "shape": [1, 2], "datatype": "BYTES", "data": [["x", "y"]]}]}),
+            _json(
+                {
+                    "inputs": [{"name": "a", "shape": [2], "datatype": "INT64", "data": [10**30, 2]}],
+                    "parameters": {"ids": ["i", 4], "remember": True},
+                }
+            ),
             b'{"inputs":[{"name":"a","shape":[0,9999999999],"datatype":"BOOL","data":[]}],"outputs":[{"name":"x"}]}',
         ],
     ),
