@@ -21,7 +21,7 @@ from service.monitoring.status import PlanStatus
 ROOM = 2.0  # times the least size that keeps up: rates waver, and a learner at its limit falls behind at once
 SPARING = 0.2  # of a core that updates take beside what events cost, where events need not be gathered for longer
 GATHERED = 8.0  # than one part in so many of the objective
-FULL_SPEED = 0.8  # share of its rate that it is trusted to hold: nearer to 1 what waits for an update grows without bound,
+FULL_SPEED = 0.8  # share of its rate that it is trusted to hold: nearer to 1 what waits for an update grows and grows,
 WITH_ROOM = 0.6  # and up to which more effort is tried
 DRAIN = 2.0  # seconds within which what waits is to be learned; else there is less effort
 CALM = 1.0  # seconds that there must be room for more effort before there is more; each level is taken by itself

@@ -1,8 +1,9 @@
 """What programs that take in large pieces for months ask of the allocator: one gives them back, the other keeps them.
 
-A reading program must not grow with its busiest minute. After a broker was away, pieces of megabytes pile up and go. The C library then takes such pieces from its heap, where
-small things that live longer come to lie behind them, so that their memory is never given back: on a topic of 40,000
-events/s and a broker that was restarted every five minutes, a reading program grew from 86 to 100 MiB within an hour.
+A reading program must not grow with its busiest minute. After a broker was away, pieces of megabytes pile up and go.
+The C library then takes such pieces from its heap, where small things that live longer come to lie behind them, so that
+their memory is never given back: on a topic of 40,000 events/s and a broker that was restarted every five minutes, a
+reading program grew from 86 to 100 MiB within an hour.
 
 A trainer takes the same large pieces for each update, one after the other. Memory that goes back to the system between
 two of them comes again page by page, each a fault: up to a quarter of what an update of 16,384 rows took.
