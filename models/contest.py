@@ -82,7 +82,7 @@ class Contest:
         self._name = self.answering.name
         self._devices = {name: _device_of(each) for name, each in options.items()}
         self._news: list[News] = []
-        self._merging = Merging()
+        self._merging = Merging(named=bool(self.rules.answers))
         self.begin_tests()
 
     @property
@@ -233,7 +233,7 @@ class Contest:
             return
         self.champion = name
         self.promotions += 1
-        self._merging = Merging()
+        self._merging = Merging(named=bool(self.rules.answers))
         self.begin_tests()
 
     def put_out(self, name: str, reason: str) -> None:
@@ -322,7 +322,7 @@ class Contest:
     def restore(self, state: LearnerState) -> None:
         """See :class:`models.learner.Learner`: of a contest, or of a learner that was alone and gets challengers."""
         contest_state.load(self, state)
-        self._news, self._merging = [], Merging()
+        self._news, self._merging = [], Merging(named=bool(self.rules.answers))
 
     def forget_scores(self) -> None:
         """See :class:`models.learner.Learner`: the tests begin anew too."""

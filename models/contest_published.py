@@ -1,6 +1,6 @@
 """What a contest publishes: the champion's parameters, and beside them those of challengers who answer some requests.
 
-Where no challenger answers, what is published is the champion's own, and serving processes do not know of a contest.
+Where none is to answer any, what is published is the champion's own, and serving processes know of no contest.
 Else it is all of them as one: one version, replaced at once, from which :class:`ContestPredictor` answers each row by
 the one whose share of all keys the row's key lies in.
 """
@@ -33,9 +33,16 @@ class Arm:
 
 
 class Merging:
-    """Makes :class:`models.learner.Published` of a champion, and of arms, again and again."""
+    """Makes :class:`models.learner.Published` of a champion, and of arms, again and again.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    named
+        Whether answers say who gave them, though it may be the champion alone at the moment.
+    """
+
+    def __init__(self, *, named: bool) -> None:
+        self._named = named
         self._parts: list[Json] = []
         self._arms: list[tuple[str, float]] = []
         self._spec: Json = {}
@@ -49,8 +56,7 @@ class Merging:
         if self._fresh:
             own, others = (replace(own, changed=None), [replace(each, changed=None) for each in others])
             self._fresh = False
-        if not arms:
-            self._parts = []
+        if not self._named:
             return own
         parts, shares = [own.spec, *(each.spec for each in others)], [(arm.name, arm.share) for arm in arms]
         new = len(parts) != len(self._parts) or any(

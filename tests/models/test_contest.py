@@ -260,6 +260,11 @@ def test_what_was_put_out_or_promoted_again_changes_nothing() -> None:
 def test_requests_are_shared_by_their_keys_and_the_champion_answers_the_rest() -> None:
     """Other shares than those configured would answer, or an id now this one, now that one."""
     found = contest(ContestRules(begin_after=64, answers={"able": 0.25, "last": 0.25}), able=ABLE, last=OTHER)
+    nobody = found.published()
+    early = load_predictor(nobody.spec, nobody.arrays)
+    assert isinstance(early, ContestPredictor)
+    first = early.predict_by(drawn(Task.BINARY, 1, 0, 3).features, np.array([0, 1, 2**64 - 1], np.uint64))
+    assert first.contenders == (FIRST,) * 3, "who has not learned enough answers nobody"
     teach(found, 1)
     plain = found.published()
     assert plain.spec["learner"] == "contest"
