@@ -13,8 +13,9 @@ from collections.abc import Callable
 import structlog
 
 from consumers.dead_letters import DeadLetters
+from consumers.errors import ConsumerError
 from consumers.source import Source
-from models.errors import DeviceFailed
+from models.errors import DeviceFailed, ModelError
 from models.examples import Task
 from models.learner import Learner, LearnerOptions
 from models.registry import create_contest, create_learner, prepare
@@ -23,11 +24,12 @@ from service.config import Settings
 from service.durability.claiming import claim, claimed
 from service.durability.lease import Lease, Unowned
 from service.durability.model_identity import known_identity, own_identity
-from service.errors import ConfigurationInvalid, OwnershipLost, StorageFailed
+from service.errors import ConfigurationInvalid, OwnershipLost, ServiceError, StorageFailed
 from service.journal import Journal
 from service.learning.model import Model
 from service.learning.teaching import make_teacher
 from service.learning.yielding import yield_processors
+from service.monitoring.failing import note_failure
 from service.publication import Publisher
 from service.reading.reading_program import ReadingPrograms
 from service.reading.steady_memory import keep_memory_at_hand
@@ -107,6 +109,10 @@ def run_trainer(
                     _own(open_model(current, name, lease, programs), stop, running, history)
                 except OwnershipLost as error:
                     _log.warning("ownership lost; standing by", error=str(error))
+                except (ServiceError, ConsumerError, ModelError) as error:
+                    paths = model_paths(settings, name)
+                    note_failure(paths.status, name, lease.epoch, known_identity(paths.root), error)
+                    raise
                 finally:
                     running.clear()
                     lease.release()

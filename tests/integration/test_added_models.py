@@ -104,6 +104,7 @@ def test_one_that_dies_over_and_over_is_felt_by_nobody_and_all_are_there_after_a
         assert again["trainer"]["pid"] != trainer
         os.kill(again["trainer"]["pid"], signal.SIGKILL)
         wait_until_died(place, "broken")
+        assert "colour" in state(place, "broken")["errors"][-1]["message"], "whoever added it sees why"
         assert place.http.delete("/v1/models/broken?keep=false").status_code in (202, 204)
     kept = wait_for(place, "shop", learned(500))
     assert kept["events_learned"] == 500, "none twice"

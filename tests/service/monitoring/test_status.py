@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from service.monitoring.failing import note_failure
 from service.monitoring.histograms import BUCKETS, Histogram, learning_histograms
 from service.monitoring.status import CheckpointStatus, ErrorStatus, Status, read_status, write_status
 
@@ -109,3 +110,22 @@ def test_bounds_must_grow() -> None:
     """Without it, a mistyped bound makes a bucket that nothing ever falls into."""
     with pytest.raises(ValueError, match="must grow"):
         Histogram([1, 1])
+
+
+def test_a_trainer_that_cannot_go_on_leaves_the_reason(tmp_path: Path) -> None:
+    """If this fails, whoever added a model over HTTP sees that nobody trains it, and never why."""
+    path = tmp_path / "status.json"
+    for number in range(12):
+        note_failure(path, "shop", 3, "one", ValueError(f"reason {number}"))
+    found = read_status(path)
+    assert found is not None
+    assert (found.state, found.epoch, len(found.errors), found.errors[-1].message) == ("stopped", 3, 10, "reason 11")
+    write_status(path, msgspec.structs.replace(found, events_learned={"online": 7}))
+    note_failure(path, "shop", 4, "one", ValueError())
+    kept = read_status(path)
+    assert kept is not None
+    assert (kept.events_learned, kept.errors[-1].message) == ({"online": 7}, "ValueError"), "counters do not fall"
+    note_failure(path, "shop", 1, "another", ValueError("x"))
+    other = read_status(path)
+    assert other is not None
+    assert (other.events_learned, len(other.errors)) == ({}, 1), "what another model had is not this one's"
