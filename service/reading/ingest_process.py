@@ -7,6 +7,7 @@ memory (``shared_chunks.py``) may hold is the bound on what waits: beyond it, th
 is to come. It ends when the trainer does, however that ends, because its socket does.
 """
 
+import select
 import signal
 import sys
 import time
@@ -61,7 +62,10 @@ class _Pipe:
 
     def report(self, ends: Mapping[int, int], *, waiting: bool) -> None:
         now = time.monotonic()
-        if waiting != self._waiting or now >= self._report_at:
+        if waiting == self._waiting and now < self._report_at:
+            return
+        # A trainer that takes nothing for long, as its disk is full, say, hears of it from the next one.
+        if select.select((), (self._reports,), (), 0)[1]:
             self._waiting, self._report_at = waiting, now + _REPORT_EVERY
             self._reports.send(Report(dict(ends), waiting))
 

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,10 @@ from consumers.source import NewRecord, Position
 from models.examples import Task
 from service.config import Settings
 from service.reading.ingest import Start
+from service.reading.ingest_process import _Pipe
 from service.reading.ingest_programs import ProcessIngest
-from service.reading.reading_messages import Job
+from service.reading.reading_messages import Job, Report
+from service.reading.reading_program import socket_pairs
 from service.wiring import log_path
 from tests.support.training import events
 
@@ -83,6 +87,25 @@ def test_how_much_waits_is_heard_past_what_waits(tmp_path: Path) -> None:
     assert following is not None
     assert following.track.next_offsets[-1] < 5000, "nothing was taken meanwhile"
     ingest.close()
+
+
+def test_a_trainer_that_takes_nothing_stops_no_reader_that_only_reports() -> None:
+    """If this fails, a reader of a quiet topic stands still, and loses its connections, while the trainer waits."""
+    (ours, hearing), (theirs, reporting) = socket_pairs()
+    outlet = _Pipe(Connection(theirs.detach()), Connection(reporting.detach()))
+
+    def report() -> None:
+        for number in range(10_000):
+            outlet.report({0: number}, waiting=number % 2 == 0)
+
+    reader = threading.Thread(target=report, daemon=True)
+    reader.start()
+    reader.join(60)
+    assert not reader.is_alive()
+    heard = Connection(hearing.detach())
+    assert heard.recv() == Report({0: 0}, waiting=True)
+    heard.close()
+    ours.close()
 
 
 def test_what_it_cannot_go_on_from_is_raised_in_the_trainer(tmp_path: Path) -> None:
