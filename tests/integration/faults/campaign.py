@@ -54,7 +54,7 @@ class Campaign:
         place.folder.mkdir(parents=True, exist_ok=True)
         place.updates.touch()
         self._cycles = Cycles(place, Random(f"{seed}/{place.variety}"))
-        align = MAX_SIZE if place.variety == "sizes" else 1
+        align = MAX_SIZE if place.sized else 1
         self._producer = Producer(place.logs, seed, rate, align, taught=place.variety == "taught")
         self._teacher: Child | None = None
         self._teaching = Random(f"{seed}/teaching")
@@ -147,7 +147,7 @@ class Campaign:
 
         Numbers follow one another, unless half an entry was left.
         """
-        if self._place.variety == "sizes":
+        if self._place.sized:
             return
         tail = read_journal(self._place.model / "journal", self._harvested)
         torn = sum(self._cycles.kills[point] for point in TORN)

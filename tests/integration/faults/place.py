@@ -4,23 +4,28 @@
 nothing disturbed.
 ``timeouts``: several partitions and microbatches that end by time, so that the journal's boundaries count.
 ``taught``: the same, and some events have no label: another model, whose trainer is killed too, says what it would be.
+``challenged``: as with ``sizes``, and a challenger learns beside, answers some of the requests, and is promoted.
 """
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from consumers.log import LogReader, LogSource
 from consumers.source import Position, Positions, StoredRecord
 from service.config import Settings
 
-Variety = Literal["sizes", "timeouts", "taught"]
+Variety = Literal["sizes", "timeouts", "taught", "challenged"]
 
 MAX_SIZE = 32
 LEASE_SECONDS = 0.6
 MODEL, TEACHER = "default", "old"
+
+
+CONTEST = {"promote": "when-significant", "begin_after": 64, "hold_events": 320, "answers": {"able": 0.5}}
+"""Under which the challenger is promoted within some hundred events, and the former champion then answers nobody."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,14 @@ class Place:
     variety: Variety
 
     @property
+    def sized(self) -> bool:
+        """Whether microbatches are bounded by their size alone."""
+        return self.variety in ("sizes", "challenged")
+
+    @property
     def partitions(self) -> int:
         """How many partitions the topic has."""
-        return 1 if self.variety == "sizes" else 3
+        return 1 if self.sized else 3
 
     @property
     def logs(self) -> list[Path]:
@@ -73,11 +83,14 @@ class Place:
 
     def settings(self, *, every_seconds: float = 0.2, processes: int = 0) -> Settings:
         """Return a trainer's settings."""
-        sizes = self.variety == "sizes"
-        learner = {"kind": "mlp", "device": "cpu", "network": {"hidden": [16]}}
-        usual = {"task": "multiclass", "learner": learner}
+        sizes = self.sized
+        learner: dict[str, Any] = {"kind": "mlp", "device": "cpu", "network": {"hidden": [16]}}
+        usual: dict[str, Any] = {"task": "multiclass", "learner": learner}
         teaching = {TEACHER: usual} if self.variety == "taught" else {}
         taught = {"task": "multiclass", "teacher": {"model": TEACHER}} if self.variety == "taught" else {}
+        if self.variety == "challenged":
+            usual |= {"learner": learner | {"learning_rate": 1e-9}, "challengers": {"able": {"learner": learner}}}
+            usual["contest"] = CONTEST
         microbatch = {"max_size": MAX_SIZE, "max_delay_ms": 3_600_000 if sizes else 4, "max_bytes": 1 << 30}
         return Settings.model_validate(
             {
@@ -85,8 +98,7 @@ class Place:
                 "publish_dir": self.folder / "publish",
                 "models": {
                     MODEL: {
-                        **taught,
-                        "learner": learner,
+                        **(usual if self.variety == "challenged" else taught | {"learner": learner}),
                         "microbatch": microbatch | {"adaptive": False},
                         # Enough that what was journaled can be read after each cycle, before it is pruned.
                         "checkpoint": {"every_seconds": every_seconds, "keep": 4 if sizes else 40},

@@ -13,7 +13,7 @@ from tests.integration.faults.points import ALONE, COMMANDS, ENDING, EVERY, READ
 REPOSITORY = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize(("variety", "cycles"), [("sizes", 25), ("timeouts", 12), ("taught", 6)])
+@pytest.mark.parametrize(("variety", "cycles"), [("sizes", 25), ("timeouts", 12), ("taught", 6), ("challenged", 4)])
 def test_no_kill_loses_an_event_or_doubles_one_or_alters_a_bit(tmp_path: Path, variety: str, cycles: int) -> None:
     """If this fails, a model is not what its stream says, and nobody can tell when that began."""
     seed = int.from_bytes(os.urandom(3), "big")
@@ -36,6 +36,7 @@ def test_no_kill_loses_an_event_or_doubles_one_or_alters_a_bit(tmp_path: Path, v
     assert result["versions_seen"] > 50, again
     assert result["dead_letters"] > 0, again
     assert (result["taught"] > 0) is (variety == "taught"), again
+    assert result["promotions"] == (variety == "challenged"), again
 
 
 def test_every_step_of_a_checkpoint_is_a_point() -> None:

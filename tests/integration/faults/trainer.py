@@ -70,7 +70,7 @@ def _log_to(place: Place) -> None:
 def _adapt(place: Place) -> None:
     """Read the partitions of `place`, and learn with one thread, whatever the machine has, as the verifier does."""
     replace(trainer_process, "prepare", _prepare)
-    if place.variety != "sizes":
+    if not place.sized:
         replace(Adapting, "effort", property(_any_effort))
     reading.read_from(place)
     if place.partitions > 1:
