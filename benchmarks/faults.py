@@ -22,8 +22,9 @@ from tests.integration.faults.points import EVERY
 RESULTS = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).parents[1]
 
-SHARE_OF_SIZES, SHARE_OF_TAUGHT = 0.6, 0.1
-"""Of the cycles: one partition and microbatches bounded by size alone; or a teacher. The rest: partitions, timeouts."""
+SHARE_OF_SIZES, SHARE_OF_TAUGHT, SHARE_OF_CHALLENGED = 0.6, 0.1, 0.1
+"""Of the cycles: one partition and microbatches bounded by size alone; a teacher; a challenger. The rest: partitions,
+timeouts."""
 
 
 def main() -> int:
@@ -36,10 +37,13 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
     asked = parser.parse_args()
     seed = int.from_bytes(os.urandom(3), "big") if asked.seed is None else asked.seed
-    sizes, taught = round(asked.cycles * SHARE_OF_SIZES), round(asked.cycles * SHARE_OF_TAUGHT)
+    sizes, taught, challenged = (
+        round(asked.cycles * share) for share in (SHARE_OF_SIZES, SHARE_OF_TAUGHT, SHARE_OF_CHALLENGED)
+    )
     print(f"seed {seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="headrace-faults-") as folder:
-        shares = (("sizes", sizes), ("taught", taught), ("timeouts", asked.cycles - sizes - taught))
+        rest = asked.cycles - sizes - taught - challenged
+        shares = (("sizes", sizes), ("taught", taught), ("challenged", challenged), ("timeouts", rest))
         found = [_run(Path(folder) / variety, variety, count, seed) for variety, count in shares if count]
     print(_keep(found, seed, asked.results))
     return int(any(each["problems"] for each in found))
