@@ -6,7 +6,8 @@ anew, row by row.
 
 from torch import Tensor
 
-SHARE = 1e-3  # of all shares, dealt out anew each row
+SHARE = 1e-3  # of all shares, dealt out anew each row,
+MOST = 1_024  # of so many rows at once, at most: of 16,384 nothing would be left of who was right in them
 
 
 def dealt(shares: Tensor, rows: int) -> Tensor:
@@ -19,5 +20,5 @@ def dealt(shares: Tensor, rows: int) -> Tensor:
     rows
         For how many.
     """
-    anew = 1 - (1 - SHARE) ** rows
+    anew = 1 - (1 - SHARE) ** min(rows, MOST)
     return shares.softmax(-1).mul_(1 - anew).add_(anew / shares.shape[-1]).log_()
