@@ -7,10 +7,10 @@ from typing import Any
 from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
 from service.commands.command_answers import Answer, model_of
 from service.commands.dead_letter_texts import when
-from service.commands.operating_commands import checkpoint_of
 from service.config import Settings
 from service.errors import CheckpointInvalid
 from service.operating.checkpoint_records import checkpoint_records
+from service.operating.ordering import checkpoint_of
 from service.wiring import model_paths
 
 _COLUMNS = ("VERSION", "EPOCH", "CREATED", "MIB", "CANARY", "FROM", "NAMES", "EVENTS", "POSITIONS")

@@ -5,11 +5,11 @@ from pathlib import Path
 from models.registry import prepare
 from service.checkpoints import CheckpointStore
 from service.commands.command_answers import Answer, model_of
-from service.commands.operating_commands import checkpoint_of
 from service.config import Settings
 from service.errors import ConfigurationInvalid
 from service.exporting.export_file import encode_export, write_export
 from service.exporting.exporting import export_of
+from service.operating.ordering import checkpoint_of
 from service.wiring import model_paths
 
 

@@ -10,7 +10,7 @@ from service.config import Settings
 from service.monitoring.learning_metrics import trainer_is_up
 from service.monitoring.status import read_status
 from service.operating.command_table import CommandTable
-from service.operating.ordering import check_kept, result_of, wait_for
+from service.operating.ordering import check_kept, checkpoint_of, result_of, wait_for
 from service.restart.rollback import DECISION as ROLLBACK
 from service.wiring import commands_path, model_paths
 
@@ -55,11 +55,6 @@ def rollback_command(settings: Settings, model: str | None, which: str, then: st
         return Answer(_waits(data), data)
     text = f"version {data['model_version']} of {name} is version {data['restored_from']} again; learning "
     return Answer(text + ("is paused" if data["paused"] else "goes on from there"), data)
-
-
-def checkpoint_of(which: str) -> int | str:
-    """Return what a person wrote for a checkpoint: a version where it is a number, else a name."""
-    return int(which) if which.isascii() and which.isdecimal() else which
 
 
 def _ordered(settings: Settings, name: str, kind: str, data: Json) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from service.errors import RequestInvalid
 from service.operating.command_table import Command, CommandTable
 from service.restart.rollback import not_kept
 
+_DIGITS = 18
+"""Of a version, at most: what has more is none."""
+
 _ASK_EVERY = 0.02
 """Seconds between two looks for an outcome."""
 
@@ -72,6 +75,11 @@ def check_kept(kept: Sequence[CheckpointInfo], which: int | str, field: str) -> 
     """
     if not any(info.version == which or which in info.names for info in kept):
         raise RequestInvalid(not_kept(kept, which), 404, field)
+
+
+def checkpoint_of(which: str) -> int | str:
+    """Return what was written for a checkpoint: a version where it is a number, else a name."""
+    return int(which) if which.isascii() and which.isdecimal() and len(which) <= _DIGITS else which
 
 
 def check_name(name: str) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from service.errors import RequestInvalid
 from service.exporting.export_file import encode_export
 from service.exporting.exporting import export_of
-from service.operating.ordering import check_kept
+from service.operating.ordering import check_kept, checkpoint_of
 from service.rest.problems import problems
 from service.rest.routing import MODEL_PREFIX, DirectRoute, model_parameter
 from service.rest.served_model import ServedModel
@@ -45,7 +45,7 @@ class ExportRoutes:
     async def export(self, request: Request) -> Response:
         """Hand a version out."""
         model, asked = self._context.model_of(request), request.query_params
-        which = _which(asked.get("version"), asked.get("name"))
+        which = None if "version" not in asked else checkpoint_of(asked["version"])
         if asked.get("state", "false") not in ("true", "false"):
             raise RequestInvalid("must be true or false", 422, "state")
         make = partial(_content, model, which, with_state=asked.get("state") == "true")
@@ -60,19 +60,9 @@ def _content(model: ServedModel, which: int | str | None, *, with_state: bool) -
     if not kept:
         raise RequestInvalid("there is nothing to export yet: no checkpoint was written", 404)
     if which is not None:
-        check_kept(kept, which, "version" if isinstance(which, int) else "name")
+        check_kept(kept, which, "version")
     export = export_of(model.store, which, with_state=with_state)
     return encode_export(export), int(export.about["version"])
-
-
-def _which(version: str | None, name: str | None) -> int | str | None:
-    if version is None:
-        return name
-    if name is not None:
-        raise RequestInvalid("name either a version or a name, not both", 422, "version")
-    if not (version.isascii() and version.isdecimal() and len(version) < 20):
-        raise RequestInvalid("must be a whole number", 422, "version")
-    return int(version)
 
 
 _DESCRIPTION = (
@@ -85,15 +75,8 @@ _PARAMETERS: list[dict[str, Any]] = [
         "name": "version",
         "in": "query",
         "required": False,
-        "schema": {"type": "integer", "minimum": 0, "maximum": 10**18},
-        "description": "Of a checkpoint that is kept.",
-    },
-    {
-        "name": "name",
-        "in": "query",
-        "required": False,
         "schema": {"type": "string"},
-        "description": "Of a checkpoint that has one, where no version is given.",
+        "description": "Of a checkpoint, its version or its name; without it the newest.",
     },
     {"name": "state", "in": "query", "required": False, "schema": {"type": "boolean", "default": False}},
 ]

@@ -134,7 +134,8 @@ def test_a_version_can_be_fetched_as_a_file(trained: tuple[httpx.Client, Running
     """Another program would need access to the service's own folders."""
     client, run = trained
     assert client.get("/export", params={"version": 4711}).status_code == 404
-    assert client.get("/export", params={"version": "x"}).status_code == 422
+    assert client.get("/export", params={"version": "unheard-of"}).status_code == 404
+    assert client.get("/export", params={"state": "perhaps"}).status_code == 422
     version = run.model.store.list()[0].version
     answer = client.get("/v1/models/default/export", params={"version": version, "state": "true"})
     assert answer.headers["content-disposition"] == f'attachment; filename="default-{version}.safetensors"'
