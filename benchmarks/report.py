@@ -33,6 +33,7 @@ TITLES = {
     "steps": "Gradient steps",
     "keyed": "One small model for each key",
     "challengers": "Challengers",
+    "joining": "Labels that come later",
 }
 """What kinds of results there are, and what they are called."""
 

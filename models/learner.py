@@ -62,6 +62,8 @@ class LearnerOptions:
         Name of the feature whose values have a small model each; empty for none. See ``keyed.py``.
     keys, spilled_keys
         Keys whose parameters are at hand, and others that are kept on disk, at most.
+    thinned, thinned_label
+        Of the rows of which class one in how many is learned; 1 for all, of all classes. See ``thinned.py``.
     """
 
     kind: str = "auto"
@@ -81,6 +83,8 @@ class LearnerOptions:
     key: str = ""
     keys: int = 10_000
     spilled_keys: int = 1_000_000
+    thinned: int = 1
+    thinned_label: Label | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from models.drift_options import DriftOptions
 from models.errors import LearnerOptionsInvalid, StateMismatch
 from models.examples import Task
 from models.learner import Array, Json, Learner, LearnerOptions, Predictor
+from models.thinned import Thinned, ThinnedPredictor
 
 _Make = Callable[[LearnerOptions, Task, float | None, DriftOptions, Path | None], Learner]
 
@@ -72,6 +73,11 @@ def _contest_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
     return ContestPredictor.from_published(spec, arrays, load_predictor)
 
 
+def _thinned_predictor(spec: Json, arrays: Mapping[str, Array]) -> Predictor:
+    """Return the predictor of a stream that was thinned out."""
+    return ThinnedPredictor.from_published(spec, arrays, load_predictor)
+
+
 LEARNERS: dict[str, _Make] = {"online": _online, "batch": _batch}
 """Kinds that are learners of their own; every other kind is a network of the microbatch learner."""
 
@@ -79,6 +85,7 @@ PREDICTORS: dict[str, Callable[[Json, Mapping[str, Array]], Predictor]] = {
     "online": _online_predictor,
     "microbatch": _microbatch_predictor,
     "contest": _contest_predictor,
+    "thinned": _thinned_predictor,
 }
 """``spec["learner"]`` → what makes the predictor."""
 
@@ -128,7 +135,9 @@ def create_learner(
     """
     if options.key and options.kind in LEARNERS:
         raise LearnerOptionsInvalid(f"key: kind {options.kind} has no small models beside it; take another kind")
-    return LEARNERS.get(options.kind, _microbatch)(options, task, event_clip, drift, scratch)
+    made = LEARNERS.get(options.kind, _microbatch)(options, task, event_clip, drift, scratch)
+    label = options.thinned_label
+    return made if options.thinned == 1 or label is None else Thinned(made, label, options.thinned)
 
 
 def create_contest(

@@ -58,7 +58,9 @@ class IdIndex:
         rows = np.arange(len(ids))
         places = self._first_places(ids)
         while len(rows):
-            free = self._numbers[places] == _FREE
+            before = self._numbers[places]
+            # The place of one that is gone serves as well, for none of the ids is here already.
+            free = before < 0
             taken = places[free]
             # Where several want one place, the last one has it, and the others see so and go on.
             self._numbers[taken] = numbers[rows[free]]
@@ -66,7 +68,7 @@ class IdIndex:
             has[free] = self._numbers[taken] == numbers[rows[free]]
             self._words[places[has]] = ids[rows[has], 0]
             self._more[places[has]] = ids[rows[has], 1]
-            self._used += int(has.sum())
+            self._used += int((before[has] == _FREE).sum())
             rows, places = rows[~has], (places[~has] + 1) & self._mask
 
     def remove(self, ids: Ids) -> None:

@@ -50,6 +50,8 @@ class Join:
         Where features go that have no room in memory.
     default
         The label of observations whose label does not come; None: they are not learned.
+    default_weight
+        How much more of a row each of those is that are kept of them.
     taught
         Whether observations are of use at once, too, because a teacher may speak of them.
     size
@@ -67,11 +69,12 @@ class Join:
         folder: Path,
         *,
         default: Label | None = None,
+        default_weight: float = 1.0,
         taught: bool = False,
         size: int = BLOCK,
     ) -> None:
         self._settings = settings
-        self._default = default
+        self._default, self._default_weight = default, default_weight
         self._taught = taught
         self._terms = Terms(settings.wait * 1000, settings.duplicates, settings.late == "learn")
         self._patience = settings.patience * 1000
@@ -272,7 +275,7 @@ class Join:
             kept = waited["id"][:, 1] % np.uint64(share) == 0
             if kept.any():
                 observed = emission.observed(Source.WAITING, numbers[kept], waited[kept])
-                emission.defaulted(observed, waited["checksum"][kept], self._default, float(share))
+                emission.defaulted(observed, waited["checksum"][kept], self._default, self._default_weight)
         if self._terms.learns_late:
             taken, features, answered = self._observations.features(numbers)
             self._lapsed.add(waited[taken], features, answered)

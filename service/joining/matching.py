@@ -114,10 +114,10 @@ class Matching:
         self._times = arrived.times
         self._row_labels = labels
         ids = arrived.ids[rows]
-        order = np.lexsort((ids[:, 1], ids[:, 0]))
+        order = _grouped(ids)
         sorted_ids = ids[order]
         begins = np.ones(len(ids), np.bool_)
-        begins[1:] = (sorted_ids[1:] != sorted_ids[:-1]).any(axis=1)
+        begins[1:] = (sorted_ids[1:, 0] != sorted_ids[:-1, 0]) | (sorted_ids[1:, 1] != sorted_ids[:-1, 1])
         groups = begins.cumsum() - 1
         self._order = rows[order]
         self._groups = groups
@@ -254,3 +254,13 @@ class Matching:
     def _drop_labels(self, groups: NDArray[np.intp]) -> None:
         self.is_labelled[groups] = False
         self.is_changed[groups] = True
+
+
+def _grouped(ids: Ids) -> NDArray[np.intp]:
+    """Return the order in which equal ids stand together, each in the order in which they came."""
+    order = ids[:, 0].argsort(kind="stable")
+    words, more = ids[order, 0], ids[order, 1]
+    # The first words of two ids are hardly ever the same.
+    if ((words[1:] == words[:-1]) & (more[1:] != more[:-1])).any():
+        return np.lexsort((ids[:, 1], ids[:, 0]))
+    return order

@@ -172,7 +172,9 @@ class Model:
         if not join.enabled:
             return None
         taught = self.teacher is not None
-        return Join(join, self.paths.waiting, default=join.default_for(self.settings.task), taught=taught)
+        default = join.default_for(self.settings.task)
+        weight = join.sample if self.settings.task == "regression" else 1
+        return Join(join, self.paths.waiting, default=default, default_weight=weight, taught=taught)
 
     def open_ingest(self, start: Start) -> Ingest:
         """Begin to read and decode.

@@ -38,6 +38,7 @@ from service.restart.beginning import begin
 from service.restart.history_file import HistoryOrder
 from service.restart.starting_over import finish_starting_over
 from service.roster.following import Following
+from service.settings.join import as_thinned
 from service.trainer import Trainer
 from service.wiring import make_source, model_paths, open_dead_letters
 
@@ -236,7 +237,7 @@ def open_model(
 
 def stand_in_options(options: LearnerOptions) -> LearnerOptions:
     """Return what the online learner is built from when it stands in: what was chosen for a network is not for it."""
-    return LearnerOptions(kind="online", window=options.window, seed=options.seed)
+    return as_thinned(LearnerOptions(kind="online", window=options.window, seed=options.seed), options)
 
 
 def start_trainer(model: Model) -> Trainer:

@@ -1,10 +1,12 @@
 """The section ``models.NAME.join``: how a label that comes later, or first, meets what it is of."""
 
 import re
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from models.learner import LearnerOptions
 from service.settings.section import Section
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
@@ -41,7 +43,8 @@ class JoinSettings(Section):
     default
         What it means that no label came, such as false for a click.
     sample
-        Of the observations that are learned with `default` one in so many is kept, and weighs as much as all of them.
+        Of the observations that are learned with `default` one in so many is kept, by a hash of the id. Probabilities
+        are corrected for it; for regression, those that are kept weigh as much as all.
     late
         What becomes of a label that comes after that: it is counted, or learned all the same.
     duplicates
@@ -116,3 +119,23 @@ class JoinSettings(Section):
             raise ValueError(f"join.default: {self.default!r} is no number, and the task is regression")
         if task != "regression" and isinstance(self.default, float) and not self.default.is_integer():
             raise ValueError(f"join.default: {self.default!r} is not a whole number, so it is no class")
+
+
+def thinned(learner: LearnerOptions, join: JoinSettings | None, task: str) -> LearnerOptions:
+    """Return what a learner is built from, with what `sample` does to its stream.
+
+    Raises
+    ------
+    ValueError
+        It is given where it does not belong.
+    """
+    if join is None or join.sample == 1 or task == "regression":
+        if learner.thinned != 1 or learner.thinned_label is not None:
+            raise ValueError("learner.thinned is not set there: set models.NAME.join.sample")
+        return learner
+    return replace(learner, thinned=join.sample, thinned_label=join.default_for(task))
+
+
+def as_thinned(learner: LearnerOptions, other: LearnerOptions) -> LearnerOptions:
+    """Return what a learner is built from that learns the stream of another."""
+    return replace(learner, thinned=other.thinned, thinned_label=other.thinned_label)

@@ -17,7 +17,7 @@ from service.settings.dead_letters import DeadLetterSettings
 from service.settings.drift import DriftSettings
 from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
-from service.settings.join import JoinSettings
+from service.settings.join import JoinSettings, as_thinned, thinned
 from service.settings.key import KeySettings, keyed
 from service.settings.learner import check_loss_fits
 from service.settings.remember import Remember, check_remember
@@ -123,6 +123,7 @@ class ModelSettings(Section):
     topic: Topic = "events"
     task: TaskName = "auto"
     key: KeySettings | None = None
+    join: JoinSettings = Field(default_factory=JoinSettings)
     learner: LearnerOptions = Field(default_factory=LearnerOptions)
     microbatch: MicrobatchSettings = Field(default_factory=MicrobatchSettings)
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
@@ -132,7 +133,6 @@ class ModelSettings(Section):
     canary: CanarySettings = Field(default_factory=CanarySettings)
     influence: InfluenceSettings = Field(default_factory=InfluenceSettings)
     drift: DriftSettings = Field(default_factory=DriftSettings)
-    join: JoinSettings = Field(default_factory=JoinSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     teacher: TeacherSettings | None = None
     challengers: Mapping[Name, ChallengerSettings] = Field(default_factory=dict)
@@ -154,8 +154,8 @@ class ModelSettings(Section):
     @field_validator("learner", mode="after")
     @classmethod
     def _give_key(cls, value: LearnerOptions, info: ValidationInfo) -> LearnerOptions:
-        """Build the learner with the key: it is set beside it, for it says which models there are."""
-        return keyed(value, info.data.get("key"))
+        """Build the learner with what is set beside it: the key, and how its stream is thinned out."""
+        return thinned(keyed(value, info.data.get("key")), info.data.get("join"), info.data.get("task", "auto"))
 
     @model_validator(mode="after")
     def _check_source(self) -> Self:
@@ -182,7 +182,8 @@ class ModelSettings(Section):
     @property
     def contenders(self) -> Mapping[str, LearnerOptions]:
         """What the learner and its challengers are built from, by their names."""
-        return {FIRST: self.learner, **{name: each.learner for name, each in self.challengers.items()}}
+        others = {name: as_thinned(each.learner, self.learner) for name, each in self.challengers.items()}
+        return {FIRST: self.learner, **others}
 
     @model_validator(mode="after")
     def _check_dead_letters(self) -> Self:

@@ -62,9 +62,9 @@ def test_joined_as_if_row_by_row(tmp_path_factory: Any, case: Any, restarts: lis
     config = JoinSettings(**chosen)
 
     def make() -> Join:
-        return Join(config, folder, default=default, size=8)
+        return Join(config, folder, default=default, default_weight=3.0, size=8)
 
-    made, plain, first = make(), PlainJoin(config, default), 0
+    made, plain, first = make(), PlainJoin(config, default, 3.0), 0
     tracks: list[Track] = []
     for rows, restart in zip(batches, restarts, strict=False):
         examples, track = examples_of(rows, first)

@@ -84,6 +84,7 @@ class PlainJoin:
 
     settings: JoinSettings
     default: Label | None = None
+    default_weight: float = 1.0
     open: dict[int, tuple[Row, int]] = field(default_factory=dict)
     labels: dict[int, tuple[Row, int]] = field(default_factory=dict)
     lapsed: dict[int, tuple[Row, int]] = field(default_factory=dict)
@@ -190,7 +191,7 @@ class PlainJoin:
             self.outcomes["timed_out"] += 1
             self.past[name] = "lapsed"
             if self.default is not None and name % self.settings.sample == 0:
-                yield Seen(name, row.x, self.default, row.weight * self.settings.sample, event)
+                yield Seen(name, row.x, self.default, row.weight * self.default_weight, event)
             if self.settings.late == "learn":
                 self.lapsed[name] = row, event
         for name in [name for name, (row, _) in self.labels.items() if self._is_up(row, self.settings.wait)]:
