@@ -79,7 +79,11 @@ def _answer_of(row: int, given: dict[str, Any]) -> _Answer | None:
         return None
     if probabilities is None:
         probabilities = {}
-    elif type(probabilities) is not dict or not _are_probabilities(probabilities):
+    elif type(probabilities) is not dict:
+        return None
+    elif None in probabilities.values():  # formats of columns have a place for every class in every row
+        probabilities = {name: share for name, share in probabilities.items() if share is not None}
+    if not _are_probabilities(probabilities):
         return None
     if value is None:
         value = np.nan

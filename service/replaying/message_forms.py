@@ -20,7 +20,7 @@ CONTENT_TYPES: dict[Format, str] = {
     "avro": "application/avro",
 }
 
-_PARTS = ("label", "id", "timestamp", "weight")
+_PARTS = ("label", "id", "timestamp", "weight", "prediction")
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 

@@ -165,3 +165,28 @@ def assert_same(one: Learner, other: Learner, task: Task) -> None:
     for name in ("probabilities", "values"):
         found = [getattr(each, name) for each in predicted]
         assert found[0] is None or np.array_equal(found[0], found[1])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("task", [Task.MULTICLASS, Task.REGRESSION])
+def test_answers_are_scored_without_waiting_for_the_device(task: Task) -> None:
+    """Every microbatch with an answer in it would wait until the device has caught up."""
+    predictions, targets = own(task, 4000)
+    answered, _ = asked(4000)
+    on_device, on_host = Prequential(task, 1500, "cuda", learned=True), Prequential(task, 1500, "cpu", learned=True)
+    for evaluation in (on_device, on_host):
+        evaluation.grow(3)
+    there = predictions.cuda(), targets.cuda()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for start in range(0, 4000, 500):
+            cut = slice(start, start + 500)
+            weights, given = np.ones(500, np.float32), answered.take(cut)
+            on_device.update(there[0][cut], there[1][cut], weights, answered=given, classes=CLASSES)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    weights = np.ones(4000, np.float32)
+    on_host.update(predictions, targets, weights, answered=answered, classes=CLASSES)
+    assert on_device.scores()["stream"]["coverage"] == on_host.scores()["stream"]["coverage"]
+    name = "mae" if task is Task.REGRESSION else "log_loss"
+    assert on_device.scores()["stream"][name] == pytest.approx(on_host.scores()["stream"][name], rel=1e-6)

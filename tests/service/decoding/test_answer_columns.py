@@ -1,5 +1,6 @@
 """What was answered, read off events: columns by the names of classes, and what is none."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from models.answered import UNANSWERED
 from service.decoding.answer_columns import answers_in
 from service.decoding.extent import TooWide
+from service.events import EventDecoder
+from service.replaying.message_forms import body_of
 from service.settings.event_options import EventOptions
-from tests.support.events import decode, reasons
+from tests.support.events import ARROW, decode, reasons, record
 
 GOOD: dict[str, Any] = {"features": {"price": 3.2}, "label": "late"}
 SURE = {"model_version": 412, "probabilities": {"late": 0.8125, "on-time": 0.1875}}
@@ -32,6 +35,18 @@ def test_answers_come_with_their_rows() -> None:
     assert found.values.tolist()[4] == -2
     assert np.isnan(found.values[:4]).all()
     assert decode(GOOD, GOOD).examples.answered is None
+
+
+def test_a_class_that_an_answer_did_not_name_may_be_null() -> None:
+    """Streams of columns, which have a place for every class in every row, could not carry answers."""
+    answers = [SURE, {"model_version": 1, "probabilities": {"lost": 1.0}}]
+    events = [json.dumps(asked(each)).encode() for each in answers]
+    stream = record(body_of(events, "arrow"), headers=ARROW)
+    for found in (EventDecoder(EventOptions(), {}).decode([stream]), decode(*map(asked, answers))):
+        assert found.examples.answered is not None
+        assert not found.rejected
+        shares = found.examples.answered.columns_of(["late", "on-time", "lost"])
+        assert shares.tolist() == [[0.8125, 0.1875, 0], [0, 0, 1]]
 
 
 def test_a_flat_event_says_where_it_is() -> None:
@@ -57,7 +72,7 @@ def test_a_flat_event_says_where_it_is() -> None:
         {"model_version": 1, "probabilities": [0.5, 0.5]},
         {"model_version": 1, "probabilities": {"late": 1.5}},
         {"model_version": 1, "probabilities": {"late": -0.1}},
-        {"model_version": 1, "probabilities": {"late": None}},
+        {"model_version": 1, "probabilities": {"late": [0.5]}},
         {"model_version": 1, "probabilities": {"l" * 1001: 0.5}},
         {"model_version": 1, "probabilities": {str(number): 0 for number in range(10_001)}},
     ],
