@@ -8,22 +8,19 @@ again in a replay. A challenger that fails is put out and never harms the champi
 down, as it may depend on more than state and log: see :meth:`Contest.take_news`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TypeVar
-
-import torch
+from functools import partial
 
 from models import contest_state
-from models.contest_contender import LEAST_SECONDS, LOOK_EVERY, MOST_SECONDS, Contender
+from models.contest_contender import Contender
+from models.contest_field import Field, MakeLearner
 from models.contest_pair import Pair
 from models.contest_published import Arm, Merging
 from models.contest_report import report
-from models.contest_rules import FIRST, ContestRules
+from models.contest_rules import ContestRules
 from models.contesting import News
-from models.devices import choose_device
 from models.effort import FULL, Effort
-from models.errors import DeviceFailed, DeviceOutOfMemory
 from models.examples import Examples, Features, Task
 from models.learner import (
     Learner,
@@ -39,11 +36,8 @@ from models.learner import (
 
 TRIED = 64  # microbatches after which a challenger's parameters are looked at, and rows that it is tried on
 
-Result = TypeVar("Result")
-MakeLearner = Callable[[LearnerOptions], Learner]
 
-
-class Contest:
+class Contest(Field):
     """See :class:`models.learner.Learner`.
 
     Parameters
@@ -63,25 +57,20 @@ class Contest:
 
     Attributes
     ----------
-    contenders
-        In the order of `options`; those that were put out among them.
-    champion
-        Whose answers are served.
     seconds
         The log's time, as far as :meth:`tell_time` has told.
+    promotions
+        How often the champion changed.
     """
 
     def __init__(
         self, options: Mapping[str, LearnerOptions], task: Task, make: MakeLearner, rules: ContestRules
     ) -> None:
-        self.contenders = {name: Contender(name, each, make(each)) for name, each in options.items()}
-        self.champion, self.rules, self.make = FIRST, rules, make
+        super().__init__(options, make, rules)
         self.seconds = 0.0
-        self.microbatches = self.promotions = self.put_outs = 0
+        self.promotions = 0
         self._task = task
         self._name = self.answering.name
-        self._devices = {name: _device_of(each) for name, each in options.items()}
-        self._news: list[News] = []
         self._merging = Merging(named=bool(self.rules.answers))
         self.begin_tests()
 
@@ -97,19 +86,6 @@ class Contest:
     def task(self) -> Task:
         """See :class:`models.learner.Learner`."""
         return self._task
-
-    @property
-    def answering(self) -> Learner:
-        """The champion's learner."""
-        learner = self.contenders[self.champion].learner
-        assert learner is not None, "a champion is never put out"  # noqa: S101
-        return learner
-
-    def challengers(self) -> Iterator[tuple[Contender, Learner]]:
-        """Yield those beside the champion who learn, and their learners."""
-        for each in self.contenders.values():
-            if each.name != self.champion and each.learner is not None:
-                yield each, each.learner
 
     def level_of(self, contender: Contender) -> float:
         """Return the level of the test that a contender undergoes."""
@@ -157,34 +133,11 @@ class Contest:
         challenger.rows += len(examples)
         return learned.tested if settled else None
 
-    def guarded(self, challenger: Contender, act: Callable[[], Result]) -> Result | None:
-        """Return what a challenger does; one that raises is put out, and nothing is returned.
-
-        Raises
-        ------
-        DeviceFailed
-            The device that the champion learns on as well.
-        """
-        try:
-            return act()
-        except DeviceFailed as error:
-            if not isinstance(error, DeviceOutOfMemory) and self._shares_device(challenger):
-                raise
-            self._put_out(challenger, f"its device failed: {error}")
-        # Whatever it is, it is the challenger's own affair.
-        except Exception as error:  # noqa: BLE001
-            self._put_out(challenger, f"it raised {type(error).__name__}: {error}"[:500])
-        return None
-
-    def _shares_device(self, challenger: Contender) -> bool:
-        """Return whether what fails a challenger's device fails the champion's too."""
-        return self._devices[challenger.name] == self._devices[self.champion]
-
     def _compare(self, challenger: Contender, champion: Tested, tested: Tested, known: Examples) -> None:
         assert challenger.pair is not None, "who learns beside undergoes a test"  # noqa: S101
         challenger.pair.compare(champion, tested, known.weights)
         if challenger.pair.wild:
-            self._put_out(challenger, "it answered what is not a number")
+            self.lose(challenger, "it answered what is not a number")
 
     def _try_out(self, known: Examples) -> None:
         """Look at the challengers' parameters every so often, as the canary looks at the champion's."""
@@ -197,7 +150,7 @@ class Contest:
         features = known.features.slice(0, TRIED)
         trial = self.guarded(challenger, lambda: learner.try_out(features))
         if trial is not None and not trial.finite:
-            self._put_out(challenger, "parameters or answers are not finite")
+            self.lose(challenger, "parameters or answers are not finite")
         return challenger.learner is not None
 
     def _judge(self, known: Examples) -> None:
@@ -218,7 +171,7 @@ class Contest:
         if self._is_sound(best, best.learner, known):
             low = best.pair.sequence.interval(self.level_of(best)).low
             self.promote(best.name)
-            self._news.append(News("promoted", best.name, f"its loss is smaller, by {low:.4g} at least"))
+            self.news.append(News("promoted", best.name, f"its loss is smaller, by {low:.4g} at least"))
 
     def why_not(self, name: str) -> str:
         """Return why somebody cannot be made champion; empty where nothing is in the way."""
@@ -236,47 +189,6 @@ class Contest:
         self._merging = Merging(named=bool(self.rules.answers))
         self.begin_tests()
 
-    def put_out(self, name: str, reason: str) -> None:
-        """Have a challenger learn and answer no more; what is out already stays so."""
-        contender = self.contenders.get(name)
-        if contender is not None and name != self.champion and contender.learner is not None:
-            contender.put_out(reason)
-            self.put_outs += 1
-
-    def _put_out(self, challenger: Contender, reason: str) -> None:
-        self.put_out(challenger.name, reason)
-        self._news.append(News("put_out", challenger.name, reason))
-
-    def take_news(self, *, live: bool = True) -> list[News]:
-        """Return what has happened since the last call; who was put out must be written down before it is published.
-
-        Parameters
-        ----------
-        live
-            Whether challengers that are far too slow are put out now: that goes by the clock, so not in a replay.
-        """
-        if live:
-            self._put_out_slow()
-        elif self.microbatches % LOOK_EVERY == 0:
-            self._forget_pace()
-        news, self._news = self._news, []
-        return news
-
-    def _put_out_slow(self) -> None:
-        """Put out who takes far more time than the champion: looked at every so often, or as soon as it is much."""
-        champion, due = self.contenders[self.champion].pace.recent, self.microbatches % LOOK_EVERY == 0
-        for challenger, _ in list(self.challengers()):
-            spent = challenger.pace.recent
-            if spent > (LEAST_SECONDS if due else MOST_SECONDS) and spent > self.rules.slowest * champion:
-                times = f"{spent / max(champion, 1e-9):.0f} times the champion's time"
-                self._put_out(challenger, f"it is far too slow: {times}")
-        if due:
-            self._forget_pace()
-
-    def _forget_pace(self) -> None:
-        for each in self.contenders.values():
-            each.pace.recent = 0.0
-
     def begin_tests(self) -> None:
         """Begin the test of everybody beside the champion anew."""
         self.contenders[self.champion].pair = None
@@ -290,9 +202,7 @@ class Contest:
 
     def pair_for(self, challenger: Contender) -> Pair:
         """Return a test that knows nothing yet."""
-        devices = [self._devices[name] for name in (self.champion, challenger.name)]
-        device = next((each for each in devices if each.type == "cuda"), devices[0])
-        return Pair(self._task, self.rules, challenger.tests, device)
+        return Pair(self._task, self.rules, challenger.tests, self.device_for(challenger))
 
     def predictor(self) -> Predictor:
         """See :class:`models.learner.Learner`: the champion's."""
@@ -322,20 +232,22 @@ class Contest:
     def restore(self, state: LearnerState) -> None:
         """See :class:`models.learner.Learner`: of a contest, or of a learner that was alone and gets challengers."""
         contest_state.load(self, state)
-        self._news, self._merging = [], Merging(named=bool(self.rules.answers))
+        self.news, self._merging = [], Merging(named=bool(self.rules.answers))
 
     def forget_scores(self) -> None:
         """See :class:`models.learner.Learner`: the tests begin anew too."""
         self.answering.forget_scores()
-        for _, learner in self.challengers():
-            learner.forget_scores()
+        for challenger, learner in list(self.challengers()):
+            self.guarded(challenger, learner.forget_scores)
         self.begin_tests()
 
     def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`: the champion's, and those of who answers some of the requests."""
-        return self._merging.make(self.champion, self.answering, self.arms(), flush=flush)
-
-
-def _device_of(options: LearnerOptions) -> torch.device:
-    """Return where a contender learns."""
-    return torch.device("cpu") if options.kind == "online" else choose_device(options.device)
+        flush = flush or self._merging.fresh
+        own = self.answering.published(flush=flush)
+        others: list[tuple[Arm, Published]] = []
+        for arm in self.arms():
+            found = self.guarded(self.contenders[arm.name], partial(arm.learner.published, flush=flush))
+            if found is not None:
+                others.append((arm, found))
+        return self._merging.make(self.champion, self._task, own, others)

@@ -39,6 +39,11 @@ class Merging:
     ----------
     named
         Whether answers say who gave them, though it may be the champion alone at the moment.
+
+    Attributes
+    ----------
+    fresh
+        Whether nothing was published yet: then all is, however seldom a learner hands something over.
     """
 
     def __init__(self, *, named: bool) -> None:
@@ -46,19 +51,25 @@ class Merging:
         self._parts: list[Json] = []
         self._arms: list[tuple[str, float]] = []
         self._spec: Json = {}
-        self._fresh = True
+        self.fresh = True
 
-    def make(self, champion: str, learner: Learner, arms: Sequence[Arm], *, flush: bool) -> Published:
-        """Return what is served from now on; the first time all of it, however seldom a learner hands it over."""
-        flush = flush or self._fresh
-        own = learner.published(flush=flush)
-        others = [arm.learner.published(flush=flush) for arm in arms]
-        if self._fresh:
-            own, others = (replace(own, changed=None), [replace(each, changed=None) for each in others])
-            self._fresh = False
+    def make(self, champion: str, task: Task, own: Published, others: Sequence[tuple[Arm, Published]]) -> Published:
+        """Return what is served from now on; the first time all of it.
+
+        Parameters
+        ----------
+        champion, task
+            Its name, and what is predicted.
+        own, others
+            What the champion and the arms publish: flushed where this is `fresh`.
+        """
+        published = [own, *(each for _, each in others)]
+        if self.fresh:
+            published = [replace(each, changed=None) for each in published]
+            self.fresh = False
         if not self._named:
-            return own
-        parts, shares = [own.spec, *(each.spec for each in others)], [(arm.name, arm.share) for arm in arms]
+            return published[0]
+        parts, shares = [each.spec for each in published], [(arm.name, arm.share) for arm, _ in others]
         new = len(parts) != len(self._parts) or any(
             one is not other for one, other in zip(parts, self._parts, strict=True)
         )
@@ -67,12 +78,12 @@ class Merging:
             self._spec = {
                 "learner": NAME,
                 "schema": SCHEMA,
-                "task": learner.task.value,
+                "task": task.value,
                 "champion": champion,
                 "arms": [list(each) for each in shares],
                 "specs": parts,
             }
-        return _joined(self._spec, [own, *others])
+        return _joined(self._spec, published)
 
 
 def _joined(spec: Json, parts: Sequence[Published]) -> Published:
