@@ -28,6 +28,15 @@ LearnersOption = Annotated[
     ),
 ]
 
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Column for whose values there are to be small models: each learner that can have them is tested with "
+        "them too, as NAME+COLUMN.",
+        metavar="COLUMN",
+    ),
+]
+
 SecondsOption = Annotated[
     float | None,
     typer.Option(
@@ -56,6 +65,7 @@ def compare(
         typer.Option(help="Rows that are predicted before the first of their labels is known.", min=1, max=1_000_000),
     ] = 64,
     rows: RowsOption = None,
+    key: KeyOption = None,
     seconds: SecondsOption = None,
     seed: SeedOption = 0,
     output: Annotated[
@@ -66,5 +76,5 @@ def compare(
     """Put one stream through several learners at the same label delay, and show which predicts best, and how fast."""
     from service.comparing.compare import CompareOrder, run_compare
 
-    stream = stream_order(file, label=label, id_column=id_column, timestamp=timestamp, task=task, rows=rows)
+    stream = stream_order(file, label=label, id_column=id_column, timestamp=timestamp, task=task, rows=rows, key=key)
     raise typer.Exit(run_compare(CompareOrder(stream, learners, delay, seconds, seed, output), as_json=as_json))

@@ -40,7 +40,14 @@ SeedOption = Annotated[int, typer.Option(help="Of the learners' initial values."
 
 
 def stream_order(
-    file: Path, *, label: str | None, id_column: str | None, timestamp: str | None, task: TaskName, rows: int | None
+    file: Path,
+    *,
+    label: str | None,
+    id_column: str | None,
+    timestamp: str | None,
+    task: TaskName,
+    rows: int | None,
+    key: str | None = None,
 ) -> "StreamOrder":
     """Return which rows such options ask for."""
     from models.examples import Task
@@ -48,4 +55,4 @@ def stream_order(
     from service.replaying.replay_events import Roles
 
     known = None if task is TaskName.AUTO else Task(task.value)
-    return StreamOrder(file, Roles(label, id_column, timestamp), known, rows)
+    return StreamOrder(file, Roles(label, id_column, timestamp, key), known, rows)

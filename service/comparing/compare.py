@@ -13,7 +13,7 @@ from rich.console import Console
 from models.baselines import BASELINES
 from models.examples import Task
 from service.comparing.comparison import Comparison, Result, rank
-from service.comparing.learner_names import Entrant, fitting, parse_entrants
+from service.comparing.learner_names import Entrant, fitting, parse_entrants, with_key
 from service.comparing.outcome import Step, Turn
 from service.comparing.page import make_page
 from service.comparing.picture import draw_picture
@@ -51,7 +51,7 @@ def run_compare(order: CompareOrder, *, as_json: bool) -> int:
     ------
     ServiceError, OSError
     """
-    entrants = parse_entrants(order.learners)
+    entrants = with_key(parse_entrants(order.learners), order.stream.roles.key)
     processes = TurnProcesses()
     processes.prepare()
     found = show_survey(order.stream)

@@ -4,7 +4,7 @@ Light, because ``--help`` lists the names.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from service.errors import ConfigurationInvalid
@@ -43,11 +43,14 @@ class Entrant:
         Its name alone, or a network of the user's own.
     size
         Rows of its microbatches; None: as many as the delay.
+    key
+        Name of the feature whose values have small models of their own; empty for none.
     """
 
     name: str
     kind: str
     size: int | None = None
+    key: str = ""
 
     @property
     def way(self) -> Way:
@@ -69,6 +72,16 @@ def parse_entrants(names: str | None) -> list[Entrant]:
     if not entrants:
         raise ConfigurationInvalid(f"--learners {names!r}: names no learner; there are {NAMES}")
     return entrants
+
+
+def with_key(entrants: Sequence[Entrant], key: str | None) -> list[Entrant]:
+    """Return learners, and beside each that can have small models for the values of a feature one that has them."""
+    found = []
+    for each in entrants:
+        found.append(each)
+        if key and WAYS.get(each.kind) not in ("batch", "online", "baseline"):
+            found.append(replace(each, name=f"{each.name}+{key}", key=key))
+    return found
 
 
 def _parse(name: str) -> Entrant:

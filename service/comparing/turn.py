@@ -62,7 +62,7 @@ def _create(turn: Turn) -> Answering:
     """Return the learner that a turn is for."""
     if turn.entrant.way == "baseline":
         return BASELINES[turn.entrant.kind][turn.task]()
-    return create_learner(LearnerOptions(kind=turn.entrant.kind, seed=turn.seed), turn.task)
+    return create_learner(LearnerOptions(turn.entrant.kind, seed=turn.seed, key=turn.entrant.key), turn.task)
 
 
 def _note(tested: DelayedTest, outcome: Outcome) -> None:

@@ -19,7 +19,7 @@ _encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """Columns that are no features.
+    """Columns that are no features, or not these alone.
 
     Attributes
     ----------
@@ -27,11 +27,14 @@ class Roles:
         The column to learn; None where the rows are events in the envelope format already.
     id, timestamp
         Columns of the event's id and time, where there are any.
+    key
+        The column whose values are to have small models of their own; a feature all the same.
     """
 
     label: str | None
     id: str | None = None
     timestamp: str | None = None
+    key: str | None = None
 
 
 class Event(msgspec.Struct, omit_defaults=True):
@@ -68,7 +71,8 @@ def _check_columns(name: str, columns: Sequence[str], roles: Roles) -> None:
         raise StreamFileInvalid(
             f"{name}: which column is to be learned? Say --label COLUMN; it has {', '.join(columns)}"
         )
-    for option, column in (("--label", roles.label), ("--id", roles.id), ("--timestamp", roles.timestamp)):
+    options = {"--label": roles.label, "--id": roles.id, "--timestamp": roles.timestamp, "--key": roles.key}
+    for option, column in options.items():
         if column is not None and column not in columns:
             near = difflib.get_close_matches(column, columns, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(columns)}"

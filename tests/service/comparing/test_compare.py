@@ -141,6 +141,7 @@ def test_the_real_command_tests_real_learners(tmp_path: Path) -> None:
         (["missing.csv", "--label", "y"], 1, "missing.csv: there is no such file"),
         (["easy.csv"], 1, "which column is to be learned? Say --label COLUMN"),
         (["easy.csv", "--label", "why"], 1, "there is no column 'why' for --label"),
+        (["easy.csv", "--label", "y", "--key", "station"], 1, "there is no column 'station' for --key"),
         (["easy.csv", "--label", "y", "--learners", "autp"], 2, "there is no learner 'autp'; did you mean auto?"),
         (["easy.csv", "--label", "y", "--learners", "mean"], 2, "does not know the task, which is multiclass"),
         (["easy.csv", "--label", "y", "--delay", "0"], 2, "--delay"),

@@ -4,7 +4,7 @@ import pytest
 
 from models.baselines import BASELINES
 from models.examples import Task
-from service.comparing.learner_names import DEFAULT, NAMES, WAYS, Entrant, fitting, parse_entrants
+from service.comparing.learner_names import DEFAULT, NAMES, WAYS, Entrant, fitting, parse_entrants, with_key
 from service.errors import ConfigurationInvalid
 from service.settings.learner_kinds import KINDS
 
@@ -62,3 +62,18 @@ def test_baselines_fit_the_task() -> None:
     assert [entrant.name for entrant in left] == ["auto", "mean", "no-change"]
     with pytest.raises(ConfigurationInvalid, match="majority: does not know the task, which is regression; its basel"):
         fitting(entrants, known, chosen=True, task="regression")
+
+
+def test_learners_that_can_have_keys_are_tested_with_them_too() -> None:
+    """A key could not be judged: whether it helps is seen beside the same learner without it."""
+    found = with_key(parse_entrants("linear,online,batch,mean,own/net.py:Net"), "station")
+    assert [(each.name, each.key) for each in found] == [
+        ("linear", ""),
+        ("linear+station", "station"),
+        ("online", ""),
+        ("batch", ""),
+        ("mean", ""),
+        ("own/net.py:Net", ""),
+        ("own/net.py:Net+station", "station"),
+    ]
+    assert with_key(found[:1], None) == found[:1]
