@@ -4,6 +4,7 @@ from benchmarks.learning.streams import Stream
 from models.examples import Examples, Features
 from models.learner import LearnerOptions, Predictions
 from models.registry import create_learner, prepare
+from service.reading.steady_memory import keep_memory_at_hand
 
 
 class Headrace:
@@ -13,6 +14,7 @@ class Headrace:
 
     def __init__(self, kind: str, stream: Stream, seed: int) -> None:
         prepare(threads=1)
+        keep_memory_at_hand()  # as a trainer does
         self._learner = create_learner(LearnerOptions(kind=kind, seed=seed, device="cpu"), stream.task)
 
     def predict(self, features: Features) -> Predictions:
