@@ -16,7 +16,7 @@ class AddedModelsSettings(Section):
     enabled
         Whether any may be added, changed or removed over HTTP. Those that were added before stay.
     most
-        How many there may be. Each has a trainer and a program that reads, some 600 MiB of memory together.
+        How many there may be. Each has a trainer and a program that reads, some 430 MiB of memory together, and what it learns.
     topics
         Patterns (``*``, ``?``, ``[…]``) of the topics that they may learn from, and send dead letters to: whoever adds
         a model reads and writes these with the service's own credentials.
