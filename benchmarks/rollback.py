@@ -111,7 +111,7 @@ def measure(folder: Path, rounds: int, clients: int) -> dict[str, Any]:
         place.wait_until_ready()
         load = Load(f"http://127.0.0.1:{place.port}")
         with load.running(clients):
-            place.wait_until_learned(2000)
+            place.wait_until_learned(500)
             each = [_go_back(place, load, turn) for turn in range(rounds)]
     failed = len(load.failures) + sum(answered.status != 200 for answered in load.answered)
     return {"requests": len(load.answered), "failed": failed, "clients": clients, "rounds": each}

@@ -6,14 +6,16 @@ crash, and is done again then (ADR 12 and 39).
 """
 
 import shutil
+from contextlib import closing
 
 import structlog
 
 from service.config import Settings
 from service.durability.claiming import claimed
+from service.operating.command_table import CommandTable
 from service.restart.starting_over import set_aside
 from service.roster.entries import Entries, Entry
-from service.wiring import model_paths
+from service.wiring import commands_path, model_paths
 
 _log = structlog.get_logger("headrace.models")
 
@@ -34,6 +36,9 @@ def finish_removal(settings: Settings, entries: Entries, name: str) -> bool:
     if not entry.removal.keep:
         shutil.rmtree(kept, ignore_errors=True)
     shutil.rmtree(paths.publication, ignore_errors=True)
+    # What was ordered of it is not for another model of its name.
+    with closing(CommandTable(commands_path(settings))) as commands:
+        commands.forget(name)
     with entries.changing():
         if _is_same(entries.get(name), entry):
             entries.remove(name)

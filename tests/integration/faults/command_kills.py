@@ -34,7 +34,7 @@ from tests.integration.faults.verifier import newest_checkpoint
 MESSAGES = 60
 """That are appended to each partition in a round."""
 
-RANDOM_ROUNDS = 3
+RANDOM_ROUNDS = 2
 
 
 class Rounds:

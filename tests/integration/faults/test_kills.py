@@ -57,4 +57,4 @@ def test_a_command_is_done_once_wherever_its_trainer_is_killed(tmp_path: Path) -
     assert ended.returncode == 0, again
     result = json.loads(ended.stdout.splitlines()[-1])
     assert result["problems"] == [], again
-    assert result["killed"] == result["rounds"] == len(COMMANDS) + 3
+    assert result["killed"] == result["rounds"] == len(COMMANDS) + 2

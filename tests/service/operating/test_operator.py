@@ -11,7 +11,7 @@ from models.learner import Json
 from service.durability.journal_reading import read_journal
 from service.durability.lease import Lease
 from service.errors import OwnershipLost
-from service.journal import Decision, Entry, Journal
+from service.journal import Decision
 from service.operating.command_table import CommandTable
 from service.publishing.subscription import Subscription
 from tests.support.training import Running, events, learned, open_model, running, same_state, settings
@@ -88,47 +88,6 @@ def test_a_rollback_brings_the_learner_back_under_a_new_version(tmp_path: Path) 
 
 class _Killed(BaseException):
     """What stands for a SIGKILL where the trainer is a thread."""
-
-
-@pytest.mark.parametrize("point", ["before it is journaled", "before it is answered"])
-def test_a_command_is_done_once_wherever_its_trainer_dies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
-) -> None:
-    """A rollback would be lost, or be done a second time and throw away what was learned after it."""
-    chosen, source = settings(tmp_path, checkpoint=KEEP), MemorySource({0: events(200)})
-    table = CommandTable(tmp_path / "data" / "commands.sqlite")
-    with running(open_model(chosen, source)) as run:
-        old = checkpointed(run, 200)
-        source.append(0, *events(100, first=200))
-        checkpointed(run, 300)
-
-    append = Journal.append
-
-    def die_appending(journal: Journal, *entries: Entry) -> None:
-        if any(isinstance(entry, Decision) and entry.kind == "rollback" for entry in entries):
-            raise _Killed
-        append(journal, *entries)
-
-    def die_answering(*_: object, **__: object) -> None:
-        raise _Killed
-
-    run = Running(open_model(chosen, source))
-    with monkeypatch.context() as killing:
-        if point == "before it is journaled":
-            killing.setattr(Journal, "append", die_appending)
-        else:
-            killing.setattr(CommandTable, "finish", die_answering)
-        number = table.order("default", "rollback", {"checkpoint": old, "then": "pause"}, "ann")
-        with pytest.raises(_Killed):
-            run.wait_for(lambda _: False)
-        run.end()
-    for _ in range(2):
-        with running(open_model(chosen, source)) as run:
-            outcome = _outcome(run, table, number, 20)
-            status = run.wait_for(lambda status: status.state == "paused")
-            assert outcome == {"status": 200, "model_version": status.version, "restored_from": old, "paused": True}
-            assert status.rollbacks == 1
-            assert status.restored_from == old or run.trainer.training.versions.restored_from is None
 
 
 def test_a_pause_holds_across_restarts_and_learns_nothing(tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from service.durability.claiming import claimed
 from service.durability.files import Files
 from service.errors import RequestInvalid
 from service.learning.trainer_process import open_model
+from service.operating.command_table import CommandTable
 from service.roster import changing as changing_module
 from service.roster.changing import Added, Changes, Conditions
 from service.roster.entries import Entries
 from service.roster.roster import Roster
-from service.wiring import log_path, model_paths
+from service.wiring import commands_path, log_path, model_paths
 from tests.support.training import running
 
 ANY = Conditions()
@@ -211,12 +212,16 @@ def test_a_removal_waits_for_the_trainer_and_for_nobody_else(tmp_path: Path, mon
     monkeypatch.setattr(changing_module, "_PATIENCE", 0.0)
     changing, roster = changes(tmp_path)
     changing.put("shop", SMALL, ANY)
+    commands = CommandTable(commands_path(roster.now()))
+    commands.order("shop", "pause", {}, "ann")
     with claimed(roster.now(), "shop"):
         assert not changing.remove("shop", ANY)
         assert "shop" not in roster.now().models
         assert "shop" in roster.wanted(), "somebody has to do the rest"
         assert refused(changing, "shop", SMALL).status == 503
     assert changing.put("shop", SMALL, ANY).created
+    assert commands.pending("shop") == [], "what was ordered of the old one is not for the new one"
+    commands.close()
 
 
 @pytest.mark.parametrize("change", ["put", "remove"])
