@@ -100,7 +100,8 @@ def memory(waiting: int, folder: Path) -> list[Result]:
         features = Features(rows, keys, random.normal(size=(rows, NUMBERS)))
         nothing = np.zeros(rows, np.bool_)
         ones, times = np.ones(rows, np.float32), np.full(rows, np.nan)
-        examples = Examples(features, [None] * rows, ones, times, ids, labelled=nothing)  # type: ignore[list-item]
+        labels: list[Any] = [None] * rows
+        examples = Examples(features, labels, ones, times, ids, labelled=nothing)
         offsets, zeros = np.arange(start, start + rows), np.zeros(rows, np.int32)
         join.take(examples, Track(zeros, offsets + 1, zeros, zeros, offsets))
     taken = (resident(os.getpid()) - before) * 2**20

@@ -33,7 +33,8 @@ def digest(name: int) -> tuple[int, int]:
 def content(features: Any, answered: Any) -> list[Any]:
     """Return features row by row."""
     rows = len(features)
-    return rows_of(Examples(features, [None] * rows, np.ones(rows, np.float32), np.zeros(rows), answered=answered))  # type: ignore[list-item]
+    labels: list[Any] = [None] * rows
+    return rows_of(Examples(features, labels, np.ones(rows, np.float32), np.zeros(rows), answered=answered))
 
 
 @settings(deadline=None, max_examples=60)

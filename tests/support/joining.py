@@ -158,7 +158,7 @@ class PlainJoin:
             del self.labels[row.name]
             row = row._replace(time=before[0].time)
             if self.settings.duplicates == "sum":
-                row, event = row._replace(label=row.label + before[0].label), -1  # type: ignore[operator]
+                row, event = row._replace(label=row.label + before[0].label), -1  # type: ignore[operator]  # only numbers are summed
             else:
                 self.outcomes["duplicate"] += 1
         self.labels[row.name] = row, event

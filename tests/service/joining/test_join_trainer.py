@@ -1,7 +1,7 @@
 """A trainer joins labels to what was observed, and a restart goes on as if nothing had happened."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,11 @@ def joining(folder: Path, **chosen: Any) -> Any:
 def idle(status: Status) -> bool:
     """Return whether all is read."""
     return status.state == "idle" and not sum(status.lag.values())
+
+
+def consumed(events: int) -> Callable[[Status], bool]:
+    """Return whether so many events are read, and no more are there, as a condition to wait for."""
+    return lambda status: idle(status) and status.events_consumed == events
 
 
 def states(run: Running) -> dict[str, LearnerState]:
@@ -163,7 +168,7 @@ def test_restarts_change_neither_what_is_learned_nor_what_waits(tmp_path: Path) 
     source = MemorySource({0: items})
     for stop in cuts[1:]:
         with running(open_model(chosen, source)) as run:
-            run.wait_for(lambda status, stop=stop: idle(status) and status.events_consumed == stop)  # type: ignore[misc]
+            run.wait_for(consumed(stop))
     found = run.trainer.training.lane
     calm = chosen.model_copy(update={"data_dir": tmp_path / "calm", "publish_dir": tmp_path / "calm" / "publish"})
     with running(open_model(calm, MemorySource({0: stream}))) as undisturbed:
