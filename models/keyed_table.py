@@ -118,7 +118,8 @@ class KeyTable:
 
     def _make_room(self, needed: int) -> list[tuple[int, int]]:
         """Have so many free slots: more of them, or those of the keys learned longest ago; return these, and whose."""
-        missing = needed - int(np.count_nonzero(self.owners == FREE))
+        # There may be more slots than keys may have now: from when more were configured.
+        missing = needed - (min(self.capacity, self.most) - self.resident)
         if missing <= 0:
             return []
         larger = min(power_of_two(self.capacity + missing, FEWEST), self.most)
@@ -160,5 +161,10 @@ class KeyTable:
         """Become what :meth:`state` was taken from; arrays are taken as they are."""
         self.now, self.evictions = meta["now"], meta["evictions"]
         self.owners, self.used = arrays["owners"], arrays["used"]
-        self.index.attach(arrays)
+        if arrays["hashes"].size >= self.index.hashes.size:
+            self.index.attach(arrays)
+        else:  # fewer keys were configured
+            for slot in np.flatnonzero(self.owners).tolist():
+                if self.index.insert(int(self.owners[slot]), slot) is None:
+                    self.owners[slot] = FREE
         self._touched.add_all()

@@ -76,6 +76,18 @@ def test_slots_grow_with_the_keys_up_to_the_bound() -> None:
     assert few < 100 < table.capacity == 200
 
 
+@pytest.mark.parametrize("most", [6, 500])
+def test_another_number_of_keys_may_be_configured(most: int) -> None:
+    """Who gives keys more room, or less, would have to begin anew, or be answered by other keys' models."""
+    before, after = KeyTable(100), KeyTable(most)
+    admit(before, *range(1, 91))
+    after.restore(*before.state())
+    assert after.owners[after.index.find(np.arange(1, 91))].tolist() == list(range(1, 91))
+    admit(after, *range(101, 105))
+    assert after.resident == min(most, 94)
+    assert (after.index.find(np.arange(101, 105)) != NOWHERE).all()
+
+
 def test_spilled_rows_come_back_once_wherever_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows in a segment, in memory, or left of a segment that was given up would be lost, or brought back twice."""
     monkeypatch.setattr(keyed_spill, "ROWS", 4)
