@@ -227,24 +227,24 @@ def test_a_removal_waits_for_the_trainer_and_for_nobody_else(tmp_path: Path, mon
 @pytest.mark.parametrize("change", ["put", "remove"])
 def test_a_change_is_there_or_not_wherever_it_is_killed(tmp_path: Path, change: str) -> None:
     """If this fails, a crash leaves a model that is neither there nor gone."""
-    outcomes = set()
-    changing, roster = changes(tmp_path)
-    # From here on each try takes the same steps.
+    changing, _ = changes(tmp_path)
     changing.put("shop", SMALL, ANY)
-    for steps in range(60):
+    changing.remove("shop", ANY)
+    if change == "remove":
+        changing.put("shop", SMALL, ANY)
+    # From here on each try takes the same steps. The last ones are what matters; of those before some are enough.
+    died, steps = killed_after(10_000, tmp_path, change)
+    assert not died
+    outcomes = {(present(tmp_path), False)}
+    for step in [*range(0, steps - 6, 4), *range(max(0, steps - 6), steps)]:
         changing, roster = changes(tmp_path)
         if change == "put" and roster.wanted():
             assert changing.remove("shop", ANY)
         elif change == "remove":
             changing.put("shop", SMALL, ANY)
-        died = killed_after(steps, tmp_path, change)
-        _, roster = changes(tmp_path)
-        assert not roster.problems
-        found = Entries(tmp_path / "data").read()
-        assert found.keys() <= {"shop"}
-        outcomes.add((found["shop"].removal is None if "shop" in found else None, died))
-        if not died:
-            break
+        died, _ = killed_after(step, tmp_path, change)
+        assert died
+        outcomes.add((present(tmp_path), True))
     assert (
         outcomes
         == {
@@ -255,17 +255,30 @@ def test_a_change_is_there_or_not_wherever_it_is_killed(tmp_path: Path, change: 
     )
 
 
-def killed_after(steps: int, folder: Path, change: str) -> bool:
-    """Make a change in a process of its own that is killed after so many steps of writing; return whether it was."""
+def present(folder: Path) -> bool | None:
+    """Return whether the model is there; None where nothing is left to be done about it either."""
+    _, roster = changes(folder)
+    roster.now()
+    assert not roster.problems
+    found = Entries(folder / "data").read()
+    assert found.keys() <= {"shop"}
+    return found["shop"].removal is None if "shop" in found else None
+
+
+def killed_after(steps: int, folder: Path, change: str) -> tuple[bool, int]:
+    """Make a change in a process of its own that is killed after so many steps of writing.
+
+    Returns whether it was, and how many steps it took where it was not.
+    """
     pid = os.fork()
     if pid == 0:
-        left = [steps]
+        taken = [0]
 
         def dying(step: Callable[..., Any]) -> Callable[..., Any]:
             def call(*given: Any, **named: Any) -> Any:
-                left[0] -= 1
-                if left[0] < 0:
+                if taken[0] >= steps:
                     os.kill(os.getpid(), signal.SIGKILL)
+                taken[0] += 1
                 return step(*given, **named)
 
             return call
@@ -279,6 +292,6 @@ def killed_after(steps: int, folder: Path, change: str) -> bool:
             else:
                 changing.remove("shop", ANY)
         finally:
-            os._exit(0)
+            os._exit(taken[0])
     _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
+    return os.WIFSIGNALED(status), os.WEXITSTATUS(status)
