@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from consumers.errors import AppendFailed, RecordTooLarge
+from consumers.errors import AppendFailed, RecordTooLarge, SourceUnavailable
 from consumers.source import NewRecord, Sink
 from service.errors import RequestInvalid
 
@@ -39,7 +39,7 @@ class Remembering:
     def __init__(self, sink: Callable[[], Sink]) -> None:
         self._sink = sink
         self._waiting: list[_Waiting] = []
-        self._appending = False
+        self._appending = self._closed = False
         self._thread: ThreadPoolExecutor | None = None
 
     async def remember(self, records: Sequence[NewRecord]) -> None:
@@ -73,12 +73,18 @@ class Remembering:
         self._waiting.append(_Waiting(records, settle))
 
     def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way; whoever still waits is told that it is over."""
+        self._closed = True
         if self._thread is not None:
             self._thread.shutdown()
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
+        if self._closed:
+            self._appending = False
+            for each in waiting:
+                each.settle(SourceUnavailable("the model is not served here any more: ask again"))
+            return
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, "remembering")
         self._appending = True

@@ -138,3 +138,25 @@ def test_one_who_is_gone_does_not_hold_up_the_others() -> None:
         remembering.close()
 
     asyncio.run(run())
+
+
+def test_nobody_waits_for_ever_when_a_model_is_taken_away() -> None:
+    """Requests that were under way when a model was removed would never be answered."""
+
+    async def run() -> None:
+        sink = SlowSink()
+        remembering = Remembering(lambda: sink)
+        first = asyncio.create_task(remembering.remember(records(b"a")))
+        await asyncio.sleep(0.05)
+        second = asyncio.create_task(remembering.remember(records(b"b")))
+        await asyncio.sleep(0.05)
+        sink.let.release()
+        remembering.close()
+        third = asyncio.create_task(remembering.remember(records(b"c")))
+        found = await settled([first, second, third])
+        assert found[0] is None
+        assert isinstance(found[1], SourceUnavailable)
+        assert isinstance(found[2], SourceUnavailable)
+        assert sink.calls == [[b"a"]]
+
+    asyncio.run(run())
