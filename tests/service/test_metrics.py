@@ -71,6 +71,17 @@ def scrape(statuses: Mapping[str, Status | None], served: Mapping[str, tuple[int
     return samples_of(render_metrics(lambda: statuses, lambda: served, dict).decode())
 
 
+def test_keys_are_counted_where_there_are_any() -> None:
+    """Nobody would notice that small models are spilled faster than they learn; or models without keys would have 0."""
+    status = a_status()
+    keys = {"known": 30.0, "resident": 10.0, "spilled": 20.0, "evictions": 55.0, "forgotten": 1.0, "weight": 0.5}
+    found = scrape({"default": msgspec.structs.replace(status, experts={"keys": keys})}, {})
+    assert [value(found, f"keys_{name}") for name in ("known", "resident", "spilled")] == [30, 10, 20]
+    assert [value(found, f"keys_{name}_total") for name in ("evictions", "forgotten")] == [55, 1]
+    without = scrape({"default": status}, {})
+    assert not any(name.startswith("headrace_keys") for name, *_ in without)
+
+
 def test_learning_metrics_are_what_the_trainer_reports() -> None:
     """Without it, dashboards show something else than the trainer counted."""
     found = scrape({"default": msgspec.json.decode(msgspec.json.encode(a_status()), type=Status)}, {})
