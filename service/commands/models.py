@@ -57,7 +57,8 @@ def add(
     """Add a model, or change the settings of one that was added."""
     from service.config import load_settings
     from service.logs import configure_logs
-    from service.roster.changing import Changes, Conditions
+    from service.roster.changing import Changes
+    from service.roster.conditions import Conditions
     from service.roster.roster import Roster
     from service.settings.yaml_text import read_file
 
@@ -79,7 +80,8 @@ def remove(
     """Remove a model that was added; its trainer ends."""
     from service.config import load_settings
     from service.logs import configure_logs
-    from service.roster.changing import Changes, Conditions
+    from service.roster.changing import Changes
+    from service.roster.conditions import Conditions
     from service.roster.roster import Roster
 
     configure_logs()

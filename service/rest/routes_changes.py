@@ -22,7 +22,8 @@ from service.rest.request_body import content_type_of, decode_json, read_body, w
 from service.rest.routing import MODEL_PREFIX, DirectRoute, json_response, model_parameter
 from service.rest.schemas import AddedModel, ModelSettingsAnswer, RemovedModel
 from service.rest.serving_context import Context
-from service.roster.changing import Changes, Conditions
+from service.roster.changing import Changes
+from service.roster.conditions import Conditions
 from service.security.judge import CALLER
 
 _MOST_BYTES = 65_536

@@ -4,7 +4,6 @@ A change is written down, durably, before it is answered; supervisors, trainers 
 follow. Nothing here tells them, so nothing is lost with whoever made the change.
 """
 
-import re
 import time
 import uuid
 from collections.abc import Mapping
@@ -14,45 +13,23 @@ from typing import Any
 
 import structlog
 
-from service.checkpoints import CheckpointStore
-from service.config import ModelSettings, Settings
+from service.config import Settings
 from service.errors import ModelOwned, RequestInvalid
-from service.monitoring.status import read_status
+from service.roster.agreeing import check_change
 from service.roster.checking import with_model, without_model
+from service.roster.conditions import Conditions
 from service.roster.entries import Entry, Removal
 from service.roster.removing import finish_removal_unowned
 from service.roster.roster import Roster
-from service.wiring import model_paths
 
-_CONFLICT, _MISSING, _FAILED, _FORBIDDEN = 409, 404, 412, 403
-
-_MUST_AGREE = ("kind", "loss", "optimizer", "network")
-"""Settings of a learner without which what it has learned cannot be taken up again."""
+_CONFLICT, _MISSING, _FORBIDDEN = 409, 404, 403
 
 _TRY_AGAIN = 2.0
 
 _PATIENCE = 4.0
 """Seconds that the end of a removed model's trainer is waited for, and a last checkpoint with it."""
 
-_TAG = re.compile(r'\*|(?:W/)?"[^"]*"')
-
 _log = structlog.get_logger("headrace.models")
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """Under which a change is made (RFC 9110, ``If-Match`` and ``If-None-Match``); None where none was sent."""
-
-    match: str | None = None
-    none_match: str | None = None
-
-    def check(self, revision: str | None) -> None:
-        """Raise RequestInvalid (412) where they do not hold for a model of this revision; None: there is none."""
-        if self.match is not None and not _names(self.match, revision):
-            now = "there is no such model" if revision is None else f'it is "{revision}" now'
-            raise RequestInvalid(f"the settings are not those of If-Match: {now}; look at them again", _FAILED)
-        if self.none_match is not None and _names(self.none_match, revision):
-            raise RequestInvalid("there is a model of that name already (If-None-Match)", _FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +97,7 @@ class Changes:
             elif dict(given) == entry.settings:
                 return Added(settings, entry.revision, created=False)
             elif name in settings.models:
-                _check_change(settings, name, checked.models[name])
+                check_change(settings, name, checked.models[name])
             revision = uuid.uuid4().hex[:16]
             self._entries.write(
                 name, Entry(settings=dict(given), revision=revision, changed_at=time.time(), changed_by=caller)
@@ -226,37 +203,3 @@ class Changes:
                     _log.warning("a removed model is still being trained", model=name, reason=str(error))
                     return False
         return True
-
-
-def _check_change(settings: Settings, name: str, wanted: ModelSettings) -> None:
-    """Refuse settings with which a model could not go on from what it has learned: its trainer would not start.
-
-    Raises
-    ------
-    RequestInvalid
-        409.
-    """
-    paths, now = model_paths(settings, name), settings.models[name]
-    status = read_status(paths.status)
-    learned = sum(status.events_learned.values()) if status is not None else 0
-    if not learned and not CheckpointStore(paths.checkpoints).list():
-        return
-    found: dict[str, tuple[Any, Any]] = {"topic": (now.topic, wanted.topic)}
-    found |= {f"learner.{key}": (getattr(now.learner, key), getattr(wanted.learner, key)) for key in _MUST_AGREE}
-    task = status.task if status is not None else None
-    if wanted.task != "auto":
-        found["task"] = (task or (wanted.task if now.task == "auto" else now.task), wanted.task)
-    for field, (before, after) in found.items():
-        if before != after:
-            raise RequestInvalid(
-                f"models.{name}.{field}: what was learned was learned with {before!r}, and cannot go on with "
-                f"{after!r}: leave it, or DELETE the model (what it was is kept aside) and PUT it again, to begin anew",
-                _CONFLICT,
-                field,
-            )
-
-
-def _names(header: str, revision: str | None) -> bool:
-    """Whether a list of entity tags names a revision; ``*`` names any that there is."""
-    tags = _TAG.findall(header)
-    return revision is not None and ("*" in tags or f'"{revision}"' in tags)

@@ -14,9 +14,10 @@ class AddedModelsSettings(Section):
     Attributes
     ----------
     enabled
-        Whether any may be added, changed or removed over HTTP. Those that were added before stay.
+        Whether any may be added, changed or removed. Those that were added before stay.
     most
-        How many there may be. Each has a trainer and a program that reads, some 430 MiB of memory together, and what it learns.
+        How many there may be. Each has a trainer and a program that reads, some 430 MiB of memory together, and what
+        it learns.
     topics
         Patterns (``*``, ``?``, ``[…]``) of the topics that they may learn from, and send dead letters to: whoever adds
         a model reads and writes these with the service's own credentials.

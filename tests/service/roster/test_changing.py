@@ -19,7 +19,8 @@ from service.errors import RequestInvalid
 from service.learning.trainer_process import open_model
 from service.operating.command_table import CommandTable
 from service.roster import changing as changing_module
-from service.roster.changing import Added, Changes, Conditions
+from service.roster.changing import Added, Changes
+from service.roster.conditions import Conditions
 from service.roster.entries import Entries
 from service.roster.roster import Roster
 from service.wiring import commands_path, log_path, model_paths
