@@ -36,7 +36,7 @@ LEARNING = ("check_it_learns", "check_it_learns_categories")
 
 CASES = [
     pytest.param(check, id=f"{make.__name__}-{task}-{check.func.__name__.removeprefix('check_')}")
-    for make, tasks in ((of_the_beginning, Task), (promoted, (Task.BINARY,)))
+    for make, tasks in ((of_the_beginning, (Task.MULTICLASS, Task.REGRESSION)), (promoted, (Task.BINARY,)))
     for task in tasks
     for check in yield_checks(partial(make, task))
     if check.func.__name__ not in LEARNING
