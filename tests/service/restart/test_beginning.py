@@ -14,6 +14,8 @@ from service.checkpoints import Checkpoint, CheckpointStore
 from service.config import Settings
 from service.durability.journal_reading import read_journal
 from service.errors import CheckpointInvalid, ConfigurationInvalid, StorageFailed, StreamFileInvalid
+from service.exporting.export_file import encode_export, write_export
+from service.exporting.exporting import export_of
 from service.learning.model import Model
 from service.replaying.replay_events import Roles
 from service.restart import beginning, history_file
@@ -89,12 +91,16 @@ def learned_of(state: LearnerState) -> LearnerState:
 
 
 @pytest.mark.parametrize("kind", ["linear", "online"])
-@pytest.mark.parametrize("whole", [True, False])
-def test_it_begins_with_what_another_model_has_learned(tmp_path: Path, kind: str, whole: bool) -> None:
+@pytest.mark.parametrize("form", ["folder", "manifest", "export"])
+def test_it_begins_with_what_another_model_has_learned(tmp_path: Path, kind: str, form: str) -> None:
     """If this fails, a model begins at nothing, or at the other one's place, or with its scores."""
     learner = {"kind": kind, "device": "cpu"}
     other = teacher(tmp_path, learner=learner)
-    path = other if whole else next((other / "checkpoints").glob("manifest-*.json"))
+    path = other if form == "folder" else next((other / "checkpoints").glob("manifest-*.json"))
+    if form == "export":
+        path = tmp_path / "other.safetensors"
+        export = export_of(CheckpointStore(other / "checkpoints"), None, with_state=True)
+        write_export(path, encode_export(export))
     chosen = settings(tmp_path, checkpoint=SLOW, learner=learner, warm_start=path)
     source = MemorySource({0: events(60)})
     begun(chosen, source)
