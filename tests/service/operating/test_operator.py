@@ -194,3 +194,21 @@ def test_a_name_is_given_to_a_checkpoint_and_gone_back_to(tmp_path: Path, monkey
 
 def _die(*_: object, **__: object) -> None:
     raise _Killed
+
+
+def test_while_another_learner_stands_in_there_is_nothing_to_go_back_to(tmp_path: Path) -> None:
+    """A rollback would build a learner on a broken device; or a pause would end when the device is back."""
+    source = MemorySource({0: events(100)})
+    with running(open_model(settings(tmp_path, checkpoint=KEEP), source)) as run:
+        old = checkpointed(run, 100)
+        run.model.paths.drill.touch()
+        source.append(0, *events(20, first=100))
+        run.wait_for(lambda status: status.learner == "online")
+        outcome = ordered(run, "rollback", {"checkpoint": old})
+        assert outcome["status"] == 409
+        assert "stands in" in outcome["detail"]
+        assert ordered(run, "pause")["paused"]
+        run.model.paths.drill.unlink()
+        assert run.wait_for(lambda status: status.learner == "microbatch").paused is not None
+        assert ordered(run, "rollback", {"checkpoint": old})["restored_from"] == old
+        assert sum(run.status().events_learned.values()) == 120
