@@ -19,6 +19,7 @@ from service.errors import OwnershipLost
 from service.journal import Journal
 from service.learning.adaptive_training import Adapting
 from service.learning.housekeeping import Housekeeping
+from service.learning.lane import TIMEOUT
 from service.learning.model import Model
 from service.learning.training import Training
 from service.learning.versions import Versions
@@ -34,6 +35,9 @@ _log = structlog.get_logger("headrace.trainer")
 
 _TICK = 0.05
 """Seconds that the loop waits for a microbatch before it looks after the rest: status, commits, the end."""
+
+_SILENCE = 2.0
+"""Seconds between two looks at what times out while nothing comes, and for a label in the log to be read."""
 
 
 class Trainer:
@@ -56,6 +60,8 @@ class Trainer:
 
     def __init__(self, model: Model, recovered: Recovered, journal: Journal) -> None:
         self._stop = threading.Event()
+        self._silent_since = time.monotonic()
+        self._time_out_at = self._silent_since + _SILENCE
         self._model = model
         self._recovered = recovered
         versions = Versions(model, journal, recovered.totals, recovered.version, self._stop)
@@ -155,6 +161,7 @@ class Trainer:
 
     def _take(self, batch: MicroBatch[Examples]) -> None:
         """Learn a microbatch: test, train, journal, publish. One that holds no example is passed by."""
+        self._silent_since = time.monotonic()
         if batch.examples is None:
             self.training.lane.passed(batch)
             self.training.count()
@@ -271,7 +278,28 @@ class Trainer:
             self._housekeeping.checkpoint_now()
         if idle:
             self._flush()
+            self._time_out()
         self._housekeeping.step(idle=idle)
+
+    def _time_out(self) -> None:
+        """Where the stream has fallen silent, let its time go on, so that what waits for labels in vain times out.
+
+        That follows from no event, so it is written down like an update.
+        """
+        training, now = self.training, time.monotonic()
+        if now < self._time_out_at or training.standing_in or training.operated.paused is not None:
+            return
+        self._time_out_at = now + _SILENCE
+        milliseconds = training.lane.overdue(now - self._silent_since - _SILENCE)
+        if milliseconds is None:
+            return
+        self._silent_since = now - _SILENCE
+        learned = training.lane.time_out(milliseconds, training.versions.current)
+        training.versions.decided(training.learner, TIMEOUT, {"time": milliseconds})
+        if len(learned):
+            self._fallback.remember(learned.known())
+            training.totals.updated(training.learner.name, len(learned))
+        self._count()
 
     def _flush(self) -> None:
         """Publish what the learner has held back."""

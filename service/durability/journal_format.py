@@ -81,7 +81,7 @@ class Decision:
     ----------
     kind
         ``log``, ``task``, ``classes``, ``recipe`` (see :mod:`service.restart.noted`), ``fallback``, ``return``,
-        ``renumber`` or ``rollback`` (see :mod:`service.restart.history`), ``pause`` or ``resume`` (see
+        ``renumber``, ``timeout`` or ``rollback`` (see :mod:`service.restart.history`), ``pause`` or ``resume`` (see
         :mod:`service.operating.operated`).
     version
         Version that was current when it was made; for one that makes a new version, that one.

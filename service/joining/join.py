@@ -39,6 +39,10 @@ _LEAST_AT_ONCE = 1024
 """Observations that may time out with one microbatch, at least, or twice its size: an update's size stays bounded."""
 
 
+_SILENT_AT_ONCE = 16_384
+"""The same, where no event comes."""
+
+
 class Join:
     """Joins the microbatches of one lane. Owned by one thread.
 
@@ -114,6 +118,23 @@ class Join:
             self._change(matching, arrived)
         self._time_out(emission, len(examples))
         self._bound()
+        return emission.examples(self.outcomes)
+
+    def overdue(self, silence: float) -> int | None:
+        """Return how late it is so many seconds after the newest event, in milliseconds, if an observation is due then.
+
+        Never where time is what events say.
+        """
+        if self._settings.clock == "event" or not len(self._observations):
+            return None
+        late = int(float(self._clocks.max(initial=0)) + 1000 * silence)
+        return late if self._observations.earliest() + self._terms.wait < late else None
+
+    def time_passes(self, milliseconds: float) -> Examples:
+        """Return what is to be learned where no event has come, and it is so late in all partitions."""
+        np.maximum(self._clocks, milliseconds, out=self._clocks)
+        emission = Emission(Examples.empty(), self._observations, self._lapsed, self._vocabulary)
+        self._time_out(emission, _SILENT_AT_ONCE // 2)
         return emission.examples(self.outcomes)
 
     def status(self) -> JoinStatus:

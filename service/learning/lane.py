@@ -11,6 +11,7 @@ import numpy as np
 
 from consumers.microbatch import MicroBatch, MicroBatcher
 from consumers.source import Positions
+from consumers.track import Track
 from models.answered import UNANSWERED
 from models.contesting import tell_time
 from models.distillation import marks_of
@@ -21,6 +22,9 @@ from service.learning.count import Count
 from service.learning.screen import Screen
 from service.learning.teaching import Teacher
 from service.reading.ingest import Ingest
+
+TIMEOUT = "timeout"
+"""Kind of the decision that it is so late (``time``, in milliseconds) though no event has come that says so."""
 
 
 @dataclass(slots=True)
@@ -103,7 +107,8 @@ class Lane:
         assert self.learner is not None, "examples come only after the task is settled"  # noqa: S101
         screened = self.screen.look(given)
         taken = screened.examples if screened.examples.taught is not None else screened.examples.known()
-        tell_time(self.learner, float(batch.track.appended.max(initial=0)) / 1000)
+        if len(batch.track):
+            tell_time(self.learner, float(batch.track.appended.max()) / 1000)
         report = self.learner.learn(_dated(taken, version), effort)
         self.screen.learned(given, screened)
         duplicates = int(screened.duplicates.sum())
@@ -121,6 +126,29 @@ class Lane:
         self.count = count
         self.positions = batch.positions
         return taken
+
+    def overdue(self, silence: float) -> int | None:
+        """Return how late it is after so many seconds without an event, if something has waited too long by then.
+
+        In milliseconds of the log's time; None also where not all that came was read.
+        """
+        join, ends = self.screen.join, self.ingest.ends
+        if join is None or self.learner is None or self.ingest.waiting_for_source or self.batcher.rows_in_hand:
+            return None
+        read = {partition: position.offset for partition, position in self.positions.items()}
+        caught_up = bool(ends) and all(read.get(partition, 0) >= end for partition, end in ends.items())
+        return join.overdue(silence) if caught_up else None
+
+    def time_out(self, milliseconds: int, version: int = UNANSWERED) -> Examples:
+        """Learn what has waited too long for its label, now that it is so late though no event has come.
+
+        Raises
+        ------
+        DeviceFailed
+        """
+        assert self.screen.join is not None, "it was overdue"  # noqa: S101
+        due = self.screen.join.time_passes(milliseconds)
+        return self.learn(MicroBatch(due, Track.empty(), self.positions, 0.0, TIMEOUT), version=version)
 
     def passed(self, batch: MicroBatch[Examples]) -> None:
         """Count `batch` as passed, of which nothing is to be learned: no row came, or all wait for another."""

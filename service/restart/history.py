@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from service.durability.journal_format import NOBODY, Decision, Entry, Update
+from service.learning.lane import TIMEOUT
 from service.restart.contest_steps import is_of_contest
 from service.restart.rollback import DECISION as ROLLBACK
 
@@ -50,6 +51,11 @@ def is_renumbering(entry: Entry) -> TypeGuard[Decision]:
     return isinstance(entry, Decision) and entry.kind == RENUMBER
 
 
+def is_timeout(entry: Entry) -> TypeGuard[Decision]:
+    """Return whether `entry` is a decision that it is late, though no event has come."""
+    return isinstance(entry, Decision) and entry.kind == TIMEOUT
+
+
 def history(version: int, entries: Sequence[Entry], learner: str) -> History:
     """Return what leads from the checkpoint of `version` on.
 
@@ -81,6 +87,9 @@ def history(version: int, entries: Sequence[Entry], learner: str) -> History:
         if is_renumbering(entry):
             # What came after that version could not be learned again, and what came of it is lost.
             steps = [step for step in steps if step.version <= entry.data["restored_from"]]
-        if isinstance(entry, Update) or is_rollback(entry) or is_renumbering(entry) or is_of_contest(entry):
+        if isinstance(entry, Update) or any(is_one(entry) for is_one in _STEPS):
             steps.append(entry)
     return History(steps)
+
+
+_STEPS = (is_rollback, is_renumbering, is_of_contest, is_timeout)

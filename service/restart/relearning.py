@@ -24,7 +24,7 @@ from service.learning.screen import Screen
 from service.learning.teaching import Teacher
 from service.reading.ingest import Ingest, Start
 from service.restart.contest_steps import forget_news, is_of_contest, take_again
-from service.restart.history import is_rollback
+from service.restart.history import is_rollback, is_timeout
 from service.restart.noted import Noted
 from service.restart.rebatching import Chained, Rebatcher
 from service.restart.rollback import find_checkpoint, roll_back
@@ -151,6 +151,10 @@ class Relearning:
                         learned(lane, rows)
                 elif is_rollback(step):
                     self._roll_back(lane, step.data["restored_from"], states)
+                elif is_timeout(step):
+                    rows = lane.time_out(step.data["time"], step.version - 1)
+                    if len(rows):
+                        learned(lane, rows)
                 elif lane.learner is not None and is_of_contest(step):
                     take_again(lane.learner, step)
                 # Else it only gave the parameters another number.

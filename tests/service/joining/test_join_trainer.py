@@ -14,6 +14,7 @@ from consumers.source import NewRecord
 from consumers.testing import EOF, Mark, MemorySource
 from models.learner import LearnerState
 from service.durability.journal_reading import read_journal
+from service.learning.lane import TIMEOUT
 from service.monitoring.status import Status
 from service.restart.remaking import model_to_read, remake
 from tests.support.checksums import checksum_of_places
@@ -185,3 +186,35 @@ def test_restarts_change_neither_what_is_learned_nor_what_waits(tmp_path: Path) 
         assert base is not None
         assert target is not None
         assert remake(model, base, target).outcome == "same"
+
+
+def test_a_stream_that_falls_silent_times_out_and_a_crash_repeats_it(tmp_path: Path) -> None:
+    """If this fails, the last impressions wait for ever, or a restart learns them otherwise than they were served."""
+    chosen = joining(
+        tmp_path,
+        task="binary",
+        checkpoint={"every_seconds": 1000},
+        learner={"kind": "linear", "device": "cpu"},
+        join={"on_timeout": "learn", "default": "down"},
+    )
+    stream = [*delayed(60), json.dumps({"id": "last", "features": {"x": 1.0}}).encode()]
+    source = MemorySource({0: stream})
+    with running(open_model(chosen, source)) as run:
+        run.wait_for(lambda status: idle(status) and status.join is not None and not status.join.observations)
+        source.append(0, *delayed(40, seed=1), Mark(PositionLost("gone")))
+        with pytest.raises(PositionLost):
+            run.wait_for(learned(10**6))
+        silent, version = states(run), run.trainer.training.versions.current
+        count = run.trainer.training.lane.count
+    model = open_model(chosen, MemorySource({0: [*stream, *delayed(40, seed=1)]}))
+    assert any(getattr(entry, "kind", "") == TIMEOUT for entry in read_journal(model.paths.journal, -1).entries)
+    recovered = model.recovery().run()
+    try:
+        assert recovered.version == recovered.lane_version == version
+        assert recovered.lane.learner is not None
+        assert same_states({"": recovered.lane.learner.state(), **recovered.lane.screen.states()}, silent)
+        assert recovered.lane.count == count
+    finally:
+        recovered.lane.close()
+        model.close()
+        model.lease.release()
