@@ -120,17 +120,19 @@ def measure(folder: Path, rounds: int, clients: int) -> dict[str, Any]:
 def _go_back(place: Installation, load: Load, turn: int) -> dict[str, Any]:
     """Spoil what was learned, go back, and return how that went."""
     name = f"good-{turn}"
-    _obeyed(place.http.post("/pause"))
-    kept = _obeyed(place.http.put(f"/checkpoints/{name}"))["version"]
+    # What was turned round and not learned yet when somebody went back is learned afterwards.
+    place.wait_for(lambda _: _predicted(place)["predictions"][0]["label"] == "up")
+    _obeyed(place, place.http.post("/pause"))
+    kept = _obeyed(place, place.http.put(f"/checkpoints/{name}"))["version"]
     expected = _predicted(place)["predictions"]
-    _obeyed(place.http.post("/resume"))
+    _obeyed(place, place.http.post("/resume"))
     load.turned = True
     # Until the service itself answers otherwise, however slow this machine is.
     place.wait_for(lambda _: _predicted(place)["predictions"][0]["label"] == "down")
     spoilt = _predicted(place)["model_version"]
     load.turned = False
     began, seen = time.monotonic(), len(load.answered)
-    back = _obeyed(place.http.post("/rollback", json={"name": name, "then": "pause"}))
+    back = _obeyed(place, place.http.post("/rollback", json={"name": name, "then": "pause"}))
     acknowledged = time.monotonic()
     until = acknowledged + 30
     while (
@@ -138,7 +140,7 @@ def _go_back(place: Installation, load: Load, turn: int) -> dict[str, Any]:
     ):
         time.sleep(0.01)
     after = [each for each in load.answered[seen:] if each.version >= back["model_version"]]
-    _obeyed(place.http.post("/resume"))
+    _obeyed(place, place.http.post("/resume"))
     assert back["restored_from"] == kept < spoilt < back["model_version"]
     return {
         "seconds_until_acknowledged": acknowledged - began,
@@ -152,8 +154,15 @@ def _predicted(place: Installation) -> dict[str, Any]:
     return dict(place.http.post("/predict", json=ASKED).json())
 
 
-def _obeyed(answer: httpx.Response) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
+def _obeyed(place: Installation, answer: httpx.Response) -> dict[str, Any]:
+    """Return what was done, waiting for it where the trainer takes long."""
+    until = time.monotonic() + 60
+    while answer.status_code == httpx.codes.ACCEPTED and time.monotonic() < until:
+        found = place.http.get(answer.headers["Location"]).json()
+        if found["state"] != "waiting":
+            return dict(found["outcome"])
+        time.sleep(0.05)
+    assert answer.status_code == httpx.codes.OK, answer.text
     return dict(answer.json())
 
 
