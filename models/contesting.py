@@ -33,6 +33,8 @@ class Contesting(Protocol):
     """A learner that has challengers: see :class:`models.contest.Contest`."""
 
     champion: str
+    promotions: int
+    put_outs: int
 
     @property
     def answering(self) -> Learner:
@@ -63,6 +65,12 @@ def tell_time(learner: Learner, seconds: float) -> None:
     """Say how far the log's time, in seconds since the epoch, has come before the next microbatch is learned."""
     if isinstance(learner, Contesting):
         learner.tell_time(seconds)
+
+
+def count_on(learner: Learner, before: Learner) -> None:
+    """Have a learner that was brought back count on from the one before: a switch has been one, whatever came of it."""
+    if isinstance(learner, Contesting) and isinstance(before, Contesting):
+        learner.promotions, learner.put_outs = before.promotions, before.put_outs
 
 
 def alone(state: LearnerState) -> LearnerState:

@@ -6,7 +6,7 @@ journal. So all of them come to the same parameters, bit for bit.
 
 from collections.abc import Callable, Sequence
 
-from models.contesting import restore
+from models.contesting import count_on, restore
 from models.examples import Task
 from models.learner import Learner, LearnerState
 from service.checkpoints import Checkpoint, CheckpointInfo, CheckpointStore
@@ -30,6 +30,7 @@ def roll_back(lane: Lane, state: LearnerState, make_learner: Callable[[Task], Le
     assert lane.learner is not None, "a checkpoint is of a learner"  # noqa: S101
     learner = make_learner(lane.learner.task)
     restore(learner, state)
+    count_on(learner, lane.learner)
     lane.learner = learner
 
 
