@@ -161,6 +161,26 @@ def test_a_promotion_by_hand_is_served_at_once_journaled_and_reversible(tmp_path
         assert CommandTable(commands_path(config)).find("default", order(config, "learner")) is not None
 
 
+def test_a_rollback_goes_back_over_a_promotion_which_has_been_one(tmp_path: Path) -> None:
+    """A version that was gone back to would be answered by another learner than it was; or a count would fall."""
+    config = chosen(tmp_path, {"begin_after": 64}, able=ABLE)
+    append(config, events(128))
+    with running(opened(config)) as run:
+        run.wait_for(learned(128))
+    with running(opened(config)) as run:
+        good = run.model.store.list()[0].version
+        order(config, "able")
+        run.wait_for(lambda status: status.contest is not None and status.contest["champion"] == "able")
+        back = {"checkpoint": good, "then": None}
+        CommandTable(commands_path(config)).order("default", "rollback", back, "somebody")
+        run.wait_for(lambda status: status.contest is not None and status.contest["champion"] == "learner")
+        append(config, events(32, first=128))
+        assert run.wait_for(learned(160)).restored_from is None
+        contest, version = crash(run)
+    assert contest.promotions == 1
+    assert_recovered(config, contest, version)
+
+
 def assert_shared(client: httpx.Client, challenger: str, champion: str, share: float) -> None:
     """Assert that a challenger answers its share of the requests, each id by the same one on every way."""
     instances = [{"id": f"a{number}", "features": {"x": 0.1 * number, "y": 1.0}} for number in range(200)]
