@@ -1,6 +1,6 @@
 """What ``headrace pause``, ``resume`` and ``rollback`` do: a command to the trainer, through the data directory."""
 
-import getpass
+import os
 from typing import Any
 
 from models.learner import Json
@@ -61,7 +61,7 @@ def _ordered(settings: Settings, name: str, kind: str, data: Json) -> dict[str, 
     table = CommandTable(commands_path(settings))
     path = model_paths(settings, name).status
     try:
-        number = table.order(name, kind, data, f"headrace {kind}, by {getpass.getuser()}")
+        number = table.order(name, kind, data, f"headrace {kind}, by user {os.getuid()}")
         return result_of(wait_for(table, name, number, lambda: trainer_is_up(read_status(path)), _WAIT_SECONDS))
     finally:
         table.close()
