@@ -36,7 +36,7 @@ from models.replay import CAPACITY, Replay
 from models.touched import Ranges, Touched
 
 PASSES = 8  # over the first microbatch, if rows are replayed at all; fewer over the next ones,
-PASSES_END = 26_000  # and after so many rows, each counted as often as it was learned as a new one, one
+PASSES_END = 32_000  # and after so many rows, each counted as often as it was learned as a new one, one
 
 
 class NetworkExpert(Defaults):
@@ -287,8 +287,7 @@ class NetworkExpert(Defaults):
         """Return how often to learn from the microbatch: several times at first, while there is all to be learned."""
         if not self._replayed:
             return 1
-        # By the square: they say most in the first thousand rows, and are given up sooner after five.
-        return max(1, round(PASSES * (1 - (self.passed / PASSES_END) ** 2)))
+        return max(1, round(PASSES * (1 - self.passed / PASSES_END)))
 
     def _kept_in(self, ring: Replay, places: NDArray[np.intp], *, with_strings: bool) -> Rows:
         """Return rows from their places in a ring."""
