@@ -109,5 +109,6 @@ def _names(examples: Examples, ids: Ids) -> Ids:
     if examples.labelled is None:
         return ids
     names = ids.copy()
-    names[~examples.labelled & ids.any(axis=1), 1] ^= np.uint64(1)
+    # The window looks for the newest id of a first word, so the first words must differ.
+    names[~examples.labelled & ids.any(axis=1), 0] ^= np.uint64(1)
     return names
