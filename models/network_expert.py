@@ -178,6 +178,14 @@ class NetworkExpert(Defaults):
         # A softmax over two columns takes six times as long.
         return ((outputs[..., :1] + (prior[1:] - prior[:1])) * self._signs).sigmoid_()
 
+    def unmixed(self, rows: Encoded, prior: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logarithms of what is mixed, each row's up to a constant, or values; and shares, which sum to 1."""
+        outputs, shares = self._outputs(rows), self._shares if self.parameters.alone is None else self._sole
+        if self._single:
+            outputs = torch.cat([torch.zeros_like(outputs[..., :1]), outputs[..., :1]], 2)
+        each = outputs[..., :1] if self._task is Task.REGRESSION else outputs[..., : len(prior)] + prior
+        return each, shares.shares.softmax(0)
+
     def _outputs(self, rows: Encoded) -> Tensor:
         """Return what the network makes of rows, float32, shape (copies, rows, outputs)."""
         inputs, table = Inputs(rows.dense), self._table

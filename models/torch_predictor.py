@@ -17,11 +17,14 @@ from models.drift_succession import published_expert
 from models.encoder_layout import Layout
 from models.examples import Features, Task
 from models.experts import create_expert
+from models.explanation_sums import Sums
 from models.features import FeatureEncoder
 from models.keyed import Keyed
 from models.learner import Array, Json, LearnerOptions, Predictions, check_spec
 from models.names import under
-from models.targets import create_targets
+from models.network_expert import NetworkExpert
+from models.networks import Linear
+from models.targets import NumberTargets, create_targets
 from models.torch_model import TorchModel
 
 SCHEMA = 3
@@ -71,6 +74,20 @@ class TorchPredictor:
     def predict(self, features: Features) -> Predictions:
         """See :class:`models.learner.Predictor`."""
         return self._model.predict(features)
+
+    @torch.no_grad()
+    def sums(self, features: Features) -> Sums | None:
+        """See :class:`models.explanation.SummingPredictor`: a linear network is one, if nothing is around it."""
+        model = self._model
+        expert = model.expert
+        if not (model.ready and isinstance(expert, NetworkExpert) and isinstance(expert.network, Linear)):
+            return None
+        outputs, shares = expert.unmixed(model.encode(model.encoder.prepare(features)), model.prior())
+        each = outputs.transpose(0, 1).double().numpy()
+        if isinstance(model.targets, NumberTargets):
+            mean, deviation = model.targets.scale()
+            each = each * deviation + mean
+        return Sums(each, shares.double().numpy())
 
 
 def tensor_over(array: Array) -> Tensor:

@@ -15,6 +15,7 @@ import structlog
 
 from models.errors import ModelError
 from models.examples import Features
+from models.explanation import Explanation, explain
 from models.learner import Json, Predictions, Predictor, SharingPredictor
 from models.registry import load_predictor
 from service.errors import CheckpointInvalid, PublicationMissing
@@ -119,6 +120,23 @@ class ServingModel:
             return self._predict_unpublished(features)
         return _published(header), predictions
 
+    def explain(
+        self, features: Features, keys: Sequence[int] | None = None
+    ) -> tuple[Served, Predictions, Sequence[Explanation]]:
+        """Return predictions for all rows, which parameters they come from, and by the same ones why; may take long.
+
+        Takes and raises what :meth:`predict` does. There are no explanations where nothing can be answered yet.
+        """
+        numbers = None if keys is None else np.array(keys, np.uint64)
+        try:
+            header, found = self._subscription.read(lambda view: explain(_predictor_over(view), features, numbers))
+        except PublicationMissing:
+            served, predictor = self._checkpointed()
+            if predictor is None:
+                return served, _unknown(features), []
+            return served, *explain(predictor, features)
+        return _published(header), *found
+
     def served(self) -> Served | None:
         """Return which parameters an answer would come from now; None where none can be given."""
         try:
@@ -138,12 +156,20 @@ class ServingModel:
         return None
 
     def _predict_unpublished(self, features: Features) -> tuple[Served, Predictions]:
+        served, predictor = self._checkpointed()
+        return served, _unknown(features) if predictor is None else predictor.predict(features)
+
+    def _checkpointed(self) -> tuple[Served, Predictor | None]:
+        """Return what is served without a publication.
+
+        Raises
+        ------
+        PublicationMissing
+            Nobody knows yet what that is.
+        """
         if not self.attached:
             raise PublicationMissing(self._problem or "the parameters are still being looked for; ask again")
-        served, predictor = self._unpublished()
-        if predictor is None:
-            return served, Predictions(probabilities=np.empty((len(features), 0), np.float32))
-        return served, predictor.predict(features)
+        return self._unpublished()
 
     def _unpublished(self) -> tuple[Served, Predictor | None]:
         loaded = self._fallback.loaded
@@ -167,6 +193,11 @@ def _answer(predictor: Predictor, features: Features, keys: Sequence[int] | None
     if keys is None or not isinstance(predictor, SharingPredictor):
         return predictor.predict(features)
     return predictor.predict_by(features, np.array(keys, np.uint64))
+
+
+def _unknown(features: Features) -> Predictions:
+    """Return what is answered before anything was learned."""
+    return Predictions(probabilities=np.empty((len(features), 0), np.float32))
 
 
 def _published(header: Json) -> Served:

@@ -12,13 +12,24 @@ from service.predictor import Served
 InstanceId = str | int | None
 
 
+class Reasons(msgspec.Struct):
+    """Why a row was answered as it was; see :class:`models.explanation.Explanation`."""
+
+    contributions: dict[str, float]
+    baseline: float
+    output: float
+    scale: str
+    method: str
+
+
 class ClassPrediction(msgspec.Struct, omit_defaults=True):
-    """The most probable class; `probabilities`, `id` and `arm` are left out where there are none."""
+    """The most probable class; what there is not (`probabilities`, `id`, `arm`, `explanation`) is left out."""
 
     label: Label | None
     probabilities: dict[str, float] | None = None
     id: InstanceId = None
     arm: str | None = None
+    explanation: Reasons | None = None
 
 
 class NumberPrediction(msgspec.Struct, omit_defaults=True):
@@ -27,6 +38,7 @@ class NumberPrediction(msgspec.Struct, omit_defaults=True):
     value: float
     id: InstanceId = None
     arm: str | None = None
+    explanation: Reasons | None = None
 
 
 class Answer(msgspec.Struct):

@@ -37,6 +37,7 @@ class _Body(msgspec.Struct):
     timestamp: Any = None
     instances: list[_Instance] | None = None
     remember: bool | None = None
+    explain: bool | None = None
 
 
 decoder = msgspec.json.Decoder(_Body)
@@ -56,6 +57,8 @@ class Asked:
         When the rows say that they happened, as they say it.
     remember
         Whether the answers are to be remembered; None: as the model's settings say.
+    explain
+        Whether they are to be explained.
     """
 
     rows: Sequence[dict[str, Any]]
@@ -63,6 +66,7 @@ class Asked:
     path: str
     timestamps: Sequence[Any]
     remember: bool | None = None
+    explain: bool = False
 
     def place(self, row: int, field: str) -> str:
         """Return where in the request a row's other fields are; there may be one of them alone."""
@@ -115,17 +119,20 @@ def asked_in(body: bytes, limits: RowLimits) -> Asked:
 
 
 def _asked_of(body: _Body) -> Asked:
+    explain = body.explain or False
     if body.instances is not None:
         if body.features is not None:
             raise RequestInvalid("send either features or instances, not both", 422, "features")
         each = body.instances
         times = [one.timestamp for one in each]
-        return Asked([one.features for one in each], [one.id for one in each], IN_INSTANCES, times, body.remember)
+        return Asked(
+            [one.features for one in each], [one.id for one in each], IN_INSTANCES, times, body.remember, explain
+        )
     if body.features is None:
         raise RequestInvalid(
             'missing; send {"features": {…}} or {"instances": [{"features": {…}}, …]}', 422, "features"
         )
-    return Asked([body.features], [body.id], "features", [body.timestamp], body.remember)
+    return Asked([body.features], [body.id], "features", [body.timestamp], body.remember, explain)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 
 from consumers.source import NewRecord
+from service.rest.explaining import answer_explained
 from service.rest.observations import raw_features
 from service.rest.prediction_answers import answer_rows, encode_answer
 from service.rest.prediction_requests import asked_in, blaming
@@ -65,6 +66,9 @@ class PredictRoutes:
         if len(body) > INLINE_BYTES:
             return await answer_in_thread(self._context, model, partial(self._answer_large, model, body))
         asked = asked_in(body, self._context.limits)
+        if asked.explain:
+            explained = partial(answer_explained, self._context, model, asked, body)
+            return await answer_in_thread(self._context, model, explained)
         remembered = asked.to_remember(model.settings.remember)
         with blaming(asked.path), self._context.holding_rows(len(asked.rows), model):
             served, predictions = await model.coalescer.predict(asked.rows, model.keys_of(asked.rows, asked.ids))
@@ -76,6 +80,8 @@ class PredictRoutes:
     def _answer_large(self, model: ServedModel, body: bytes) -> LargeAnswer:
         """Return the encoded answer, how many predictions are in it, and what is to be remembered of it."""
         asked = asked_in(body, self._context.limits)
+        if asked.explain:
+            return answer_explained(self._context, model, asked, body)
         remembered = asked.to_remember(model.settings.remember)
         with blaming(asked.path), self._context.holding_rows(len(asked.rows), model):
             served, predictions = model.predict(asked.rows, model.keys_of(asked.rows, asked.ids))
@@ -87,7 +93,7 @@ class PredictRoutes:
 async def answer_in_thread(
     context: Context, model: ServedModel, answer: Callable[[], LargeAnswer]
 ) -> tuple[bytes, int]:
-    """Return what `answer` makes of a large body in a thread, once what is to be remembered of it is durable."""
+    """Return what `answer` makes in a thread of what takes long, once what is to be remembered of it is durable."""
     async with model.large_predictions:
         content, count, records = await anyio.to_thread.run_sync(answer, limiter=context.prediction_threads)
     if records:
@@ -128,7 +134,8 @@ _DESCRIPTION = (
     "Every prediction of an answer comes from one version of the parameters, which it names. Features need no "
     "declaration; unknown ones are ignored. Before any label was seen, `label` is null and there are no probabilities. "
     "Where the model remembers predictions (`remember: log`), one with an `id` is answered once it is durable in the "
-    "log: a label with that id is then learned with these features, and the score is that of this answer."
+    "log: a label with that id is then learned with these features, and the score is that of this answer. With "
+    "`explain: true` each prediction says what each feature contributed to it."
 )
 
 _BODY = {

@@ -3,7 +3,7 @@
 The other shapes are in ``schemas.py``.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -59,10 +59,20 @@ _Remember = Annotated[
 ]
 
 
+_Explain = Annotated[
+    bool | None,
+    Field(
+        description="True: each prediction comes with what each feature contributed to it. The model is asked once "
+        "more for each feature of each instance, of which there may be `limits.max_explained`."
+    ),
+]
+
+
 class OneInstance(Instance):
     """One thing to predict for, alone in a request."""
 
     remember: _Remember = None
+    explain: _Explain = None
 
 
 class Instances(_Schema):
@@ -70,11 +80,34 @@ class Instances(_Schema):
 
     instances: list[Instance]
     remember: _Remember = None
+    explain: _Explain = None
 
 
 _ARM: str | None = Field(
     default=None, description="Who answered, where challengers answer some of the requests: `contest.answers`."
 )
+
+
+class Reasons(_Schema):
+    """Why an instance was answered as it was."""
+
+    contributions: dict[str, float] = Field(
+        description="Feature → what it contributes to `output`; of those that the instance has. A category is called "
+        "by its value too.",
+        examples=[{"price": 0.42, "city=Oslo": -0.1}],
+    )
+    baseline: float = Field(description="The output for an instance without any feature.", examples=[0.31])
+    output: float = Field(description="What is explained.", examples=[0.63])
+    scale: Literal["log_odds", "value"] = Field(
+        description="What `output` is: the logarithm of the odds of `label`, or the value."
+    )
+    method: Literal["exact", "occlusion"] = Field(
+        description="`exact`: baseline and contributions add up to the output. `occlusion`: each contribution is the "
+        "difference that leaving this feature out makes; what features do only together is in none, or in several."
+    )
+
+
+_REASONS: Reasons | None = Field(default=None, description="Where it was asked for by `explain`.")
 
 
 class ClassPrediction(_Schema):
@@ -88,6 +121,7 @@ class ClassPrediction(_Schema):
         examples=[{"late": 0.81, "on-time": 0.19}],
     )
     arm: str | None = _ARM
+    explanation: Reasons | None = _REASONS
 
 
 class NumberPrediction(_Schema):
@@ -96,6 +130,7 @@ class NumberPrediction(_Schema):
     id: str | int | None = Field(default=None, description="The instance's; absent where it had none.")
     value: float = Field(examples=[3.7])
     arm: str | None = _ARM
+    explanation: Reasons | None = _REASONS
 
 
 class PredictionAnswer(_Schema):

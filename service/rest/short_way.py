@@ -3,8 +3,8 @@
 On the path it stands between a connection (``short_protocol.py``) and the coalescer. It is judged by the same judge,
 takes the same places and meets the same bounds as in the routes, by the same functions; what is left out is what
 carries any request to any route: a task, a scope's way through six layers, a response object, a second write. Whatever
-is not simply answered (a refusal, a mistake, parameters that are missing) is handed over to the application, which says
-why. So there is one place that words problems, and a defect here costs time and no more.
+is not simply answered (a refusal, a mistake, an explanation, parameters that are missing) is handed over to the
+application, which says why. So there is one place that words problems, and a defect here costs time and no more.
 """
 
 import time
@@ -31,6 +31,10 @@ _OTHERWISE = frozenset({b"content-encoding", b"expect", b"te", b"trailer", b"tra
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 
 _LONGEST_LENGTH = len(str(INLINE_BYTES))
+
+
+class _TakesLonger(Exception):
+    """What is asked is nothing for the event loop."""
 
 
 class Asking(Protocol):
@@ -100,6 +104,8 @@ class ShortWay:
         try:
             asked = asked_in(asking.body, self._limits)
             remembered = asked.to_remember(asking.model.settings.remember)
+            if asked.explain:
+                raise _TakesLonger  # noqa: TRY301 - it leaves by the same door
             self._rows.take(len(asked.rows), model=name)
         # Whatever it is, the application will find the same, and say it.
         except Exception:  # noqa: BLE001

@@ -110,6 +110,8 @@ class LimitsSettings(Section):
         Levels of objects and lists within features.
     max_text
         Characters of a name or of a text among the features.
+    max_explained
+        Features, over all instances of one request that is to be explained: the model is asked once more for each.
     max_header_bytes
         Of a request's line and headers together.
     max_concurrent
@@ -131,6 +133,7 @@ class LimitsSettings(Section):
     max_features: Annotated[int, Field(ge=1)] = 10_000
     max_nesting: Annotated[int, Field(ge=1, le=32)] = 32
     max_text: Annotated[int, Field(ge=16)] = 65_536
+    max_explained: Annotated[int, Field(ge=1, le=100_000)] = 4_096
     max_header_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 16_384
     max_concurrent: Annotated[int, Field(ge=1)] = 100
     max_queued_rows: Annotated[int, Field(ge=1)] = 50_000
