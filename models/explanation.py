@@ -142,7 +142,8 @@ def _exactly(
     predictor: Predictor, variants: Variants, predictions: Predictions, answered: Sequence[Label] | None
 ) -> list[Explanation] | None:
     """Return explanations of what is a sum over features; None where it is not."""
-    if not isinstance(predictor, SummingPredictor):
+    undecided = answered is not None and len(predictions.classes) < 2  # odds against nothing are no number
+    if undecided or not isinstance(predictor, SummingPredictor):
         return None
     found = []
     for start, stop in _pieces(variants):

@@ -64,6 +64,8 @@ def shared_out(sums: Sums, rows: NDArray[np.intp], columns: NDArray[np.intp] | N
     columns
         Of the class to be explained, shape (rows,); None for values.
     """
+    heeded = sums.shares > 0
+    sums = Sums(sums.outputs[:, heeded], sums.shares[heeded])
     count = int(rows.max()) + 1
     of = rows[2 * count :]
     whole, nothing = sums.outputs[:count], sums.outputs[count : 2 * count]
@@ -96,8 +98,9 @@ def _log_odds(outputs: Numbers, shares: Numbers, columns: NDArray[np.intp]) -> t
     mixed, mixed_others = (np.logaddexp.reduce(each + np.log(shares), axis=1) for each in (of_class, of_others))
     # d p / d output = p · (1 − p) for the class itself, −p · q for another of probability q; over P · (1 − P).
     weights = np.log(shares) + of_class - (mixed + mixed_others)[:, None]
-    gradient = -np.exp(weights[:, :, None] + logs)
-    gradient[rows, :, columns] = np.exp(weights + of_others)
+    others[rows, :, columns] = of_others
+    gradient = -np.exp(weights[:, :, None] + others)
+    gradient[rows, :, columns] *= -1.0
     return mixed - mixed_others, gradient
 
 

@@ -118,6 +118,18 @@ def test_what_is_no_sum_over_features_is_not_called_exact() -> None:
     assert shared_out(Sums(outputs, shares), rows, None) is None
 
 
+def test_shares_and_outputs_may_be_extreme() -> None:
+    """A model that is sure of itself, or one copy of which is heeded alone, could not be explained."""
+    rows, shares = np.array([0, 0, 0, 0]), np.array([1.0, 0.0])
+    outputs = np.zeros((4, 2, 3))
+    outputs[0, :, 1], outputs[2, :, 1], outputs[3, :, 1] = 3_000, 1_000, 2_000
+    shared = shared_out(Sums(outputs, shares), rows, np.array([1]))
+    assert shared is not None
+    assert shared.baseline[0] == pytest.approx(-math.log(2))
+    assert shared.output[0] == pytest.approx(3_000 - math.log(2))
+    np.testing.assert_allclose(shared.contributions, [2_000, 1_000])
+
+
 def test_a_vector_and_tokens_are_one_feature_each() -> None:
     """A client would be told of parts of which it has never heard, and be charged for each."""
     keys = (FeatureKey("place[0]", Kind.VECTOR), FeatureKey("place[1]", Kind.VECTOR), FeatureKey("a[0]", Kind.NUMBER))
@@ -153,6 +165,17 @@ def test_each_row_is_explained_by_whoever_answers_it() -> None:
     for one, other in zip(found, alone, strict=True):
         assert one.contributions == pytest.approx(other.contributions, abs=1e-4)
         assert one.output == pytest.approx(other.output, abs=1e-4)
+
+
+@pytest.mark.parametrize("task", [Task.BINARY, Task.MULTICLASS])
+def test_where_there_is_but_one_class_nothing_contributes(task: Task) -> None:
+    """What is not finite would be answered as null, for as long as no second class was seen."""
+    given = next(iter(microbatches(task, 1)))
+    for kind in ("linear", "mlp"):
+        learner = create_learner(LearnerOptions(kind=kind, device="cpu"), task)
+        learner.learn(labelled(given.features, ["late"] * len(given)))
+        for each in explain(learner.predictor(), given.features)[1]:
+            assert (each.baseline, each.output, {*each.contributions.values()}) == (0, 0, {0})
 
 
 def test_before_anything_is_learned_there_is_nothing_to_explain() -> None:
