@@ -3,7 +3,7 @@
 The other shapes are in ``schemas.py``.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
@@ -44,9 +44,9 @@ class Instance(_Schema):
         description="Comes back with the prediction. Where that is remembered, a label with it is joined later.",
         examples=["a1"],
     )
-    timestamp: float | str | None = Field(
+    timestamp: Any = Field(
         default=None,
-        description="When it happened, as in an event: kept with what is remembered.",
+        description="When it happened, as in an event: kept with what is remembered, and looked at only then.",
         examples=[1763683200.0],
     )
 
