@@ -80,7 +80,7 @@ def test_a_bad_prediction_request_names_its_field(
         ("GET", "/v1/models/other", 404, "model"),
         ("GET", "/v1/models/other/checkpoints", 404, "model"),
         ("POST", "/v2/models/other/infer", 404, "model"),
-        ("POST", "/v1/models/default/rollback", 404, None),
+        ("POST", "/v1/models/default/nothing", 404, None),
         ("GET", "/v1/models/%00/checkpoints", 404, "model"),
     ],
 )
