@@ -43,7 +43,9 @@ def guarded_service(folder: Path) -> Iterator[tuple[Installation, str]]:
 
 
 def teach(service: Installation) -> None:
-    """Have both models learn something."""
+    """Have both models learn something, though calls may have paused them."""
+    for model in MODELS:
+        service.http.post(f"/v1/models/{model}/resume").raise_for_status()
     rows = [{"id": f"e{n}", "features": {"price": n % 7, "city": "Oslo" if n % 2 else "Rome"}} for n in range(200)]
     service.http.post("/events", json=[row | {"label": "late"} for row in rows]).raise_for_status()
     service.http.post("/events", json=[row | {"label": "on-time"} for row in rows]).raise_for_status()

@@ -60,8 +60,8 @@ class Rounds:
         self._order("resume", {})
         child = self._start(plan)
         self._append()
-        self._wait(child, lambda status: sum(status.events_learned.values()) == self._usable)
-        kept = sorted((self.place.model / "checkpoints").glob("manifest-*.json"))
+        self._wait(child, lambda status: sum(status.events_learned.values()) == self._usable and bool(self._kept()))
+        kept = self._kept()
         chosen, expected = newest_of(kept[self.random.randrange(len(kept))])
         number = self._order(ROLLBACK, {"checkpoint": chosen, "then": "pause"})
         child.wait(self.random.uniform(0.0, 0.2) if plan is None else 30.0)
@@ -70,6 +70,9 @@ class Rounds:
         self.killed += child.kill() or child.status == -Signals.SIGKILL
         self._finish(number)
         self._check(number, chosen, expected)
+
+    def _kept(self) -> list[Path]:
+        return sorted((self.place.model / "checkpoints").glob("manifest-*.json"))
 
     def _finish(self, number: int) -> None:
         """Have a trainer that nobody disturbs do what is left, and end in order."""
