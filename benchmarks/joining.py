@@ -126,20 +126,20 @@ def flights(most: int, kills: int, folder: Path) -> list[Result]:
     (folder / "flights").mkdir()
     with installation(folder / "flights", place_settings, train={"spare": False}) as place:
         sink = LogSink(place.data_dir / "log" / "events.sqlite")
-        for start in range(0, len(stream), POLLED):
-            sink.append([NewRecord(event) for event in stream[start : start + POLLED]])
-        sink.close()
         place.start("serve")
-        done = 0
-        for kill in range(kills + 1):
-            process = place.start("train")
-            goal = len(stream) * (kill + 1) / (kills + 1)
-            _wait_for(place, goal)
-            if kill < kills:
+        ends = [len(stream) * part // (kills + 1) for part in range(1, kills + 2)]
+        done = begin = 0
+        for end in ends:
+            process = place.start("train", "--model", "default")
+            sink.append([NewRecord(event) for event in stream[begin:end]])
+            # Somewhere in what this trainer was the first to read, and before it is in any checkpoint.
+            state = _wait_for(place, process.pid, end if end == len(stream) else (begin + end) / 2)
+            if end < len(stream):
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
                 done += 1
-        state = _wait_for(place, len(stream))
+            begin = end
+        sink.close()
         process.terminate()
         process.wait(60)
         kept = CheckpointStore(place.data_dir / "models" / "default" / "checkpoints").load()
@@ -157,8 +157,11 @@ def flights(most: int, kills: int, folder: Path) -> list[Result]:
     return [*results, Result("learned over kills as offline", "", [float(same)], note=note, bar=1.0)]
 
 
-def _wait_for(place: Installation, consumed: float) -> dict[str, Any]:
-    return place.wait_for(lambda state: state.get("events_consumed", 0) >= consumed, seconds=1200)
+def _wait_for(place: Installation, trainer: int, consumed: float) -> dict[str, Any]:
+    """Return the state once this trainer, not one that was killed, says that it is so far."""
+    return place.wait_for(
+        lambda state: state["trainer"]["pid"] == trainer and state["events_consumed"] >= consumed, seconds=1200
+    )
 
 
 def _events(rows: int, delay: int) -> tuple[list[StoredRecord], list[StoredRecord]]:
