@@ -19,7 +19,7 @@ from models.contest_pair import Pair
 from models.contest_published import Arm, Merging
 from models.contest_report import report
 from models.contest_rules import ContestRules
-from models.contesting import News
+from models.contesting import Contesting, News
 from models.effort import FULL, Effort
 from models.examples import Examples, Features, Task
 from models.learner import (
@@ -37,7 +37,7 @@ from models.learner import (
 TRIED = 64  # microbatches after which a challenger's parameters are looked at, and rows that it is tried on
 
 
-class Contest(Field):
+class Contest(Field, Contesting):
     """See :class:`models.learner.Learner`.
 
     Parameters
