@@ -71,7 +71,7 @@ class Contest(Field, Contesting):
         self.promotions = 0
         self._task = task
         self._name = self.answering.name
-        self._merging = Merging(named=bool(self.rules.answers))
+        self._publish_anew()
         self.begin_tests()
 
     @property
@@ -186,7 +186,7 @@ class Contest(Field, Contesting):
             return
         self.champion = name
         self.promotions += 1
-        self._merging = Merging(named=bool(self.rules.answers))
+        self._publish_anew()
         self.begin_tests()
 
     def begin_tests(self) -> None:
@@ -232,7 +232,8 @@ class Contest(Field, Contesting):
     def restore(self, state: LearnerState) -> None:
         """See :class:`models.learner.Learner`: of a contest, or of a learner that was alone and gets challengers."""
         contest_state.load(self, state)
-        self.news, self._merging = [], Merging(named=bool(self.rules.answers))
+        self.news = []
+        self._publish_anew()
 
     def forget_scores(self) -> None:
         """See :class:`models.learner.Learner`: the tests begin anew too."""
@@ -240,6 +241,10 @@ class Contest(Field, Contesting):
         for challenger, learner in list(self.challengers()):
             self.guarded(challenger, learner.forget_scores)
         self.begin_tests()
+
+    def _publish_anew(self) -> None:
+        """Have all that is served be published the next time."""
+        self._merging = Merging(named=bool(self.rules.answers))
 
     def published(self, *, flush: bool = False) -> Published:
         """See :class:`models.learner.Learner`: the champion's, and those of who answers some of the requests."""
