@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -10,7 +10,7 @@ from models.contest_rules import FIRST, MEASURES, ContestRules, Measure, Promoti
 from models.examples import Task
 from models.learner import LearnerOptions
 from service.settings.key import KeySettings, keyed
-from service.settings.learner import check_learner, check_loss_fits
+from service.settings.learner import CheckedLearner, check_loss_fits
 from service.settings.section import Section
 
 MOST = 4
@@ -26,24 +26,11 @@ Name = Annotated[str, Field(pattern=CHALLENGER)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-def checked_learner(value: Any) -> Any:
-    """Check a learner's settings: its dataclass belongs to ``models`` and takes what it is given."""
-    if isinstance(value, LearnerOptions):
-        value = {entry.name: getattr(value, entry.name) for entry in dataclasses.fields(value)}
-    return check_learner(value) if isinstance(value, Mapping) else value
-
-
 class ChallengerSettings(Section):
     """One challenger: what it is built from, and whose key it has; its learner's settings are those of ``learner``."""
 
     key: KeySettings | None = None
-    learner: LearnerOptions = Field(default_factory=LearnerOptions)
-
-    @field_validator("learner", mode="before")
-    @classmethod
-    def _check_learner(cls, value: Any) -> Any:
-        """Check them where their dataclass does not."""
-        return checked_learner(value)
+    learner: CheckedLearner = Field(default_factory=LearnerOptions)
 
     @field_validator("learner", mode="after")
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import fields
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator
 
 from models.learner import LearnerOptions
 from service.settings.learner_kinds import KINDS
@@ -120,3 +120,13 @@ def check_loss_fits(loss: str, task: str) -> None:
     fitting = LOSSES_OF.get(task, LOSSES)
     if loss not in fitting:
         raise ValueError(f"learner.loss {loss} does not fit task {task}, whose losses are {', '.join(fitting)}")
+
+
+def _checked(value: Any) -> Any:
+    if isinstance(value, LearnerOptions):
+        value = {entry.name: getattr(value, entry.name) for entry in fields(value)}
+    return check_learner(value) if isinstance(value, Mapping) else value
+
+
+CheckedLearner = Annotated[LearnerOptions, BeforeValidator(_checked)]
+"""A learner's settings, checked here: their dataclass belongs to ``models`` and takes what it is given."""

@@ -5,21 +5,21 @@ Nothing here reads a file or the environment: ``service/config.py`` puts the sec
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from models.contest_rules import FIRST
 from models.learner import LearnerOptions
 from service.settings.canary import CanarySettings
-from service.settings.challengers import ChallengerSettings, ContestSettings, Name, checked_learner
+from service.settings.challengers import ChallengerSettings, ContestSettings, Name
 from service.settings.dead_letters import DeadLetterSettings
 from service.settings.drift import DriftSettings
 from service.settings.event_options import EventOptions
 from service.settings.influence import InfluenceSettings
 from service.settings.join import JoinSettings, as_thinned, thinned
 from service.settings.key import KeySettings, keyed
-from service.settings.learner import check_loss_fits
+from service.settings.learner import CheckedLearner, check_loss_fits
 from service.settings.remember import Remember, check_remember
 from service.settings.section import Section, Topic
 from service.settings.teacher import TaskName, TeacherSettings
@@ -124,7 +124,7 @@ class ModelSettings(Section):
     task: TaskName = "auto"
     key: KeySettings | None = None
     join: JoinSettings = Field(default_factory=JoinSettings)
-    learner: LearnerOptions = Field(default_factory=LearnerOptions)
+    learner: CheckedLearner = Field(default_factory=LearnerOptions)
     microbatch: MicrobatchSettings = Field(default_factory=MicrobatchSettings)
     fallback: FallbackSettings = Field(default_factory=FallbackSettings)
     events: EventOptions = Field(default_factory=EventOptions)
@@ -144,12 +144,6 @@ class ModelSettings(Section):
     def _expand(cls, value: Path | None) -> Path | None:
         """Take ``~`` for the home folder; whether it is there matters only to a model that has learned nothing."""
         return None if value is None else value.expanduser()
-
-    @field_validator("learner", mode="before")
-    @classmethod
-    def _check_learner(cls, value: Any) -> Any:
-        """Check the learner's settings where their dataclass does not."""
-        return checked_learner(value)
 
     @field_validator("learner", mode="after")
     @classmethod
