@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from consumers.log_file import file_at
-from service.errors import StorageFailed
+from service.durability.databases import database_errors_explained
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL);
@@ -54,7 +54,7 @@ class CommandFile:
         ------
         StorageFailed
         """
-        with self._lock, self._explained():
+        with self._lock, database_errors_explained(self._path):
             found = file_at(self._path)
             if found is None or found != self._file:
                 self._close()
@@ -68,7 +68,7 @@ class CommandFile:
         ------
         StorageFailed
         """
-        with self._lock, self._explained():
+        with self._lock, database_errors_explained(self._path):
             if self._file is None or file_at(self._path) != self._file:
                 self._close()
             database = self._database or self._open()
@@ -112,10 +112,3 @@ class CommandFile:
         if self._database is not None:
             self._database.close()
         self._database = self._file = None
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageFailed(f"{self._path} cannot be used ({error}); check free space and permissions") from error

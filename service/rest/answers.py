@@ -4,15 +4,15 @@ On the path it stands around the append of ``POST …/events``. The embedded log
 there a retry can never double an event; Kafka knows no keys, so there this file is what prevents it.
 """
 
-import contextlib
 import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from service.errors import RequestInvalid, StorageFailed
+from service.durability.databases import database_errors_explained
+from service.errors import RequestInvalid
 
 MAX_KEY_LENGTH = 255
 
@@ -50,7 +50,7 @@ class Answers:
         self._now = now
         self._lock = threading.Lock()
         self._path = path
-        with self._explained():
+        with database_errors_explained(self._path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
             self._database.execute("PRAGMA journal_mode=WAL")
@@ -87,7 +87,7 @@ class Answers:
     def _reserve(self, model: str, key: str, digest: bytes) -> bytes | None:
         """Return the known answer; None where the key now belongs to the caller."""
         now = self._now()
-        with self._lock, self._explained(), self._database:
+        with self._lock, database_errors_explained(self._path), self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.execute("DELETE FROM answers WHERE at < ?", (now - _KEPT_SECONDS,))
             self._database.execute(
@@ -103,15 +103,8 @@ class Answers:
         return _answer_of(row, digest)
 
     def _execute(self, statement: str, *values: object) -> None:
-        with self._lock, self._explained():
+        with self._lock, database_errors_explained(self._path):
             self._database.execute(statement, values)
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StorageFailed(f"{self._path} cannot be used ({error}); check free space and permissions") from error
 
 
 def _answer_of(row: tuple[bytes, bytes | None], digest: bytes) -> bytes:
