@@ -19,12 +19,10 @@ from types import FrameType
 
 from benchmarks import page, plots
 from benchmarks.page import Chapter
-from benchmarks.report import Result, machine
+from benchmarks.report import Result, add_results_option, machine
 from benchmarks.sections.table import SECTIONS
 from benchmarks.topics import filled_topic
 from tests.support.broker import Broker, BrokerMissing
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def main() -> int:
@@ -79,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=1_500_000, help="events in the main topic (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each measurement (%(default)s)")
     parser.add_argument("--broker", metavar="HOST:PORT", help="one that runs already; otherwise one is started")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     unknown = set(asked.sections) - SECTIONS.keys()
     if unknown:

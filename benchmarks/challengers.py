@@ -12,13 +12,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.report import Result, keep, machine
+from benchmarks.report import Result, add_results_option, finish
 from models.confidence_sequence import ConfidenceSequence
 from models.contest import Contest
 from models.contest_rules import FIRST, ContestRules
@@ -26,7 +25,6 @@ from models.examples import Examples, FeatureKey, Features, Kind, Task
 from models.learner import LearnerOptions
 from models.registry import create_learner
 
-RESULTS = Path(__file__).parent / "results"
 LEVEL = 0.05
 ROWS = 64  # of a microbatch
 OTHER = "challenger"
@@ -56,12 +54,11 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200, help="of each kind (%(default)s)")
     parser.add_argument("--events", type=int, default=4_000, help="of each run with learners (%(default)s)")
     parser.add_argument("--losses", type=int, default=100_000, help="of each run without (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     results = [*losses(asked.runs, asked.losses), *equals(asked.runs, asked.events), *betters(asked.events), *costs()]
-    print(keep(results, machine(), asked.results, "challengers"))
-    return 0 if all(result.holds in (None, True) for result in results) else 1
+    return finish(results, asked.results, "challengers")
 
 
 def losses(runs: int, rows: int) -> Iterator[Result]:

@@ -14,10 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from benchmarks.report import machine
+from benchmarks.report import add_results_option, machine
 from tests.support.failures import ROOT, named_in, rows
-
-RESULTS = Path(__file__).parent / "results"
 
 _KINDS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
@@ -25,7 +23,7 @@ _KINDS = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 def main() -> int:
     """Run the tests and keep the table; the status is 1 where one did not pass."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.failures", description=__doc__.partition("\n")[0])
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     nodes = sorted({f"{path}::{name}" for cells in rows().values() for path, name in named_in(cells)})
     results = _run(nodes)

@@ -15,11 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import machine
+from benchmarks.report import add_results_option, machine
 from tests.integration.faults.cycles import RANDOM
 from tests.integration.faults.points import EVERY
 
-RESULTS = Path(__file__).parent / "results"
 REPOSITORY = Path(__file__).parents[1]
 
 SHARE_OF_SIZES, SHARE_OF_TAUGHT, SHARE_OF_CHALLENGED = 0.6, 0.1, 0.1
@@ -34,7 +33,7 @@ def main() -> int:
     )
     parser.add_argument("--cycles", type=int, default=1000, help="(%(default)s)")
     parser.add_argument("--seed", type=int, default=None, help="repeats a campaign; drawn where none is given")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     seed = int.from_bytes(os.urandom(3), "big") if asked.seed is None else asked.seed
     sizes, taught, challenged = (

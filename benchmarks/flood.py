@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.killing import MODEL, Stream
-from benchmarks.report import Result, keep, machine, ratio
+from benchmarks.report import Result, add_results_option, finish, ratio
 from service.security.keys_file import add_key
 from tests.support.processes import Installation, installation
-
-RESULTS = Path(__file__).parent / "results"
 
 LIMITS: dict[str, dict[str, Any]] = {
     "429: a rate of 200 a second for each key": {"security": {"requests_per_second": 200}},
@@ -39,15 +37,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=8, help="of each measurement (%(default)s)")
     parser.add_argument("--flood", type=int, default=100, help="connections that flood (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     results = [
         result
         for name, settings in LIMITS.items()
         for result in _measure(name, settings, asked.rounds, asked.seconds, asked.flood)
     ]
-    print(keep(results, machine(), asked.results, "flood"))
-    return int(any(each.holds is False for each in results))
+    return finish(results, asked.results, "flood")
 
 
 def _measure(name: str, settings: dict[str, Any], rounds: int, seconds: float, flood: int) -> list[Result]:

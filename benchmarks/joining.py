@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.killing import resident
 from benchmarks.learning.streams import FOLDER
-from benchmarks.report import Result, keep, machine, ratio
+from benchmarks.report import Result, add_results_option, finish, ratio
 from consumers.log import LogSink
 from consumers.microbatch import Decoded, MicroBatcher
 from consumers.source import NewRecord, StoredRecord
@@ -43,7 +43,6 @@ from service.settings.event_options import EventOptions
 from service.settings.join import JoinSettings
 from tests.support.processes import Installation, installation
 
-RESULTS = Path(__file__).parent / "results"
 FLIGHTS = "hflights_delayed"
 NUMBERS = 10
 BATCH = 1024
@@ -61,14 +60,13 @@ def main() -> int:
     parser.add_argument("--waiting", type=int, default=1_000_000, help="observations in memory (%(default)s)")
     parser.add_argument("--flights", type=int, default=0, help="flights at most; 0: all (%(default)s)")
     parser.add_argument("--kills", type=int, default=20, help="of the trainer that learns flights (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-joining-") as folder:
         results = [*throughput(asked.rows, asked.rounds, Path(folder)), *memory(asked.waiting, Path(folder))]
         if (FOLDER / f"{FLIGHTS}.csv.gz").exists():
             results += flights(asked.flights, asked.kills, Path(folder))
-    print(keep(results, machine(), asked.results, "joining"))
-    return int(any(each.holds is False for each in results))
+    return finish(results, asked.results, "joining")
 
 
 def throughput(rows: int, rounds: int, folder: Path) -> list[Result]:

@@ -11,19 +11,17 @@ import argparse
 import sys
 import time
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.learning.streams import FOLDER, sources
-from benchmarks.report import Result, keep, machine, ratio
+from benchmarks.report import Result, add_results_option, finish, ratio
 from models.delayed import DelayedTest
 from models.examples import Examples, FeatureKey, Features, Kind, Label, Task
 from models.learner import LearnerOptions
 from models.registry import create_learner
 
-RESULTS = Path(__file__).parent / "results"
 NUMBERS = 10
 NOISE = 0.1  # standard deviation of what no feature says
 DRAWN = 8192  # rows that are drawn at once
@@ -69,7 +67,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=400_000, help="of the made stream (%(default)s)")
     parser.add_argument("--size", type=int, default=1024, help="rows of a microbatch there (%(default)s)")
     parser.add_argument("--bikes", type=int, default=None, help=f"rows of {BIKES} (all)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     results: list[Result] = []
@@ -79,8 +77,7 @@ def main() -> int:
         results += bikes(asked.bikes)
     else:
         print(f"{BIKES} is not beside the project", file=sys.stderr)
-    print(keep(results, machine(), asked.results, "keyed"))
-    return 0
+    return finish(results, asked.results, "keyed")
 
 
 def made_stream(task: Task, keys: int, rows: int, size: int) -> list[Result]:

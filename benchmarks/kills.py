@@ -10,10 +10,8 @@ import time
 from pathlib import Path
 
 from benchmarks.killing import MODEL, Stream, Watch, kill, wait_for_spare
-from benchmarks.report import Result, keep, machine
+from benchmarks.report import Result, add_results_option, finish
 from tests.support.processes import installation, total_learned
-
-RESULTS = Path(__file__).parent / "results"
 
 CONNECTIONS = 20
 
@@ -24,12 +22,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50, help="(%(default)s)")
     parser.add_argument("--asked", type=float, default=500, help="predictions a second (%(default)s)")
     parser.add_argument("--rate", type=float, default=2000, help="events a second (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headrace-kills-") as folder:
         results = _measure(Path(folder), asked.kills, asked.asked, asked.rate)
-    print(keep(results, machine(), asked.results, "kills"))
-    return int(any(each.holds is False for each in results))
+    return finish(results, asked.results, "kills")
 
 
 def _measure(folder: Path, kills: int, asked_rate: float, rate: float) -> list[Result]:

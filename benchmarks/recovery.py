@@ -14,10 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks.killing import MODEL, Stream, Watch, kill, resident, wait_for_spare
-from benchmarks.report import Result, keep, machine
+from benchmarks.report import Result, add_results_option, finish
 from tests.support.processes import Installation, installation
-
-RESULTS = Path(__file__).parent / "results"
 
 BAR = 3.0
 """Seconds: beyond the imports for a trainer alone, in all where there is a spare."""
@@ -30,15 +28,14 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=15, help="of each kind (%(default)s)")
     parser.add_argument("--rates", type=float, nargs="+", default=[2000, 20000], help="events a second (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     results: list[Result] = []
     with tempfile.TemporaryDirectory(prefix="headrace-recovery-") as folder:
         for rate in asked.rates:
             results += _alone(Path(folder) / f"alone-{rate:g}", rate, asked.kills)
             results += _spare(Path(folder) / f"spare-{rate:g}", rate, asked.kills)
-    print(keep(results, machine(), asked.results, "recovery"))
-    return int(any(each.holds is False for each in results))
+    return finish(results, asked.results, "recovery")
 
 
 def _alone(folder: Path, rate: float, kills: int) -> list[Result]:

@@ -1,5 +1,6 @@
 """Results: what a measurement gives, and how it is kept, as JSON for programs and as Markdown for people."""
 
+import argparse
 import datetime as dt
 import json
 import math
@@ -25,6 +26,7 @@ LIBRARIES = (
     "crc32c",
 )
 
+RESULTS = Path(__file__).parent / "results"
 
 TITLES = {
     "recovery": "Recovery times",
@@ -88,6 +90,17 @@ def ratio(
     """Return the ratio of two figures, round by round; rounds that one of them lacks are left out."""
     values = [one / other for one, other in zip(above.values, below.values, strict=False)]
     return Result(name, "×", values, note, bar, at_most, "" if values else above.failure or below.failure)
+
+
+def add_results_option(parser: argparse.ArgumentParser) -> None:
+    """Have a program take the folder for its results."""
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+
+
+def finish(results: list[Result], folder: Path, kind: str) -> int:
+    """Keep and print results; return the program's status, 1 where a bar is missed."""
+    print(keep(results, machine(), folder, kind))
+    return int(any(each.holds is False for each in results))
 
 
 def keep(results: list[Result], where: Machine, folder: Path, kind: str) -> str:

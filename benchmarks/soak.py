@@ -20,14 +20,12 @@ import httpx
 
 from benchmarks.ingest import kafka_settings
 from benchmarks.processes import usages
-from benchmarks.report import machine
+from benchmarks.report import add_results_option, machine
 from benchmarks.soak_counts import checksum_of, ends_of
 from benchmarks.soak_result import Sample, Soak, keep
 from benchmarks.topics import CITIES
 from tests.support.broker import Broker, create_topic
 from tests.support.processes import Installation, installation, total_learned
-
-RESULTS = Path(__file__).parent / "results"
 
 _PARTITIONS = 5
 """The last one holds poison only, so that it is known without reading which events cannot be learned."""
@@ -66,7 +64,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--calibrate", type=float, default=20.0, help="seconds of measuring the maximum (%(default)g)")
     parser.add_argument("--settle", type=float, default=10.0, help="minutes; a third of a shorter soak (%(default)g)")
     parser.add_argument("--asks", type=float, default=20.0, help="predictions a second (%(default)g)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     return parser.parse_args()
 
 

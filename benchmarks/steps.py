@@ -12,14 +12,13 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import Result, keep, machine, ratio
+from benchmarks.report import Result, add_results_option, finish, ratio
 from models.devices import wait_for_device
 from models.drift_options import DriftOptions
 from models.effort import FULL, LEVELS, Effort
@@ -35,7 +34,6 @@ from models.optimizers import create_optimizer
 from models.parameters import Parameters
 from models.torch_learner import TorchLearner
 
-RESULTS = Path(__file__).parent / "results"
 SIZES = (64, 1024, 16_384)
 NUMBERS, CITIES = 10, 50
 INPUTS = 80  # what ten numbers and a category make with their statistics
@@ -80,7 +78,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="rows of a step (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of each figure (%(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="on the CPU (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     results: list[Result] = []
@@ -88,8 +86,7 @@ def main() -> int:
         for chosen in NETWORKS:
             for size in asked.sizes:
                 results += _measure(chosen, size, torch.device(device), asked.rounds)
-    print(keep(results, machine(), asked.results, "steps"))
-    return 0
+    return finish(results, asked.results, "steps")
 
 
 def _measure(chosen: Chosen, size: int, device: torch.device, rounds: int) -> list[Result]:

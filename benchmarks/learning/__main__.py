@@ -7,7 +7,6 @@ import argparse
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from benchmarks.learning import results, throughput
 from benchmarks.learning.cell import Job
@@ -15,8 +14,8 @@ from benchmarks.learning.results import Cell, Key
 from benchmarks.learning.running import run_cell
 from benchmarks.learning.streams import Source, Stream, sources
 from benchmarks.peers.table import ENTRIES, FAMILIES
+from benchmarks.report import add_results_option
 
-RESULTS = Path(__file__).parents[1] / "results"
 DELAYS = (64, 1, 256)
 
 
@@ -32,7 +31,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--again", action="store_true", help="run also what is there already")
     parser.add_argument("--throughput", action="store_true", help="measure events a second instead of scores")
     parser.add_argument("--rounds", type=int, default=3, help="of throughput (%(default)s)")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (%(default)s)")
+    add_results_option(parser)
     asked = parser.parse_args(arguments)
     asked.learners = _named(parser, asked.learners, list(ENTRIES), "learner")
     asked.streams = _named(parser, asked.streams, list(sources()), "stream")
